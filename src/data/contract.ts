@@ -1,0 +1,88 @@
+/** Chat roles that templates know. */
+export type ChatRole = 'system' | 'user' | 'assistant' | 'tool';
+
+export interface ChatMessage {
+  readonly role: ChatRole;
+  readonly content: string;
+}
+
+/** Plain text, or chat messages that the model's template renders. */
+export type TextOrChat = string | readonly ChatMessage[];
+
+/** How annotators voted on a pair. */
+export interface Votes {
+  readonly chosen: number;
+  readonly rejected: number;
+  readonly tie?: number;
+}
+
+/** One comparison: the same prompt, a preferred completion and a less preferred one. */
+export interface PreferencePair {
+  /** From the data; else the zero-based row number as a string. Unique within a data set. */
+  readonly id: string;
+  readonly prompt: TextOrChat;
+  readonly chosen: TextOrChat;
+  readonly rejected: TextOrChat;
+  readonly votes?: Votes;
+  /** φ(x) ∈ (0, 1) when the data states it. */
+  readonly dispersion?: number;
+  readonly meta?: Readonly<Record<string, unknown>>;
+}
+
+/** A row that was left out, and why. Never silently. */
+export interface BadRow {
+  readonly file: string;
+  /** One-based line (or row). */
+  readonly line: number;
+  readonly id?: string;
+  readonly reason: BadRowReason;
+  /** What was received, shortened, for people. */
+  readonly detail: string;
+}
+
+export type BadRowReason =
+  | 'invalid-json'
+  | 'invalid-utf8'
+  | 'missing-field'
+  | 'wrong-type'
+  | 'identical-completions'
+  | 'empty-completion'
+  | 'prompt-too-long'
+  | 'transcripts-diverge'
+  | 'tied-scores';
+
+export interface PairDataset {
+  readonly pairs: readonly PreferencePair[];
+  readonly badRows: readonly BadRow[];
+  /** Format that was detected or asked for: hh, ultrafeedback, shp, stack-exchange, imdb, sharegpt, generic. */
+  readonly format: string;
+  /** SHA-256 over the canonical JSON of the pairs, in order. */
+  readonly hash: string;
+  /** Where it came from, for provenance: path or hub id with revision. */
+  readonly source: string;
+}
+
+/**
+ * A pair as token ids. `prompt` is the longest common prefix of the tokenised prompt, prompt+chosen and
+ * prompt+rejected; everything after it is completion and is scored.
+ */
+export interface TokenizedPair {
+  readonly id: string;
+  readonly prompt: Int32Array;
+  readonly chosen: Int32Array;
+  readonly rejected: Int32Array;
+  /** Prompt tokens that tokenising with a completion changed, and that are therefore scored with the completion. */
+  readonly movedTokens: number;
+  /** Completion tokens cut off by `maxLength`, both sides together. */
+  readonly cutTokens: number;
+}
+
+/** A completion inside a packed row. */
+export interface PackedCompletion {
+  /** Index into the batch's items (pairs, or sequences in SFT). */
+  readonly item: number;
+  readonly side: 'chosen' | 'rejected';
+  /** Row indices whose output predicts each target, in order: the prompt's last token, then the completion's own but the last. */
+  readonly rows: Int32Array;
+  readonly targets: Int32Array;
+}

@@ -1,0 +1,100 @@
+import type { Tensor } from '../engine/index.ts';
+import type { Linear } from '../nn/linear.ts';
+import type { Parameter } from '../nn/parameter.ts';
+
+/**
+ * A causal language model as the trainer sees it: `embed`, a list of `layers`, and a head. The caller owns the walk
+ * over the layers, so that each can be its own autograd segment (see docs/architecture.md, "A step is a walk").
+ *
+ * All hidden states are packed: one row of tokens, `hidden [tokens, width]`, no batch dimension and no padding. Which
+ * token sees which is the business of `AttentionPlan` alone.
+ */
+export interface CausalLM {
+  readonly config: ModelConfig;
+  /** Every parameter under its Hugging Face name, tied weights once. Order is the checkpoint's reading order. */
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  readonly layers: readonly Layer[];
+  /** `tokens [T] int64`, `positions [T] int64` → `[T, width]`. */
+  embed(tokens: Tensor, positions: Tensor): Tensor;
+  /** Parameters that `embed` reads. */
+  readonly embedParameters: readonly Parameter[];
+  /** Final norm: `hidden [T, width]` → `[T, width]`. */
+  finalNorm(hidden: Tensor): Tensor;
+  readonly finalNormParameters: readonly Parameter[];
+  /** The output projection `[vocabulary, width]` (the embedding itself when tied), with its bias if it has one. */
+  readonly head: Linear;
+  /** Prepares what all layers share for one row: rotary tables for `positions`, and the plan. */
+  context(positions: Tensor, attention: AttentionPlan): ForwardContext;
+  dispose(): void;
+}
+
+export interface Layer {
+  /** Every parameter the layer reads, adapters included. */
+  readonly parameters: readonly Parameter[];
+  /** The layer's linear maps by Hugging Face name (without `.weight`), where LoRA attaches. */
+  readonly linears: ReadonlyMap<string, Linear>;
+  /** `hidden [T, width]` → `[T, width]`. Pure: keeps nothing, so a recomputed call gives the same bits. */
+  forward(hidden: Tensor, context: ForwardContext): Tensor;
+}
+
+/** Shared by all layers in one pass over one row. Created inside the caller's `tidy`. */
+export interface ForwardContext {
+  readonly attention: AttentionPlan;
+  /** Rotary tables `[T, rotaryWidth]`; absent for learned positions. */
+  readonly rotary?: { readonly cos: Tensor; readonly sin: Tensor };
+}
+
+export interface AttentionCall {
+  /** Index of the layer, for plans that keep a key/value cache. */
+  readonly layer: number;
+  /** Multiplies q·k before the softmax. */
+  readonly scale: number;
+  /** Sliding window in tokens: a query at position p sees keys at positions > p − window. Absent: all. */
+  readonly window?: number;
+}
+
+/**
+ * The only place that knows which token may attend to which.
+ * `query [T, heads, d]`, `key`/`value [T, kvHeads, d]` (rotary already applied) → `[T, heads, d]`.
+ */
+export interface AttentionPlan {
+  attend(query: Tensor, key: Tensor, value: Tensor, call: AttentionCall): Tensor;
+}
+
+/**
+ * A packed row is a forest of segments. A segment attends causally to itself and fully to the segments on its path to
+ * the root; its positions continue its parent's. A pair is a prompt segment with two children, a best-of-n prompt has
+ * n, a plain sequence is a root alone. Segments lie in the row in order, parents before children, without gaps.
+ */
+export interface Segment {
+  /** First token's index in the row. */
+  readonly start: number;
+  readonly length: number;
+  /** Index of the parent in the segment table. */
+  readonly parent?: number;
+}
+
+export type ModelFamily = 'llama' | 'gpt2' | 'gpt_neox';
+
+/** `config.json`, read and checked: every option that changes the arithmetic is here or was refused by name. */
+export interface ModelConfig {
+  readonly family: ModelFamily;
+  /** Hugging Face `model_type`: llama, mistral, qwen2, qwen3, gpt2, gpt_neox. */
+  readonly modelType: string;
+  readonly vocabularySize: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headWidth: number;
+  readonly intermediateWidth: number;
+  readonly maxPositions: number;
+  readonly normEpsilon: number;
+  readonly tiedEmbeddings: boolean;
+  readonly bosTokenId: number | undefined;
+  /** All token ids that end a generation according to config.json and generation_config.json. */
+  readonly eosTokenIds: readonly number[];
+  readonly padTokenId: number | undefined;
+  /** The file as it was read, kept so that a saved checkpoint says the same. */
+  readonly raw: Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// Unit tests sit beside the code; cross-cutting and seconds-long recipe tests in tests/. Slow suites have a config of their own.
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'tests/**/*.test.ts'],
+    exclude: ['**/*.slow.test.ts', '**/node_modules/**'],
+    pool: 'forks', // the engine is a native addon with per-process state
+    maxWorkers: 2,
+    testTimeout: 60_000,
+  },
+});
