@@ -41,3 +41,6 @@ export class ModelError extends MallowsError {}
 
 /** A failure inside the engine, with the operator and its arguments in the message. */
 export class EngineError extends MallowsError {}
+
+/** A run that cannot go on: a loss that is not a number, a damaged checkpoint, a run directory of another recipe. */
+export class TrainingError extends MallowsError {}

@@ -1,0 +1,11 @@
+export { CheckpointStore, type DamagedCheckpoint, type SavedCheckpoint } from './checkpoint.ts';
+export {
+  type MetricsRecord,
+  RunDirectory,
+  type RunDirectoryOptions,
+  readMetrics,
+  readProvenance,
+} from './directory.ts';
+export { readJson, sha256File, writeFileAtomic } from './files.ts';
+export { type JsonLines, JsonLinesWriter, readJsonLines } from './jsonl.ts';
+export { RunLock } from './lock.ts';

@@ -1,0 +1,172 @@
+import { spawn } from 'node:child_process';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  CheckpointStore,
+  JsonLinesWriter,
+  RunDirectory,
+  RunLock,
+  readJsonLines,
+  readMetrics,
+} from './index.ts';
+
+const temporary = () => mkdtempSync(join(tmpdir(), 'mallows-runs-'));
+const options = { recipe: { model: 'tiny', steps: 3 }, provenance: { seed: 1 } };
+
+describe('JSON lines', () => {
+  it('ignores a torn last line and cuts it before appending', () => {
+    const path = join(temporary(), 'a.jsonl');
+    writeFileSync(path, '{"step":1}\n{"step":2}\n{"st');
+    const { records, completeBytes } = readJsonLines(path);
+    expect(records).toEqual([{ step: 1 }, { step: 2 }]);
+    const writer = new JsonLinesWriter(path, completeBytes);
+    writer.append({ step: 3 });
+    expect(writer.bytes).toBe(readFileSync(path).byteLength);
+    writer.close();
+    expect(readFileSync(path, 'utf8')).toBe('{"step":1}\n{"step":2}\n{"step":3}\n');
+  });
+
+  it('names file and line of damage elsewhere', () => {
+    const path = join(temporary(), 'a.jsonl');
+    writeFileSync(path, '{"step":1}\nnot json\n{"step":3}\n');
+    expect(() => readJsonLines(path)).toThrowError(
+      expect.objectContaining({ code: 'jsonl-damaged', at: { file: path, line: 2 } }),
+    );
+  });
+
+  it('counts bytes, not characters', () => {
+    const path = join(temporary(), 'a.jsonl');
+    const writer = new JsonLinesWriter(path);
+    writer.append({ text: 'Grüße' });
+    writer.append({ text: 'あ' });
+    writer.close();
+    expect(readJsonLines(path).records).toEqual([{ text: 'Grüße' }, { text: 'あ' }]);
+  });
+});
+
+describe('run lock', () => {
+  it('refuses a second trainer, and is free again after release', () => {
+    const path = join(temporary(), 'run.lock');
+    const lock = RunLock.acquire(path);
+    expect(() => RunLock.acquire(path)).toThrowError(expect.objectContaining({ code: 'run-locked' }));
+    lock.release();
+    RunLock.acquire(path).release();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('takes over from a process that was killed', async () => {
+    const path = join(temporary(), 'run.lock');
+    const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
+    const lock = RunLock.acquire(path);
+    const holder = { ...JSON.parse(readFileSync(path, 'utf8')), pid: child.pid };
+    // Alive, but not the process that took the lock: its start time differs.
+    writeFileSync(path, JSON.stringify(holder));
+    if (holder.began !== '') RunLock.acquire(path).release();
+    lock.release();
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.on('exit', resolve));
+    writeFileSync(path, JSON.stringify(holder));
+    RunLock.acquire(path).release();
+  });
+
+  it('takes over a lock torn by a kill', () => {
+    const path = join(temporary(), 'run.lock');
+    writeFileSync(path, '{"pid":');
+    RunLock.acquire(path).release();
+  });
+});
+
+describe('checkpoint store', () => {
+  const fill = (text: string) => (directory: string) => writeFileSync(join(directory, 'weights'), text);
+
+  it('keeps the last K and returns the newest with its state', async () => {
+    const store = new CheckpointStore(join(temporary(), 'checkpoints'), 2);
+    for (const step of [1, 9, 10]) await store.write(step, { step }, fill(`weights ${step}`));
+    expect(store.steps()).toEqual([9, 10]);
+    const { checkpoint, damaged } = await store.latest();
+    expect(checkpoint).toMatchObject({ step: 10, state: { step: 10 } });
+    expect(damaged).toEqual([]);
+  });
+
+  it('passes over damaged checkpoints and says why', async () => {
+    const store = new CheckpointStore(join(temporary(), 'checkpoints'), 5);
+    for (const step of [1, 2, 3, 4]) await store.write(step, {}, fill('weights'));
+    writeFileSync(join(store.path(4), 'weights'), 'weightz');
+    appendFileSync(join(store.path(3), 'weights'), '!');
+    writeFileSync(join(store.path(2), 'checkpoint.json'), '{"vers');
+    const { checkpoint, damaged } = await store.latest();
+    expect(checkpoint?.step).toBe(1);
+    expect(damaged.map(({ reason }) => reason)).toEqual([
+      'the SHA-256 of weights differs',
+      'weights has 8 bytes instead of 7',
+      'no readable checkpoint.json',
+    ]);
+  });
+
+  it('leaves nothing of a checkpoint that was interrupted', async () => {
+    const directory = join(temporary(), 'checkpoints');
+    const store = new CheckpointStore(directory, 2);
+    const failing = store.write(1, {}, () => {
+      throw new Error('disk full');
+    });
+    await expect(failing).rejects.toThrow('disk full');
+    expect(store.steps()).toEqual([]);
+    expect(readdirSync(new CheckpointStore(directory, 2).directory)).toEqual([]);
+  });
+});
+
+describe('run directory', () => {
+  it('writes the contract files, and cuts metrics to the checkpoint on resume', () => {
+    const path = join(temporary(), 'run');
+    const run = RunDirectory.open(path, options);
+    run.startLogs(0);
+    run.logMetrics({ step: 1, loss: 0.5 });
+    const mark = run.metricsBytes;
+    run.logMetrics({ step: 2, loss: 0.25 });
+    run.logTiming({ step: 2, seconds: 1 });
+    run.close();
+    const again = RunDirectory.open(path, { ...options, resume: true });
+    again.startLogs(mark);
+    again.logMetrics({ step: 2, loss: 0.125 });
+    again.close();
+    expect(readMetrics(path)).toEqual([
+      { step: 1, loss: 0.5 },
+      { step: 2, loss: 0.125 },
+    ]);
+    expect(readFileSync(join(path, 'recipe.yaml'), 'utf8')).toBe('model: tiny\nsteps: 3\n');
+    expect(readJsonLines(join(path, 'timing.jsonl')).records).toHaveLength(1);
+  });
+
+  it('refuses to overwrite a run, to resume another, and to share one', () => {
+    const path = join(temporary(), 'run');
+    const run = RunDirectory.open(path, options);
+    expect(() => RunDirectory.open(path, { ...options, resume: true })).toThrowError(
+      expect.objectContaining({ code: 'run-locked' }),
+    );
+    run.close();
+    expect(() => RunDirectory.open(path, options)).toThrowError(
+      expect.objectContaining({ code: 'run-exists' }),
+    );
+    const other = { ...options, recipe: { model: 'tiny', steps: 4 }, resume: true };
+    expect(() => RunDirectory.open(path, other)).toThrowError(/"steps: 3" there, "steps: 4" asked for/);
+  });
+
+  it('overwrites its own files only', () => {
+    const path = join(temporary(), 'run');
+    RunDirectory.open(path, options).close();
+    mkdirSync(join(path, 'model'));
+    writeFileSync(join(path, 'notes.txt'), 'mine');
+    RunDirectory.open(path, { ...options, overwrite: true }).close();
+    expect(readdirSync(path).sort()).toEqual(['checkpoints', 'notes.txt', 'provenance.json', 'recipe.yaml']);
+  });
+});
