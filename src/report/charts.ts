@@ -1,0 +1,288 @@
+import * as Plot from '@observablehq/plot';
+import type { Figure } from './figure.ts';
+import { endLabels } from './labels.ts';
+import { LIGHT, SERIES_COLORS, type SeriesColor } from './palette.ts';
+import { draw, type Frame } from './plot.ts';
+
+export interface Axis {
+  /** What is measured; a unit belongs in it: `"loss (nats a pair)"`. */
+  readonly label: string;
+  readonly scale?: 'linear' | 'log';
+  readonly domain?: readonly [number, number];
+}
+
+/** A value to compare with, drawn as a thin line with its name. */
+export interface ReferenceLine {
+  readonly axis: 'x' | 'y';
+  readonly value: number;
+  readonly label: string;
+}
+
+interface ChartOptions {
+  /** File name without extension. */
+  readonly name: string;
+  readonly title: string;
+  readonly subtitle?: string;
+  /** For readers who cannot see the figure: what it shows, in a sentence. */
+  readonly description: string;
+  readonly x: Axis;
+  readonly y: Axis;
+  readonly references?: readonly ReferenceLine[];
+}
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+export interface Series {
+  /** Written at the line's end, so that no legend is needed. */
+  readonly label: string;
+  readonly points: readonly Point[];
+  /** An interval around the line, e.g. a 95 % bound. */
+  readonly band?: readonly { readonly x: number; readonly low: number; readonly high: number }[];
+  readonly color?: SeriesColor;
+  readonly dashed?: boolean;
+  /** Marks every point, for series of few measurements. */
+  readonly dots?: boolean;
+}
+
+export interface LineChartOptions extends ChartOptions {
+  readonly series: readonly Series[];
+}
+
+/** Lines over a common axis, each labelled at its end. Points that are not finite leave a gap. */
+export function lineChart(options: LineChartOptions): Figure {
+  const series = options.series.map((one, index) => ({ ...one, ink: inkOf(one.color, index) }));
+  const marks: Plot.Markish[] = [];
+  for (const { band, ink } of series) {
+    if (band !== undefined) {
+      marks.push(Plot.areaY(band, { x: 'x', y1: 'low', y2: 'high', fill: ink, fillOpacity: 0.16 }));
+    }
+  }
+  for (const { points, ink, dashed, dots } of series) {
+    const dash = dashed === true ? { strokeDasharray: '5 4' } : {};
+    marks.push(Plot.lineY(points, { x: 'x', y: 'y', stroke: ink, strokeWidth: 1.75, ...dash }));
+    if (dots === true) marks.push(Plot.dot(points, { x: 'x', y: 'y', fill: ink, r: 3 }));
+  }
+  const labels = series.map(({ label, points, ink }) => ({ label, ink, at: points.findLast(isFinitePoint) }));
+  return draw(labelledFrame(options, labels), [...marks, ...referenceMarks(options)], (plot) =>
+    endLabels(plot, labels),
+  );
+}
+
+export interface ScatterChartOptions extends ChartOptions {
+  readonly series: readonly Series[];
+  /** Joins each series' points in the order given (a frontier over training). */
+  readonly connect?: boolean;
+}
+
+/** Points in the plane, one colour and one end label a series. */
+export function scatterChart(options: ScatterChartOptions): Figure {
+  const series = options.series.map((one, index) => ({ ...one, ink: inkOf(one.color, index) }));
+  const marks: Plot.Markish[] = [];
+  for (const { points, ink, dashed } of series) {
+    if (options.connect === true) {
+      const dash = dashed === true ? { strokeDasharray: '5 4' } : {};
+      marks.push(
+        Plot.line(points, { x: 'x', y: 'y', stroke: ink, strokeWidth: 1.25, strokeOpacity: 0.7, ...dash }),
+      );
+    }
+    marks.push(
+      Plot.dot(points, { x: 'x', y: 'y', fill: ink, fillOpacity: 0.75, r: points.length > 60 ? 2 : 3 }),
+    );
+  }
+  const labels = series.map(({ label, points, ink }) => ({
+    label,
+    ink,
+    at: points
+      .filter(isFinitePoint)
+      .reduce<Point | undefined>((last, p) => (last && last.x >= p.x ? last : p), undefined),
+  }));
+  return draw(labelledFrame(options, labels), [...marks, ...referenceMarks(options)], (plot) =>
+    endLabels(plot, labels),
+  );
+}
+
+export interface HistogramOptions extends Omit<ChartOptions, 'y'> {
+  readonly groups: readonly {
+    readonly label: string;
+    readonly values: ArrayLike<number>;
+    readonly color?: SeriesColor;
+  }[];
+  /** Number of bins over the common range; by default Sturges' rule on the largest group, at least 12. */
+  readonly bins?: number;
+}
+
+/** Shares of values by bin; several groups are drawn as outlines over one another. */
+export function histogram(options: HistogramOptions): Figure {
+  const groups = options.groups.map((group, index) => ({
+    ...group,
+    values: Array.from(group.values).filter(Number.isFinite),
+    ink: inkOf(group.color, index),
+  }));
+  const all = groups.flatMap((group) => group.values);
+  const [low, high] = options.x.domain ?? paddedRange(all);
+  const largest = Math.max(1, ...groups.map((group) => group.values.length));
+  const count = options.bins ?? Math.max(12, Math.ceil(Math.log2(largest)) * 3);
+  const width = (high - low) / count;
+  const marks: Plot.Markish[] = [];
+  const labels = groups.map(({ values, ink, label }) => {
+    const bars = binShares(values, low, width, count);
+    marks.push(
+      Plot.rectY(bars, {
+        x1: 'from',
+        x2: 'to',
+        y: 'share',
+        fill: ink,
+        fillOpacity: groups.length > 1 ? 0.35 : 0.85,
+        inset: 0.5,
+      }),
+    );
+    const peak = bars.reduce((best, bar) => (bar.share > best.share ? bar : best));
+    return { label: groups.length > 1 ? label : '', ink, at: { x: peak.to, y: peak.share } };
+  });
+  const frame = frameOf({
+    ...options,
+    x: { ...options.x, domain: [low, high] },
+    y: { label: 'share of rows (%)' },
+  });
+  return draw({ ...frame, yFromZero: true }, [...marks, ...referenceMarks(options)], (plot) =>
+    endLabels(plot, labels, { beside: true }),
+  );
+}
+
+export interface BarChartOptions {
+  readonly name: string;
+  readonly title: string;
+  readonly subtitle?: string;
+  readonly description: string;
+  /** What the bars measure, with its unit. */
+  readonly x: Axis;
+  readonly bars: readonly {
+    readonly label: string;
+    readonly value: number;
+    readonly low?: number;
+    readonly high?: number;
+    readonly color?: SeriesColor;
+  }[];
+  readonly references?: readonly ReferenceLine[];
+  readonly format?: (value: number) => string;
+}
+
+/** Horizontal bars with their values written beside them, and intervals where given. */
+export function barChart(options: BarChartOptions): Figure {
+  const format = options.format ?? ((value: number) => value.toPrecision(3));
+  const bars = options.bars.map((bar) => ({
+    ...bar,
+    ink: LIGHT[bar.color ?? 'blue'],
+    end: Math.max(bar.value, bar.high ?? bar.value, 0),
+  }));
+  const marks: Plot.Markish[] = [
+    Plot.barX(bars, { x: 'value', y: 'label', fill: 'ink', fillOpacity: 0.85, insetTop: 3, insetBottom: 3 }),
+    Plot.ruleY(
+      bars.filter((bar) => bar.low !== undefined && bar.high !== undefined),
+      { x1: 'low', x2: 'high', y: 'label', stroke: LIGHT.ink, strokeWidth: 1.5 },
+    ),
+    Plot.text(bars, {
+      x: 'end',
+      y: 'label',
+      text: (bar: { value: number }) => format(bar.value),
+      fill: LIGHT.ink,
+      textAnchor: 'start',
+      dx: 6,
+    }),
+    ...referenceMarks(options),
+  ];
+  const longest = Math.max(...bars.map((bar) => bar.label.length), 1);
+  const frame: Frame = {
+    ...frameOf({ ...options, y: { label: '' } }),
+    height: 110 + 30 * bars.length,
+    band: bars.map((bar) => bar.label),
+    marginLeft: Math.min(220, 16 + 7.4 * longest),
+    marginRight: 56,
+  };
+  return draw(frame, marks);
+}
+
+function frameOf(options: ChartOptions): Frame {
+  const { name, title, subtitle, description, x, y } = options;
+  return { name, title, description, x, y, ...(subtitle === undefined ? {} : { subtitle }) };
+}
+
+/** A frame with room on the right for the longest end label. */
+function labelledFrame(options: ChartOptions, labels: readonly { readonly label: string }[]): Frame {
+  const longest = Math.max(0, ...labels.map(({ label }) => label.length));
+  return { ...frameOf(options), marginRight: Math.min(190, 16 + 7.8 * longest) };
+}
+
+function inkOf(color: SeriesColor | undefined, index: number): string {
+  return LIGHT[color ?? SERIES_COLORS[index % SERIES_COLORS.length]!];
+}
+
+function isFinitePoint(point: Point): boolean {
+  return Number.isFinite(point.x) && Number.isFinite(point.y);
+}
+
+function referenceMarks(options: { readonly references?: readonly ReferenceLine[] }): Plot.Markish[] {
+  return (options.references ?? []).flatMap(({ axis, value, label }) => {
+    const style = { stroke: LIGHT.muted, strokeWidth: 1, strokeDasharray: '2 3' };
+    const words = { text: [label], fill: LIGHT.muted, fontSize: 12, stroke: LIGHT.paper, strokeWidth: 4 };
+    if (axis === 'y') {
+      return [
+        Plot.ruleY([value], style),
+        Plot.text([value], {
+          ...words,
+          y: (d: number) => d,
+          frameAnchor: 'right',
+          textAnchor: 'end',
+          dx: -4,
+          dy: -9,
+        }),
+      ];
+    }
+    return [
+      Plot.ruleX([value], style),
+      Plot.text([value], {
+        ...words,
+        x: (d: number) => d,
+        frameAnchor: 'top',
+        textAnchor: 'start',
+        dx: 5,
+        dy: 6,
+      }),
+    ];
+  });
+}
+
+function paddedRange(values: readonly number[]): [number, number] {
+  if (values.length === 0) return [0, 1];
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  if (low === high) return [low - 0.5, high + 0.5];
+  return [low, high];
+}
+
+/** Percentages of `values` in `count` bins of `width` from `low`; the last bin is closed on both sides. */
+export function binShares(
+  values: readonly number[],
+  low: number,
+  width: number,
+  count: number,
+): { from: number; to: number; share: number }[] {
+  const counts = new Array<number>(count).fill(0);
+  for (const value of values) {
+    const bin = Math.min(count - 1, Math.floor((value - low) / width));
+    if (bin >= 0) counts[bin]! += 1;
+  }
+  const total = Math.max(1, values.length);
+  return counts.map((n, bin) => ({
+    from: low + bin * width,
+    to: low + (bin + 1) * width,
+    share: (100 * n) / total,
+  }));
+}

@@ -1,0 +1,30 @@
+/** Figures (SVG and PNG) and self-contained HTML reports. */
+export {
+  type Axis,
+  type BarChartOptions,
+  barChart,
+  type HistogramOptions,
+  histogram,
+  type LineChartOptions,
+  lineChart,
+  type Point,
+  type ReferenceLine,
+  type ScatterChartOptions,
+  type Series,
+  scatterChart,
+} from './charts.ts';
+export { type Figure, renderPng, writeFigure } from './figure.ts';
+export { Html, type HtmlValue, html } from './html.ts';
+export {
+  dataTable,
+  type Fact,
+  figureGrid,
+  preformatted,
+  type Report,
+  type ReportSection,
+  renderReport,
+  type SampleComparison,
+  sampleComparisons,
+  type TableColumn,
+} from './page.ts';
+export type { SeriesColor } from './palette.ts';

@@ -1,0 +1,165 @@
+import * as Plot from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
+import type { Figure } from './figure.ts';
+import { escapeHtml } from './html.ts';
+import { FONT_STACK, LIGHT } from './palette.ts';
+
+/** What every chart has in common: words, axes and size. */
+export interface Frame {
+  readonly name: string;
+  readonly title: string;
+  readonly subtitle?: string;
+  readonly description: string;
+  readonly x: AxisFrame;
+  readonly y: AxisFrame;
+  readonly height?: number;
+  readonly marginLeft?: number;
+  readonly marginRight?: number;
+  /** Categories of the vertical axis, in order; absent for numeric axes. */
+  readonly band?: readonly string[];
+  readonly yFromZero?: boolean;
+}
+
+interface AxisFrame {
+  readonly label: string;
+  readonly scale?: 'linear' | 'log';
+  readonly domain?: readonly [number, number];
+}
+
+/** The part of the DOM that finishing a drawing needs; the project compiles without browser types. */
+interface SvgElement {
+  readonly outerHTML: string;
+  querySelector(selector: string): { remove(): void } | null;
+  setAttribute(name: string, value: string): void;
+  removeAttribute(name: string): void;
+}
+
+/** Where data lie on the canvas, in pixels. */
+export interface Drawing {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+  toX(value: number): number;
+  toY(value: number): number;
+}
+
+// Narrow enough that 13-unit text still reads when a phone scales the figure down.
+const WIDTH = 520;
+const HEIGHT = 320;
+const TOP = 64;
+const BOTTOM = 46;
+const MARGIN_LEFT = 48;
+const MARGIN_RIGHT = 20;
+
+/**
+ * Draws marks in a frame. `annotate` sees where the data fell and adds marks that depend on it (end labels), which
+ * takes a second pass.
+ */
+export function draw(
+  frame: Frame,
+  marks: readonly Plot.Markish[],
+  annotate?: (drawing: Drawing) => readonly Plot.Markish[],
+): Figure {
+  const { document } = parseHTML('<!doctype html><html><body></body></html>');
+  const height = frame.height ?? HEIGHT;
+  const left = frame.marginLeft ?? MARGIN_LEFT;
+  const right = frame.marginRight ?? MARGIN_RIGHT;
+  const render = (all: readonly Plot.Markish[]) =>
+    Plot.plot({
+      document,
+      width: WIDTH,
+      height,
+      marginTop: frame.subtitle === undefined ? TOP - 16 : TOP,
+      marginBottom: BOTTOM,
+      marginLeft: left,
+      marginRight: right,
+      style: {
+        fontFamily: FONT_STACK,
+        fontSize: '13px',
+        color: LIGHT.muted,
+        background: 'none',
+        overflow: 'visible',
+      },
+      x: { label: null, ...scaleOf(frame.x), ...(frame.band === undefined ? {} : { grid: false }) },
+      y:
+        frame.band === undefined
+          ? { label: null, ...scaleOf(frame.y), zero: frame.yFromZero === true }
+          : { type: 'band', domain: [...frame.band], label: null },
+      marks: [...axes(frame), ...all],
+    });
+  let svg = render(marks);
+  if (annotate !== undefined) {
+    const x = svg.scale('x');
+    const y = svg.scale('y');
+    const drawing: Drawing = {
+      left,
+      right: WIDTH - right,
+      top: frame.subtitle === undefined ? TOP - 16 : TOP,
+      bottom: height - BOTTOM,
+      toX: (value) => x?.apply(value) as number,
+      toY: (value) => y?.apply(value) as number,
+    };
+    svg = render([...marks, ...annotate(drawing)]);
+  }
+  return { ...finish(svg as unknown as SvgElement, frame, height), width: WIDTH, height };
+}
+
+function axes(frame: Frame): Plot.Markish[] {
+  const color = { color: LIGHT.muted, tickSize: 0, tickPadding: 6 };
+  const grid = { stroke: LIGHT.rule, strokeOpacity: 1 };
+  const ticks = { ticks: 5 };
+  if (frame.band !== undefined) {
+    return [
+      Plot.gridX({ ...grid, ...ticks }),
+      Plot.axisX({ ...color, ...ticks, label: null }),
+      Plot.axisY({ ...color, label: null }),
+    ];
+  }
+  return [
+    Plot.gridY({ ...grid, ...ticks }),
+    Plot.axisX({ ...color, ...(frame.x.scale === 'log' ? {} : { ticks: 6 }), label: null }),
+    Plot.axisY({ ...color, ...ticks, label: null }),
+  ];
+}
+
+function scaleOf(axis: AxisFrame): { type?: 'log'; domain?: [number, number]; nice?: boolean } {
+  return {
+    ...(axis.scale === 'log' ? { type: 'log' as const } : {}),
+    ...(axis.domain === undefined
+      ? { nice: axis.scale !== 'log' }
+      : { domain: [...axis.domain] as [number, number] }),
+  };
+}
+
+/** Adds namespaces, accessible names, the title block and the axis labels to what Plot drew. */
+function finish(svg: SvgElement, frame: Frame, height: number): Omit<Figure, 'width' | 'height'> {
+  svg.querySelector('style')?.remove();
+  svg.removeAttribute('class');
+  svg.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
+  svg.setAttribute('role', 'img');
+  svg.setAttribute('aria-labelledby', `${frame.name}-title ${frame.name}-desc`);
+  const text = (x: number, y: number, words: string, style: string) =>
+    `<text x="${x}" y="${y}" text-anchor="start" ${style}>${escapeHtml(words)}</text>`;
+  const left = 4;
+  const heading = [
+    `<title id="${frame.name}-title">${escapeHtml(frame.title)}</title>`,
+    `<desc id="${frame.name}-desc">${escapeHtml(frame.description)}</desc>`,
+    text(left, 17, frame.title, `font-size="15" font-weight="600" fill="${LIGHT.ink}"`),
+    frame.subtitle === undefined
+      ? ''
+      : text(left, 35, frame.subtitle, `font-size="12.5" fill="${LIGHT.muted}"`),
+    frame.y.label === ''
+      ? ''
+      : text(
+          left,
+          frame.subtitle === undefined ? 36 : 53,
+          frame.y.label,
+          `font-size="12" fill="${LIGHT.muted}"`,
+        ),
+    text(frame.marginLeft ?? MARGIN_LEFT, height - 8, frame.x.label, `font-size="12" fill="${LIGHT.muted}"`),
+  ].join('');
+  // Inserted as text: a DOM made for HTML would take SVG's <title> for its own and write its content unescaped.
+  const markup = svg.outerHTML.replace(/^<svg[^>]*>/, (tag) => tag + heading);
+  return { name: frame.name, title: frame.title, description: frame.description, svg: markup };
+}
