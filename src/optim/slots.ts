@@ -1,0 +1,74 @@
+import { noGrad, ops, type Tensor, zeros } from '../engine/index.ts';
+import { ModelError } from '../errors.ts';
+import type { OptimizedParameter } from './contract.ts';
+
+/** One state tensor a parameter, shaped like it, zero at first: a moment, a squared average, a momentum buffer. */
+export function zeroSlot(parameters: readonly OptimizedParameter[]): Tensor[] {
+  return parameters.map(({ master }) => zeros(master.shape, { dtype: master.dtype, device: master.device }));
+}
+
+/** State tensors under their checkpoint names, `<parameter>/<slot>`. */
+export function nameSlots(
+  parameters: readonly OptimizedParameter[],
+  slots: Readonly<Record<string, readonly Tensor[]>>,
+): Map<string, Tensor> {
+  const named = new Map<string, Tensor>();
+  for (const [slot, tensors] of Object.entries(slots)) {
+    for (const [index, tensor] of tensors.entries()) named.set(`${parameters[index]!.name}/${slot}`, tensor);
+  }
+  return named;
+}
+
+/** Copies saved values into live state tensors, after checking that both sides hold the same names and shapes. */
+export function restoreSlots(live: ReadonlyMap<string, Tensor>, saved: ReadonlyMap<string, Tensor>): void {
+  const unknown = [...saved.keys()].find((name) => !live.has(name));
+  if (unknown !== undefined) throw mismatch(`it holds "${unknown}", which this optimiser does not have`);
+  for (const [name, tensor] of live) {
+    const source = saved.get(name);
+    if (source === undefined) throw mismatch(`it lacks "${name}"`);
+    if (source.shape.join() !== tensor.shape.join()) {
+      throw mismatch(`"${name}" has shape [${source.shape}], expected [${tensor.shape}]`);
+    }
+  }
+  noGrad(() => {
+    for (const [name, tensor] of live) ops.copy_(tensor, saved.get(name)!);
+  });
+}
+
+function mismatch(what: string): ModelError {
+  return new ModelError('optimizer-state', `The saved optimiser state does not fit: ${what}.`, {
+    hint: 'Resume with the optimiser and the model that the checkpoint was written with.',
+  });
+}
+
+/**
+ * Splits the indices of present gradients by whether weight decay applies, and further into buckets of at most
+ * `BUCKET_ELEMENTS`, so that temporaries of a whole-list operation never reach the size of the model.
+ */
+export function buckets(
+  parameters: readonly OptimizedParameter[],
+  gradients: readonly (Tensor | null)[],
+): { decay: boolean; indices: number[] }[] {
+  const result: { decay: boolean; indices: number[]; elements: number }[] = [];
+  for (const decay of [true, false]) {
+    let current: (typeof result)[number] | undefined;
+    for (const [index, parameter] of parameters.entries()) {
+      if (parameter.decay !== decay || gradients[index] == null) continue;
+      const { size } = parameter.master;
+      if (current === undefined || current.elements + size > BUCKET_ELEMENTS) {
+        current = { decay, indices: [], elements: 0 };
+        result.push(current);
+      }
+      current.indices.push(index);
+      current.elements += size;
+    }
+  }
+  return result;
+}
+
+const BUCKET_ELEMENTS = 1 << 25;
+
+/** The tensors at some indices. */
+export function pick<T>(tensors: readonly (T | null)[], indices: readonly number[]): T[] {
+  return indices.map((index) => tensors[index]!);
+}
