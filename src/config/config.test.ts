@@ -1,0 +1,148 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { UsageError } from '../errors.ts';
+import { explainRecipe, resolveRecipe, sftRecipe, trainRecipe } from './index.ts';
+import { editDistance, suggest } from './suggest.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'recipe-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+function recipeFile(text: string): string {
+  const file = join(directory, 'recipe.yaml');
+  writeFileSync(file, text);
+  return file;
+}
+
+function failure(run: () => unknown): UsageError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof UsageError) return error;
+    throw error;
+  }
+  throw new Error('expected a UsageError');
+}
+
+const minimal = 'model: smollm2-135m\ndata: pairs.jsonl\n';
+
+describe('resolveRecipe', () => {
+  it('lets flags win over --set, --set over the file, the file over defaults', () => {
+    const { recipe, originOf } = resolveRecipe(trainRecipe, {
+      file: recipeFile(`${minimal}objective:\n  name: dpo\n  beta: 0.2\nsteps: 10\nseed: 1\n`),
+      set: ['objective.beta=0.05', 'seed=2'],
+      flags: [
+        { flag: '--objective', path: ['objective', 'name'], value: 'ipo' },
+        { flag: '--model', path: ['model'], value: undefined },
+      ],
+    });
+    expect(recipe.objective).toEqual({ name: 'ipo', beta: 0.05 });
+    expect(recipe).toMatchObject({ model: 'smollm2-135m', steps: 10, seed: 2, max_length: 1024 });
+    expect(originOf(['objective', 'name'])).toBe('--objective');
+    expect(originOf(['objective', 'beta'])).toBe('--set');
+    expect(originOf(['steps'])).toMatch(/recipe\.yaml:6$/);
+    expect(originOf(['optimizer', 'name'])).toBe('default');
+  });
+
+  it('fills in what depends on other keys', () => {
+    const full = resolveRecipe(trainRecipe, { file: recipeFile(minimal) }).recipe;
+    expect(full).toMatchObject({ epochs: 1, optimizer: { name: 'adamw', lr: 1e-6 }, batch: { pairs: 8 } });
+    const adapted = resolveRecipe(trainRecipe, { file: recipeFile(`${minimal}lora: {rank: 8}\n`) }).recipe;
+    expect(adapted).toMatchObject({ lora: { rank: 8, alpha: 32 }, optimizer: { lr: 1e-4 } });
+    expect(resolveRecipe(sftRecipe, { file: recipeFile(minimal) }).recipe.optimizer.lr).toBe(2e-5);
+  });
+
+  it('reports every problem at once, with suggestions and places', () => {
+    const file = recipeFile(
+      'modle: x\ndata: d\noptimizer:\n  nmae: adamw\n  lr: fast\nschedule: {name: cosin}\nbatch: {pairs: 0}\n',
+    );
+    const { message, code, at } = failure(() => resolveRecipe(trainRecipe, { file }));
+    expect(code).toBe('recipe-invalid');
+    expect(at).toMatchObject({ file });
+    expect(message).toContain('6 problems');
+    expect(message).toMatch(/model: is required/);
+    expect(message).toMatch(/modle: unknown key; did you mean model\? {2}\(.*recipe\.yaml:1\)/);
+    expect(message).toMatch(/optimizer\.nmae: unknown key; did you mean name\? {2}\(.*:4\)/);
+    expect(message).toMatch(/optimizer\.lr: "fast" is wrong: expected number.*:5\)/);
+    expect(message).toMatch(
+      /schedule\.name: "cosin" is not one of linear, cosine, constant; did you mean cosine\?/,
+    );
+    expect(message).toMatch(/batch\.pairs: 0 is wrong/);
+  });
+
+  it('checks rules between keys', () => {
+    const both = failure(() =>
+      resolveRecipe(trainRecipe, {
+        file: recipeFile(minimal),
+        set: [
+          'steps=3',
+          'epochs=1',
+          'optimizer.name=adamw',
+          'optimizer.alpha=0.9',
+          'batch={pairs: 2, tokens: 99}',
+        ],
+      }),
+    );
+    expect(both.message).toContain('steps: excludes epochs');
+    expect(both.message).toContain('batch.pairs: excludes batch.tokens');
+    expect(both.message).toContain('optimizer.alpha: adamw has no alpha; it has betas, epsilon');
+  });
+
+  it('names line and column of a YAML error, and a missing file', () => {
+    const syntax = failure(() => resolveRecipe(trainRecipe, { file: recipeFile('model: a\ndata: ]b\n') }));
+    expect(syntax.code).toBe('recipe-syntax');
+    expect(syntax.message).toMatch(/recipe\.yaml:2:\d+: /);
+    expect(syntax.at?.line).toBe(2);
+    const missing = failure(() => resolveRecipe(trainRecipe, { file: join(directory, 'none.yaml') }));
+    expect(missing.code).toBe('recipe-missing');
+    expect(failure(() => resolveRecipe(trainRecipe, { set: ['seed'] })).code).toBe('set-syntax');
+  });
+
+  it('does not let a key reach the prototype', () => {
+    failure(() => resolveRecipe(trainRecipe, { file: recipeFile(minimal), set: ['__proto__.polluted=1'] }));
+    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+  });
+});
+
+describe('explainRecipe', () => {
+  it('prints YAML that resolves to the same recipe, with origins', () => {
+    const resolved = resolveRecipe(trainRecipe, {
+      file: recipeFile(
+        `${minimal}objective: {name: mallows-phi, beta: 0.1}\nlora: {target_modules: [q_proj, v_proj]}\n`,
+      ),
+      set: ['output="runs/a: b"'],
+    });
+    const text = explainRecipe(resolved);
+    expect(text).toMatch(/^model: smollm2-135m +# .*recipe\.yaml:1$/m);
+    expect(text).toMatch(/^ {2}lr: 0\.0001 +# default$/m);
+    expect(text).toMatch(/^output: "runs\/a: b" +# --set$/m);
+    const again = resolveRecipe(trainRecipe, { file: recipeFile(text) });
+    expect(again.recipe).toEqual(resolved.recipe);
+    expect(parse(text)).toEqual(JSON.parse(JSON.stringify(resolved.recipe)));
+  });
+});
+
+describe('suggest', () => {
+  it('counts insertions, deletions, substitutions and neighbouring swaps', () => {
+    expect(editDistance('kitten', 'sitting')).toBe(3);
+    expect(editDistance('nmae', 'name')).toBe(1);
+    expect(suggest('learning-rate', ['lr', 'learning_rate'])).toBe('learning_rate');
+    expect(suggest('zebra', ['lr', 'beta'])).toBeUndefined();
+  });
+
+  it('is a metric on short words', () => {
+    fc.assert(
+      fc.property(fc.string({ maxLength: 6 }), fc.string({ maxLength: 6 }), (a, b) => {
+        expect(editDistance(a, b)).toBe(editDistance(b, a));
+        expect(editDistance(a, b) === 0).toBe(a === b);
+        expect(editDistance(a, b)).toBeLessThanOrEqual(Math.max(a.length, b.length));
+      }),
+    );
+  });
+});

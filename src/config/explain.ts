@@ -1,0 +1,29 @@
+import { stringify } from 'yaml';
+import { isRecord, type KeyPath } from './layers.ts';
+import type { Resolved } from './resolve.ts';
+
+/** The resolved recipe as YAML that can be run again, each value followed by where it came from. */
+export function explainRecipe(resolved: Resolved<object>): string {
+  const lines: { text: string; origin: string }[] = [];
+  const walk = (values: Readonly<Record<string, unknown>>, path: KeyPath, indent: string): void => {
+    for (const [key, value] of Object.entries(values)) {
+      if (value === undefined) continue;
+      const here = [...path, key];
+      if (isRecord(value) && Object.keys(value).length > 0) {
+        lines.push({ text: `${indent}${key}:`, origin: '' });
+        walk(value, here, `${indent}  `);
+      } else {
+        const text = stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim();
+        lines.push({ text: `${indent}${key}: ${text}`, origin: resolved.originOf(here) });
+      }
+    }
+  };
+  walk(resolved.recipe as Record<string, unknown>, [], '');
+  const width = Math.min(
+    60,
+    Math.max(...lines.filter((line) => line.origin !== '').map((line) => line.text.length)),
+  );
+  return lines
+    .map(({ text, origin }) => (origin === '' ? text : `${text.padEnd(width)}  # ${origin}`))
+    .join('\n');
+}

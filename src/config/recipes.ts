@@ -1,0 +1,70 @@
+import type { Problem, RecipeKind } from './resolve.ts';
+import { type SftRecipe, sftSchema, type TrainRecipe, trainSchema } from './schema.ts';
+
+const DEFAULT_PAIRS = 8;
+
+/** Defaults that depend on other keys; everything that a run reads is then in the recipe. */
+function complete<R extends TrainRecipe | SftRecipe>(recipe: R, learningRate: number): R {
+  const { optimizer, batch } = recipe;
+  return {
+    ...recipe,
+    ...(recipe.steps === undefined && recipe.epochs === undefined ? { epochs: 1 } : {}),
+    optimizer: { ...optimizer, lr: optimizer.lr ?? (recipe.lora === undefined ? learningRate : 1e-4) },
+    batch:
+      batch.pairs === undefined && batch.tokens === undefined ? { pairs: DEFAULT_PAIRS, ...batch } : batch,
+  };
+}
+
+/** Coefficients that only some optimisers have. */
+const OPTIMIZER_KEYS = {
+  adamw: ['betas', 'epsilon'],
+  rmsprop: ['epsilon', 'alpha', 'momentum', 'centered'],
+  sgd: ['momentum', 'dampening', 'nesterov'],
+} as const;
+
+function check(recipe: TrainRecipe | SftRecipe): Problem[] {
+  const problems: Problem[] = [];
+  const exclusive = (a: readonly string[], b: readonly string[], both: boolean): void => {
+    if (both) problems.push({ path: a, message: `excludes ${b.join('.')}; keep one of them` });
+  };
+  exclusive(['steps'], ['epochs'], recipe.steps !== undefined && recipe.epochs !== undefined);
+  exclusive(
+    ['batch', 'pairs'],
+    ['batch', 'tokens'],
+    recipe.batch.pairs !== undefined && recipe.batch.tokens !== undefined,
+  );
+  const { schedule, optimizer } = recipe;
+  exclusive(
+    ['schedule', 'warmup_steps'],
+    ['schedule', 'warmup_ratio'],
+    schedule.warmup_steps !== undefined && schedule.warmup_ratio !== undefined,
+  );
+  const mine: readonly string[] = OPTIMIZER_KEYS[optimizer.name];
+  for (const key of new Set(Object.values(OPTIMIZER_KEYS).flat())) {
+    if (optimizer[key] !== undefined && !mine.includes(key)) {
+      problems.push({
+        path: ['optimizer', key],
+        message: `${optimizer.name} has no ${key}; it has ${mine.join(', ')}`,
+      });
+    }
+  }
+  if (recipe.eval_data === undefined && recipe.eval_fraction === 0 && recipe.eval.every > 0) {
+    problems.push({
+      path: ['eval', 'every'],
+      message: 'there are no held-out rows: set eval_data or eval_fraction',
+    });
+  }
+  return problems;
+}
+
+export const trainRecipe: RecipeKind<typeof trainSchema> = {
+  schema: trainSchema,
+  complete: (recipe) => complete(recipe, 1e-6),
+  check,
+};
+
+export const sftRecipe: RecipeKind<typeof sftSchema> = {
+  schema: sftSchema,
+  complete: (recipe) => complete(recipe, 2e-5),
+  check,
+};

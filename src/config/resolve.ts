@@ -1,0 +1,137 @@
+import type { z } from 'zod';
+import { UsageError } from '../errors.ts';
+import {
+  describeOrigin,
+  type FlagValue,
+  fileLayer,
+  flagLayer,
+  isRecord,
+  type KeyPath,
+  type Layer,
+  mergeLayers,
+  setLayer,
+} from './layers.ts';
+import { suggest } from './suggest.ts';
+
+/** A recipe with every value filled in, and where each came from. */
+export interface Resolved<T> {
+  readonly recipe: T;
+  /** Origin of a value in words: `default`, `recipe.yaml:4`, `--set`, `--model`. */
+  originOf(path: KeyPath): string;
+}
+
+export interface RecipeSources {
+  /** Path of a YAML file. */
+  readonly file?: string | undefined;
+  /** `key.path=value` assignments; they win over the file. */
+  readonly set?: readonly string[];
+  /** Dedicated flags; they win over everything. */
+  readonly flags?: readonly FlagValue[];
+}
+
+/** A wrong place in a recipe, before its origin is known. */
+export interface Problem {
+  readonly path: KeyPath;
+  readonly message: string;
+}
+
+export interface RecipeKind<S extends z.ZodType> {
+  readonly schema: S;
+  /** Defaults that depend on other values; what it changes counts as a default. */
+  complete?(recipe: z.infer<S>): z.infer<S>;
+  /** Rules between keys. Runs when every single value is well-formed. */
+  check?(recipe: z.infer<S>): readonly Problem[];
+}
+
+/** Merges the layers (defaults < file < --set < flags) and checks the result, reporting every problem at once. */
+export function resolveRecipe<S extends z.ZodType>(
+  kind: RecipeKind<S>,
+  sources: RecipeSources,
+): Resolved<z.infer<S>> {
+  const layers: Layer[] = [];
+  if (sources.file !== undefined) layers.push(fileLayer(sources.file));
+  if (sources.set !== undefined) layers.push(setLayer(sources.set));
+  if (sources.flags !== undefined) layers.push(flagLayer(sources.flags));
+  const merged = mergeLayers(layers);
+
+  const parsed = kind.schema.safeParse(merged.values);
+  if (!parsed.success) {
+    throw recipeError(
+      parsed.error.issues.flatMap((issue) => describeIssue(issue, kind.schema, merged.values)),
+      merged,
+    );
+  }
+  const recipe = kind.complete === undefined ? parsed.data : kind.complete(parsed.data);
+  const problems = kind.check?.(recipe) ?? [];
+  if (problems.length > 0) throw recipeError(problems, merged);
+  return { recipe, originOf: (path) => describeOrigin(merged.origin(path)) };
+}
+
+function recipeError(problems: readonly Problem[], merged: Layer): UsageError {
+  const lines = problems.map(({ path, message }) => {
+    const origin = merged.origin(path);
+    const where = origin.kind === 'default' ? '' : `  (${describeOrigin(origin)})`;
+    return `  ${path.length === 0 ? 'recipe' : path.join('.')}: ${message}${where}`;
+  });
+  const first = problems.map(({ path }) => merged.origin(path)).find((origin) => origin.kind === 'file');
+  const head =
+    problems.length === 1 ? 'The recipe has a problem:' : `The recipe has ${problems.length} problems:`;
+  return new UsageError('recipe-invalid', [head, ...lines].join('\n'), {
+    ...(first === undefined ? {} : { at: first.at }),
+    hint: 'docs/recipes.md lists every key; --explain shows the resolved recipe.',
+  });
+}
+
+function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, values: unknown): Problem[] {
+  const path = issue.path.filter((key) => typeof key !== 'symbol');
+  switch (issue.code) {
+    case 'unrecognized_keys': {
+      const known = keysAt(schema, path);
+      return issue.keys.map((key) => {
+        const near = suggest(key, known);
+        const help = near === undefined ? `the keys here are ${known.join(', ')}` : `did you mean ${near}?`;
+        return { path: [...path, key], message: `unknown key; ${help}` };
+      });
+    }
+    case 'invalid_value': {
+      const received = valueAt(values, path);
+      const options = issue.values.map(String);
+      const near = typeof received === 'string' ? suggest(received, options) : undefined;
+      return [
+        {
+          path,
+          message: `${JSON.stringify(received)} is not one of ${options.join(', ')}${near === undefined ? '' : `; did you mean ${near}?`}`,
+        },
+      ];
+    }
+    default: {
+      const received = valueAt(values, path);
+      if (received === undefined) return [{ path, message: 'is required' }];
+      return [
+        {
+          path,
+          message: `${JSON.stringify(received)} is wrong: ${issue.message.replace(/^Invalid input: /, '')}`,
+        },
+      ];
+    }
+  }
+}
+
+function valueAt(values: unknown, path: KeyPath): unknown {
+  let node = values;
+  for (const key of path)
+    node = isRecord(node) || Array.isArray(node) ? (node as Record<string, unknown>)[key] : undefined;
+  return node;
+}
+
+/** The keys that a schema knows at a path. */
+function keysAt(schema: z.ZodType, path: KeyPath): string[] {
+  let node: unknown = schema;
+  const objectOf = (one: unknown): { shape: Record<string, unknown> } | undefined => {
+    let inner = one as { shape?: Record<string, unknown>; unwrap?: () => unknown } | undefined;
+    while (inner !== undefined && inner.shape === undefined) inner = inner.unwrap?.() as typeof inner;
+    return inner as { shape: Record<string, unknown> } | undefined;
+  };
+  for (const key of path) node = objectOf(node)?.shape[String(key)];
+  return Object.keys(objectOf(node)?.shape ?? {});
+}
