@@ -1,0 +1,6 @@
+/** Objects as they come out of JSON files, before anything about them is known. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
