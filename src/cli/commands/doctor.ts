@@ -1,0 +1,100 @@
+import { existsSync } from 'node:fs';
+import { availableParallelism, freemem, homedir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { EngineError } from '../../errors.ts';
+import { command } from '../command.ts';
+import type { CliContext } from '../context.ts';
+import { formatBytes } from '../progress.ts';
+
+const HUB_TIMEOUT = 2000;
+
+/** What `mallows doctor --json` prints. */
+interface Findings {
+  readonly node: string;
+  readonly platform: string;
+  readonly cores: number;
+  readonly memory: { readonly total: number; readonly free: number };
+  readonly engine: EngineFindings | { readonly error: string; readonly hint?: string };
+  readonly caches: Readonly<Record<string, { readonly path: string; readonly exists: boolean }>>;
+  readonly hub: { readonly endpoint: string; readonly reachable: boolean; readonly detail: string };
+}
+
+type EngineFindings = Awaited<ReturnType<typeof inspectEngine>>;
+
+export function doctorCommand(context: CliContext) {
+  return command(context, 'doctor', 'say what was found: engine, devices, memory, caches, hub', [
+    'mallows doctor',
+    'mallows doctor --json | jq .engine',
+  ]).action(async () => {
+    const findings: Findings = {
+      node: process.version,
+      platform: `${process.platform}-${process.arch}`,
+      cores: availableParallelism(),
+      memory: { total: totalmem(), free: freemem() },
+      engine: await inspectEngine().catch((error: unknown) => {
+        if (!(error instanceof EngineError)) throw error;
+        return { error: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
+      }),
+      caches: inspectCaches(process.env),
+      hub: await inspectHub(process.env),
+    };
+    context.emit(findings);
+    if (!context.json) context.print(describe(findings, context));
+    if ('error' in findings.engine) {
+      throw new EngineError('engine-missing', findings.engine.error, {
+        hint: findings.engine.hint ?? 'Run `mallows setup`.',
+      });
+    }
+  });
+}
+
+async function inspectEngine() {
+  const { devices, engineInfo, threads } = await import('../../engine/index.ts');
+  return { ...engineInfo(), devices: devices(), threads: threads() };
+}
+
+function inspectCaches(env: NodeJS.ProcessEnv): Findings['caches'] {
+  const cache = env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
+  const home = env.HF_HOME ?? join(cache, 'huggingface');
+  const paths = {
+    models: env.HF_HUB_CACHE ?? join(home, 'hub'),
+    engine: env.MALLOWS_CACHE ?? join(cache, 'mallows'),
+  };
+  return Object.fromEntries(
+    Object.entries(paths).map(([name, path]) => [name, { path, exists: existsSync(path) }]),
+  );
+}
+
+async function inspectHub(env: NodeJS.ProcessEnv): Promise<Findings['hub']> {
+  const endpoint = env.HF_ENDPOINT ?? 'https://huggingface.co';
+  if (env.HF_HUB_OFFLINE === '1') return { endpoint, reachable: false, detail: 'HF_HUB_OFFLINE is set' };
+  try {
+    const response = await fetch(endpoint, { method: 'HEAD', signal: AbortSignal.timeout(HUB_TIMEOUT) });
+    return { endpoint, reachable: true, detail: `HTTP ${response.status}` };
+  } catch (error) {
+    const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).name;
+    return { endpoint, reachable: false, detail: `no answer within ${HUB_TIMEOUT / 1000} s (${cause})` };
+  }
+}
+
+function describe(findings: Findings, { paint }: CliContext): string {
+  const { engine, memory, caches, hub } = findings;
+  const rows: [string, string][] = [
+    ['machine', `${findings.platform}, ${findings.cores} cores, Node ${findings.node}`],
+    ['memory', `${formatBytes(memory.total)}, ${formatBytes(memory.free)} free`],
+  ];
+  if ('error' in engine) {
+    rows.push(['engine', 'not ready, see below']);
+  } else {
+    rows.push(
+      ['engine', `libtorch ${engine.torchVersion}`],
+      ['devices', engine.devices.join(', ')],
+      ['threads', String(engine.threads)],
+    );
+  }
+  for (const [name, { path, exists }] of Object.entries(caches)) {
+    rows.push([`${name} cache`, `${path}${exists ? '' : ' (not there yet)'}`]);
+  }
+  rows.push(['hub', `${hub.endpoint}: ${hub.reachable ? 'reachable' : 'not reachable'}, ${hub.detail}`]);
+  return rows.map(([name, value]) => `${paint.dim(name.padEnd(13))} ${value}`).join('\n');
+}

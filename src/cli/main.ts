@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs';
+import { CommanderError } from '@commander-js/extra-typings';
+import { createContext, tolerateClosedPipes } from './context.ts';
+import { EXIT, errorRecord, exitCodeOf, renderError } from './errors.ts';
+import { createProgram } from './program.ts';
+
+/**
+ * Runs one command line (without `node` and the script) and returns the exit code: 0, 1 failure, 2 usage, 3 data,
+ * 130 interrupted.
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  tolerateClosedPipes();
+  const context = createContext(argv);
+  const program = createProgram(context, version());
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return EXIT.success;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.success : EXIT.usage;
+    context.emit(errorRecord(error));
+    context.note(renderError(error, { paint: context.paint, debug: context.debug }));
+    return exitCodeOf(error);
+  }
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}
