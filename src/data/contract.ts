@@ -42,7 +42,9 @@ export interface BadRow {
 
 export type BadRowReason =
   | 'invalid-json'
+  | 'invalid-csv'
   | 'invalid-utf8'
+  | 'line-too-long'
   | 'missing-field'
   | 'wrong-type'
   | 'identical-completions'
@@ -54,9 +56,9 @@ export type BadRowReason =
 export interface PairDataset {
   readonly pairs: readonly PreferencePair[];
   readonly badRows: readonly BadRow[];
-  /** Format that was detected or asked for: hh, ultrafeedback, shp, stack-exchange, imdb, sharegpt, generic. */
+  /** Format that was detected or asked for: hh, ultrafeedback, shp, stack-exchange, imdb, sharegpt, votes, ab, generic. */
   readonly format: string;
-  /** SHA-256 over the canonical JSON of the pairs, in order. */
+  /** SHA-256 over the canonical JSON of the pairs, one a line, in order. */
   readonly hash: string;
   /** Where it came from, for provenance: path or hub id with revision. */
   readonly source: string;

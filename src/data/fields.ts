@@ -1,0 +1,221 @@
+import type { BadRowReason, ChatMessage, ChatRole, TextOrChat, Votes } from './contract.ts';
+import type { PairDraft } from './formats/contract.ts';
+import type { Row } from './sources/contract.ts';
+import { closest, excerpt } from './text.ts';
+
+/** Why one row cannot be used. Thrown by formats, caught by the loader, which knows the file and line. */
+export class RowError extends Error {
+  readonly reason: BadRowReason;
+
+  constructor(reason: BadRowReason, detail: string) {
+    super(detail);
+    this.reason = reason;
+  }
+}
+
+/** Whether the row has a value in that column. Inherited properties (`constructor`, …) are no columns. */
+export function has(row: Row, column: string): boolean {
+  return Object.hasOwn(row, column) && row[column] !== null && row[column] !== undefined;
+}
+
+/** The first of several column names that the row has. */
+export function firstOf(row: Row, columns: readonly string[]): string | undefined {
+  return columns.find((column) => has(row, column));
+}
+
+export function required(row: Row, column: string): unknown {
+  if (has(row, column)) return row[column];
+  const columns = Object.keys(row);
+  const near = closest(column, columns);
+  const what = Object.hasOwn(row, column) ? `"${column}" is null` : `no "${column}"`;
+  const hint = near !== undefined && near !== column ? ` (did you mean "${near}"?)` : '';
+  throw new RowError(
+    'missing-field',
+    `${what} among ${excerpt(columns.join(', ') || 'no fields', 160)}${hint}`,
+  );
+}
+
+export function text(row: Row, column: string): string {
+  const value = required(row, column);
+  if (typeof value === 'string') return value;
+  throw new RowError('wrong-type', `"${column}" must be text, received ${excerpt(value, 60)}`);
+}
+
+export function optionalText(row: Row, column: string): string | undefined {
+  return has(row, column) ? text(row, column) : undefined;
+}
+
+export function list(row: Row, column: string): readonly unknown[] {
+  const value = required(row, column);
+  if (Array.isArray(value)) return value;
+  throw new RowError('wrong-type', `"${column}" must be a list, received ${excerpt(value, 60)}`);
+}
+
+/** A finite number; text that reads as one counts, because CSV knows nothing else. */
+export function number(row: Row, column: string): number {
+  const value = required(row, column);
+  const parsed = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  if (typeof parsed === 'number' && Number.isFinite(parsed)) return parsed;
+  throw new RowError('wrong-type', `"${column}" must be a number, received ${excerpt(value, 60)}`);
+}
+
+export function optionalNumber(row: Row, column: string): number | undefined {
+  return has(row, column) && row[column] !== '' ? number(row, column) : undefined;
+}
+
+/** Role names of the common layouts: OpenAI's, and ShareGPT's `from`. */
+const ROLES: ReadonlyMap<string, ChatRole> = new Map<string, ChatRole>([
+  ['system', 'system'],
+  ['user', 'user'],
+  ['human', 'user'],
+  ['assistant', 'assistant'],
+  ['gpt', 'assistant'],
+  ['tool', 'tool'],
+]);
+
+/** Text, one message, or a list of messages, as `{role, content}` or ShareGPT's `{from, value}`. */
+export function textOrChat(row: Row, column: string): TextOrChat {
+  const value = required(row, column);
+  if (typeof value === 'string') return value;
+  return messagesFrom(value, column);
+}
+
+export function messages(row: Row, column: string): readonly ChatMessage[] {
+  return messagesFrom(required(row, column), column);
+}
+
+function messagesFrom(value: unknown, column: string): readonly ChatMessage[] {
+  const items = Array.isArray(value) ? value : [value];
+  return items.map((item: unknown, i) => {
+    const where = `message ${i + 1} of "${column}"`;
+    if (typeof item !== 'object' || item === null || Array.isArray(item)) {
+      throw new RowError('wrong-type', `${where} must be {role, content}, received ${excerpt(item, 60)}`);
+    }
+    const message = item as Row;
+    const roleName = message[has(message, 'role') ? 'role' : 'from'];
+    const role = typeof roleName === 'string' ? ROLES.get(roleName.toLowerCase()) : undefined;
+    if (role === undefined) {
+      const known = [...ROLES.keys()].join(', ');
+      throw new RowError(
+        'wrong-type',
+        `the role of ${where} is ${excerpt(roleName, 40)}; expected one of ${known}`,
+      );
+    }
+    return { role, content: contentOf(message[has(message, 'content') ? 'content' : 'value'], where) };
+  });
+}
+
+/** A message's text: a string, or a list of text parts. Images and other parts are refused, never dropped. */
+function contentOf(content: unknown, where: string): string {
+  if (typeof content === 'string') return content;
+  const isTextPart = (part: unknown): part is { text: string } =>
+    typeof part === 'object' &&
+    part !== null &&
+    (part as Row).type === 'text' &&
+    typeof (part as Row).text === 'string';
+  if (Array.isArray(content) && content.every(isTextPart)) return content.map((part) => part.text).join('');
+  throw new RowError('wrong-type', `the content of ${where} must be text, received ${excerpt(content, 60)}`);
+}
+
+/** `id` as text; undefined when the row has none. */
+export function optionalId(row: Row, column = 'id'): string | undefined {
+  if (!has(row, column) || row[column] === '') return undefined;
+  const value = row[column];
+  if (typeof value === 'string' || Number.isSafeInteger(value)) return String(value);
+  throw new RowError(
+    'wrong-type',
+    `"${column}" must be text or a whole number, received ${excerpt(value, 60)}`,
+  );
+}
+
+/** `votes: {chosen, rejected, tie?}`, or the columns `votes_chosen`, `votes_rejected`, `votes_tie`. */
+export function optionalVotes(row: Row): Votes | undefined {
+  const nested = has(row, 'votes');
+  if (!nested && !has(row, 'votes_chosen')) return undefined;
+  if (nested && (typeof row.votes !== 'object' || Array.isArray(row.votes))) {
+    throw new RowError(
+      'wrong-type',
+      `"votes" must be {chosen, rejected, tie}, received ${excerpt(row.votes, 60)}`,
+    );
+  }
+  const votes = nested ? (row.votes as Row) : row;
+  const prefix = nested ? '' : 'votes_';
+  const count = (name: string) => {
+    const value = number(votes, prefix + name);
+    if (value < 0)
+      throw new RowError(
+        'wrong-type',
+        `the votes "${prefix}${name}" must not be negative, received ${value}`,
+      );
+    return value;
+  };
+  const tie = has(votes, `${prefix}tie`) ? count('tie') : undefined;
+  return { chosen: count('chosen'), rejected: count('rejected'), ...(tie !== undefined && { tie }) };
+}
+
+/** `dispersion`: φ(x), strictly between 0 (everyone agrees) and 1 (anything goes). */
+export function optionalDispersion(row: Row): number | undefined {
+  const value = optionalNumber(row, 'dispersion');
+  if (value === undefined || (value > 0 && value < 1)) return value;
+  throw new RowError('wrong-type', `"dispersion" must lie strictly between 0 and 1, received ${value}`);
+}
+
+const SCORE_COLUMNS = {
+  score_chosen: ['score_chosen', 'chosen_score', 'chosen-rating'],
+  score_rejected: ['score_rejected', 'rejected_score', 'rejected-rating'],
+} as const;
+
+/** Ratings of the two completions, where a data set states them, under one name each. */
+export function scores(row: Row): { score_chosen: number; score_rejected: number } | undefined {
+  const nested = has(row, 'metadata') ? (row.metadata as Row) : undefined;
+  for (const place of [row, nested]) {
+    if (place === undefined || typeof place !== 'object') continue;
+    const chosen = firstOf(place, SCORE_COLUMNS.score_chosen);
+    const rejected = firstOf(place, SCORE_COLUMNS.score_rejected);
+    if (chosen === undefined || rejected === undefined) continue;
+    return { score_chosen: number(place, chosen), score_rejected: number(place, rejected) };
+  }
+  return undefined;
+}
+
+/** What any pair may state besides its texts: id, votes, dispersion, and short facts from columns not otherwise used. */
+export function extras(row: Row, used: readonly string[]): Omit<PairDraft, 'prompt' | 'chosen' | 'rejected'> {
+  const id = optionalId(row);
+  const votes = optionalVotes(row);
+  const dispersion = optionalDispersion(row);
+  const facts = meta(row, used);
+  return {
+    ...(id !== undefined && { id }),
+    ...(votes !== undefined && { votes }),
+    ...(dispersion !== undefined && { dispersion }),
+    ...(facts !== undefined && { meta: facts }),
+  };
+}
+
+/** Short facts about a row that are worth carrying along: the plain values in columns that are not otherwise used. */
+export function meta(row: Row, used: readonly string[]): Record<string, unknown> | undefined {
+  const kept = Object.entries(row).filter(
+    ([column, value]) => !used.includes(column) && !NOT_META.has(column) && isShortValue(value),
+  );
+  kept.push(...Object.entries(scores(row) ?? {}));
+  return kept.length === 0 ? undefined : Object.fromEntries(kept);
+}
+
+/** Columns that are fields of their own, and a key that must not become a property anywhere. */
+const NOT_META = new Set([
+  'id',
+  'votes',
+  'votes_chosen',
+  'votes_rejected',
+  'votes_tie',
+  'dispersion',
+  '__proto__',
+]);
+
+function isShortValue(value: unknown): boolean {
+  return (
+    typeof value === 'number' ||
+    typeof value === 'boolean' ||
+    (typeof value === 'string' && value.length <= 200)
+  );
+}

@@ -1,0 +1,40 @@
+import { UsageError } from '../../errors.ts';
+import { closest } from '../text.ts';
+import { ab } from './ab.ts';
+import type { PairFormat } from './contract.ts';
+import { generic, ultrafeedback } from './generic.ts';
+import { hh } from './hh.ts';
+import { imdb } from './imdb.ts';
+import { sharegpt } from './sharegpt.ts';
+import { shp } from './shp.ts';
+import { stackExchange } from './stack-exchange.ts';
+import { votes } from './votes.ts';
+
+/** Every pair format, the more particular before the more general: detection takes the first that fits most rows. */
+export const PAIR_FORMATS: readonly PairFormat[] = [
+  hh,
+  shp,
+  stackExchange,
+  imdb,
+  sharegpt,
+  votes,
+  ab,
+  ultrafeedback,
+  generic,
+];
+
+export const PAIR_FORMAT_NAMES: readonly string[] = PAIR_FORMATS.map((format) => format.name);
+
+/** A format by name. Throws `UsageError` for a name that is not one. */
+export function formatNamed<F extends { readonly name: string }>(formats: readonly F[], name: string): F {
+  const format = formats.find((candidate) => candidate.name === name);
+  if (format !== undefined) return format;
+  const names = formats.map((candidate) => candidate.name);
+  const near = closest(name, names);
+  throw new UsageError('unknown-format', `There is no data format "${name}".`, {
+    hint:
+      near === undefined
+        ? `Use one of ${names.join(', ')}.`
+        : `Did you mean "${near}"? Known: ${names.join(', ')}.`,
+  });
+}

@@ -1,0 +1,70 @@
+import type { PairDataset, PreferencePair, TextOrChat } from './contract.ts';
+import { RowError } from './fields.ts';
+import type { PairDraft } from './formats/contract.ts';
+import { asChat, asText } from './formats/dialogue.ts';
+import { PAIR_FORMATS } from './formats/index.ts';
+import { canonicalJson, hashValues } from './hash.ts';
+import { type ReadOptions, readExamples } from './read.ts';
+import { type HubFetcher, openSource } from './sources/index.ts';
+import { excerpt } from './text.ts';
+
+/**
+ * Whether pairs are chat messages, rendered by the model's template, or text, tokenised as it stands. `auto` leaves
+ * messages and text as the data has them; dialogues (HH transcripts, SHP, …) become messages.
+ */
+export type PairStyle = 'auto' | 'chat' | 'text';
+
+export interface LoadPairsOptions extends ReadOptions {
+  readonly style?: PairStyle;
+  /** Whether the model has a chat template. Without one, `auto` means `text`. Default true. */
+  readonly chatTemplate?: boolean;
+  /** Needed for `hf:owner/name`. */
+  readonly hub?: HubFetcher;
+}
+
+/**
+ * Loads preference pairs from files or the hub. Bad rows are left out, counted and listed in `badRows`.
+ *
+ *     const data = await loadPairs('pairs.jsonl.gz');
+ *     console.log(data.format, data.pairs.length, countReasons(data.badRows));
+ *
+ * Throws `DataError` when nothing is usable, when ids repeat, or at the first bad row when `strict`.
+ */
+export async function loadPairs(
+  source: string | readonly string[],
+  options: LoadPairsOptions = {},
+): Promise<PairDataset> {
+  const { style = 'auto', chatTemplate = true, hub } = options;
+  const resolved = style === 'auto' && !chatTemplate ? 'text' : style;
+  const opened = await openSource(source, hub);
+  const finish = (draft: PairDraft, id: string) => finishPair(draft, id, resolved);
+  const dialogue = resolved === 'text' ? 'text' : 'chat';
+  const { examples, badRows, format } = await readExamples(opened, PAIR_FORMATS, dialogue, finish, options);
+  return { pairs: examples, badRows, format, hash: hashValues(examples), source: opened.name };
+}
+
+function finishPair({ part: _, ...draft }: PairDraft, id: string, style: PairStyle): PreferencePair {
+  for (const side of ['chosen', 'rejected'] as const) {
+    if (plainText(draft[side]).trim() === '') throw new RowError('empty-completion', `"${side}" is empty`);
+  }
+  if (canonicalJson(draft.chosen) === canonicalJson(draft.rejected)) {
+    throw new RowError(
+      'identical-completions',
+      `both completions read ${excerpt(plainText(draft.chosen), 80)}`,
+    );
+  }
+  const texts = style === 'chat' ? asChat(draft) : style === 'text' ? asText(draft) : undefined;
+  const { id: _own, ...rest } = draft;
+  return { id, ...rest, ...texts };
+}
+
+/** The words of a text or chat, for people and for checks: contents one after another. */
+export function plainText(value: TextOrChat): string {
+  return typeof value === 'string' ? value : value.map((message) => message.content).join('\n');
+}
+
+/** Difference of the ratings of chosen and rejected, where the data states them (`meta.score_chosen`, `…_rejected`). */
+export function scoreGap(pair: PreferencePair): number | undefined {
+  const { score_chosen: chosen, score_rejected: rejected } = pair.meta ?? {};
+  return typeof chosen === 'number' && typeof rejected === 'number' ? chosen - rejected : undefined;
+}

@@ -1,0 +1,208 @@
+import { DataError } from '../errors.ts';
+import type { BadRow, BadRowReason } from './contract.ts';
+import { RowError } from './fields.ts';
+import type { Draft, RowFormat } from './formats/contract.ts';
+import { formatNamed } from './formats/index.ts';
+import type { OpenSource, Row, SourceRow } from './sources/index.ts';
+import { closest, excerpt } from './text.ts';
+
+/** What every loader of rows understands. */
+export interface ReadOptions {
+  /** Name of the format; absent: detected from the columns. */
+  readonly format?: string;
+  /** Stops at the first bad row with a `DataError` instead of listing it. */
+  readonly strict?: boolean;
+  /** Keeps the first so many examples. */
+  readonly limit?: number;
+  /** Our column name → the data's, for data that calls things otherwise: `{ prompt: 'query' }`. */
+  readonly columns?: Readonly<Record<string, string>>;
+}
+
+export interface ReadResult<E> {
+  readonly examples: readonly E[];
+  readonly badRows: readonly BadRow[];
+  readonly format: string;
+}
+
+/** Rows from which the format is detected. */
+const DETECTION_ROWS = 64;
+
+/**
+ * Reads a source's rows through a format: detects it, gives ids, counts and lists every row that was left out. Throws
+ * `DataError` when no row is usable, when two ids are equal, and at the first bad row when `strict`.
+ */
+export async function readExamples<E extends { readonly id: string }>(
+  source: OpenSource,
+  formats: readonly RowFormat<E>[],
+  dialogue: 'chat' | 'text',
+  finish: (draft: Draft<E>, id: string) => E,
+  options: ReadOptions = {},
+): Promise<ReadResult<E>> {
+  const { strict = false, limit = Number.POSITIVE_INFINITY, columns } = options;
+  const examples: E[] = [];
+  const badRows: BadRow[] = [];
+  const seen = new Map<string, SourceRow>();
+  let rowNumber = 0;
+
+  const reject = (at: SourceRow, reason: BadRowReason, detail: string, id?: string) => {
+    const { file, line } = at;
+    if (strict) {
+      throw new DataError(reason, `Bad row: ${REASONS[reason]}: ${detail}.`, {
+        hint: 'Correct or remove the row, or run without --strict to leave bad rows out and list them.',
+        at: { file, line },
+      });
+    }
+    badRows.push({ file, line, reason, detail, ...(id !== undefined && { id }) });
+  };
+
+  const take = (item: SourceRow, format: RowFormat<E>) => {
+    const number = String(rowNumber++);
+    if (!('row' in item)) {
+      reject(item, item.reason, item.detail);
+      return;
+    }
+    let id: string | undefined;
+    try {
+      const report = (reason: BadRowReason, detail: string) => reject(item, reason, detail, number);
+      for (const draft of format.read(item.row, { dialogue, report })) {
+        id = (draft.id ?? number) + (draft.part === undefined ? '' : `:${draft.part}`);
+        const example = finish(draft, id);
+        if (examples.length >= limit) return;
+        checkUnique(seen, id, item);
+        examples.push(example);
+      }
+    } catch (error) {
+      if (error instanceof RowError) reject(item, error.reason, error.message, id);
+      else if (error instanceof RangeError) reject(item, 'wrong-type', 'nested too deeply to read', id);
+      else throw error;
+    }
+  };
+
+  let format = options.format === undefined ? undefined : formatNamed(formats, options.format);
+  let waiting: SourceRow[] = [];
+  const settle = () => {
+    format ??= detectFormat(waiting, formats, source.name);
+    for (const item of waiting) take(item, format);
+    waiting = [];
+  };
+  for await (const read of source.rows()) {
+    waiting.push(columns !== undefined && 'row' in read ? { ...read, row: rename(read.row, columns) } : read);
+    if (format !== undefined || waiting.length >= DETECTION_ROWS) settle();
+    if (examples.length >= limit) break;
+  }
+  settle();
+  if (examples.length === 0) throw noUsableRows(source.name, badRows, format?.layout ?? '');
+  return { examples, badRows, format: format?.name ?? '' };
+}
+
+/** The format that fits the most rows; of several, the most particular. */
+function detectFormat<E extends { readonly id: string }>(
+  items: readonly SourceRow[],
+  formats: readonly RowFormat<E>[],
+  source: string,
+): RowFormat<E> {
+  const rows = items.flatMap((item) => ('row' in item ? [item.row] : []));
+  if (items.length === 0)
+    throw new DataError('empty-file', `${source} holds no rows.`, { at: { file: source } });
+  if (rows.length === 0) {
+    const bad = items.flatMap((item) => ('reason' in item ? [item] : []));
+    throw noUsableRows(source, bad, formats.map((format) => format.layout).join(', or '));
+  }
+  let best: RowFormat<E> | undefined;
+  let bestCount = 0;
+  for (const format of formats) {
+    const count = rows.filter((row) => format.matches(row)).length;
+    if (count > bestCount) [best, bestCount] = [format, count];
+  }
+  if (best !== undefined) return best;
+  throw unknownLayout(rows, formats, source, items[0]!);
+}
+
+function unknownLayout<E extends { readonly id: string }>(
+  rows: readonly Row[],
+  formats: readonly RowFormat<E>[],
+  source: string,
+  first: SourceRow,
+): DataError {
+  const found = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const misspelt = found.flatMap((column) => {
+    const known = formats.flatMap((format) => format.columns);
+    const near = known.includes(column) ? undefined : closest(column, known);
+    return near === undefined || found.includes(near) ? [] : [`"${column}" looks like "${near}"`];
+  });
+  const layouts = formats.map((format) => `  ${format.name}: ${format.layout}`).join('\n');
+  return new DataError(
+    'missing-columns',
+    `The columns of ${source} fit no known format. Found: ${excerpt(found.join(', ') || 'none', 200)}.\nKnown formats:\n${layouts}`,
+    {
+      hint: `${misspelt.length > 0 ? `${misspelt.join('; ')}. ` : ''}Rename the columns, or map them: columns.prompt=YOUR_COLUMN.`,
+      at: { file: first.file, line: first.line },
+    },
+  );
+}
+
+function checkUnique(seen: Map<string, SourceRow>, id: string, at: SourceRow): void {
+  const before = seen.get(id);
+  if (before !== undefined) {
+    throw new DataError(
+      'duplicate-id',
+      `The id "${id}" is used twice: at ${before.file}:${before.line} and at ${at.file}:${at.line}.`,
+      {
+        hint: 'Make ids unique, or remove the column "id": rows are then numbered.',
+        at: { file: at.file, line: at.line },
+      },
+    );
+  }
+  seen.set(id, at);
+}
+
+/** Gives columns our names. A column of the data that already has such a name gives way. */
+function rename(row: Row, columns: Readonly<Record<string, string>>): Row {
+  const renamed = Object.entries(columns).filter(([, theirs]) => Object.hasOwn(row, theirs));
+  const moved = new Set(renamed.map(([, theirs]) => theirs));
+  const kept = Object.entries(row).filter(([column]) => !moved.has(column));
+  return Object.fromEntries([...kept, ...renamed.map(([ours, theirs]) => [ours, row[theirs]] as const)]);
+}
+
+/** What each reason means, as people read it. */
+export const REASONS: Readonly<Record<BadRowReason, string>> = {
+  'invalid-json': 'invalid JSON',
+  'invalid-csv': 'wrong number of fields',
+  'invalid-utf8': 'invalid UTF-8',
+  'line-too-long': 'line too long',
+  'missing-field': 'missing field',
+  'wrong-type': 'wrong kind of value',
+  'identical-completions': 'identical completions',
+  'empty-completion': 'empty completion',
+  'prompt-too-long': 'prompt too long',
+  'transcripts-diverge': 'transcripts that part before the last turn',
+  'tied-scores': 'a tie',
+};
+
+/** Bad rows by reason, the most frequent first: `missing field: 12, invalid JSON: 3`. */
+export function countReasons(badRows: readonly Pick<BadRow, 'reason'>[]): string {
+  const counts = new Map<BadRowReason, number>();
+  for (const { reason } of badRows) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  const sorted = [...counts].sort((a, b) => b[1] - a[1]);
+  return sorted.map(([reason, count]) => `${REASONS[reason]}: ${count}`).join(', ');
+}
+
+/** One bad row for people: `pairs.jsonl:12: identical completions: both completions read Yes.` */
+export function describeBadRow({ file, line, reason, detail }: Omit<BadRow, 'id'>): string {
+  return `${file}:${line}: ${REASONS[reason]}: ${detail}`;
+}
+
+/** The error for data of which nothing is left. */
+export function noUsableRows(
+  source: string,
+  badRows: readonly Omit<BadRow, 'id'>[],
+  layout: string,
+): DataError {
+  const first = badRows.slice(0, 3).map((row) => `  ${describeBadRow(row)}`);
+  const at = badRows[0] && { file: badRows[0].file, line: badRows[0].line };
+  return new DataError(
+    'no-usable-rows',
+    `Not one row of ${source} is usable (${countReasons(badRows) || 'no rows'}).\n${first.join('\n')}`,
+    { hint: `Expected ${layout}.`, ...(at !== undefined && { at }) },
+  );
+}

@@ -1,0 +1,55 @@
+import { DataError } from '../../errors.ts';
+import { DATA_EXTENSIONS, dataExtension } from './files.ts';
+
+/** A hub data set, as `hf:owner/name[@revision][/path][:split]` names it. */
+export interface HubDataset {
+  readonly repository: string;
+  readonly revision?: string;
+  /** A file, or the folder that files must lie in. */
+  readonly path?: string;
+  readonly split: string;
+}
+
+const HUB_DATASET =
+  /^(?:hf:(?:\/\/)?(?:datasets\/)?|datasets\/)(?<repository>[\w.-]+\/[\w.-]+)(?:@(?<revision>[^/:]+))?(?:\/(?<path>[^:]+))?(?::(?<split>[\w.-]+))?$/;
+
+/**
+ * Reads a hub data set's name, or gives undefined for anything that is not one.
+ * `hf:Anthropic/hh-rlhf/harmless-base:test` is the test split in a folder; the split is `train` when none is given.
+ */
+export function parseHubDataset(source: string): HubDataset | undefined {
+  if (!/^(hf:|datasets\/)/.test(source)) return undefined;
+  const groups = HUB_DATASET.exec(source)?.groups;
+  if (groups === undefined) {
+    throw new DataError('bad-hub-name', `"${source}" does not name a hub data set.`, {
+      hint: 'Write hf:owner/name, with @revision, /folder-or-file and :split as needed, e.g. hf:Anthropic/hh-rlhf/harmless-base:test.',
+    });
+  }
+  const { repository, revision, path, split = 'train' } = groups;
+  return {
+    repository: repository!,
+    split,
+    ...(revision !== undefined && { revision }),
+    ...(path !== undefined && { path }),
+  };
+}
+
+/** Chooses a split's files among a repository's paths: `data/train-00000-of-00002.parquet`, `train.jsonl.gz`, `train/0.json`. */
+export function selectSplit(paths: readonly string[], dataset: HubDataset): readonly string[] {
+  const data = paths.filter((path) => DATA_EXTENSIONS.includes(dataExtension(path))).sort();
+  if (dataset.path !== undefined && data.includes(dataset.path)) return [dataset.path];
+  const folder = dataset.path === undefined ? '' : `${dataset.path.replace(/\/$/, '')}/`;
+  const split = new RegExp(`(^|/)${dataset.split.replaceAll('.', '\\.')}([-/.]|$)`);
+  const chosen = data.filter((path) => path.startsWith(folder) && split.test(path.slice(folder.length)));
+  const folders = new Set(
+    chosen.map((path) => path.slice(0, folder.length + path.slice(folder.length).search(split))),
+  );
+  if (chosen.length > 0 && folders.size === 1) return chosen;
+  const problem =
+    chosen.length === 0
+      ? `has no data files of a split "${dataset.split}"`
+      : `has a split "${dataset.split}" in ${folders.size} folders (${[...folders].slice(0, 6).join(', ')})`;
+  throw new DataError('no-such-split', `The data set ${dataset.repository} ${problem}.`, {
+    hint: `Choose a folder, file or split, e.g. hf:${dataset.repository}/${data[0] ?? 'FILE'}. It holds: ${data.slice(0, 12).join(', ') || 'no data files'}.`,
+  });
+}

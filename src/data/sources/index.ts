@@ -1,0 +1,50 @@
+import { UsageError } from '../../errors.ts';
+import type { HubFetcher, RowStream } from './contract.ts';
+import { expandPath, readRows } from './files.ts';
+import { parseHubDataset, selectSplit } from './hub.ts';
+
+export type { HubFetcher, Row, RowStream, SourceRow } from './contract.ts';
+export { DATA_EXTENSIONS, readRows } from './files.ts';
+export { parseHubDataset } from './hub.ts';
+
+/** Data that was found and can be read from its first row, as often as wanted. */
+export interface OpenSource {
+  /** What provenance records: the paths, or the hub data set at its commit. */
+  readonly name: string;
+  rows(): RowStream;
+}
+
+/**
+ * Finds data by name: a file, a pattern of files, several of either, or a hub data set (`hf:owner/name`).
+ * Several files read as one, in the order given (within a pattern, by name).
+ */
+export async function openSource(source: string | readonly string[], hub?: HubFetcher): Promise<OpenSource> {
+  const parts: { name: string; files: { path: string; name: string }[] }[] = [];
+  for (const part of typeof source === 'string' ? [source] : source) {
+    const dataset = parseHubDataset(part);
+    if (dataset === undefined) {
+      const files = await expandPath(part);
+      parts.push({ name: part, files: files.map((path) => ({ path, name: path })) });
+      continue;
+    }
+    if (hub === undefined)
+      throw new UsageError('no-hub', `"${part}" is a hub data set, and no hub access was given.`);
+    const { repository, revision } = dataset;
+    const found = await hub({
+      repository,
+      ...(revision !== undefined && { revision }),
+      select: (paths) => selectSplit(paths, dataset),
+    });
+    const name = `hf:${repository}@${found.revision}${dataset.path ? `/${dataset.path}` : ''}:${dataset.split}`;
+    const files = found.files.map((file) => ({
+      path: file.localPath,
+      name: `hf:${repository}/${file.path}`,
+    }));
+    parts.push({ name, files });
+  }
+  const files = parts.flatMap((part) => part.files);
+  async function* rows(): RowStream {
+    for (const { path, name } of files) yield* readRows(path, name);
+  }
+  return { name: parts.map((part) => part.name).join(', '), rows };
+}
