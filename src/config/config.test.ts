@@ -1,12 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { UsageError } from '../errors.ts';
 import { explainRecipe, resolveRecipe, sftRecipe, trainRecipe } from './index.ts';
-import { editDistance, suggest } from './suggest.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -42,7 +40,7 @@ describe('resolveRecipe', () => {
         { flag: '--model', path: ['model'], value: undefined },
       ],
     });
-    expect(recipe.objective).toEqual({ name: 'ipo', beta: 0.05 });
+    expect(recipe.objective).toMatchObject({ name: 'ipo', beta: 0.05 });
     expect(recipe).toMatchObject({ model: 'smollm2-135m', steps: 10, seed: 2, max_length: 1024 });
     expect(originOf(['objective', 'name'])).toBe('--objective');
     expect(originOf(['objective', 'beta'])).toBe('--set');
@@ -74,6 +72,19 @@ describe('resolveRecipe', () => {
       /schedule\.name: "cosin" is not one of linear, cosine, constant; did you mean cosine\?/,
     );
     expect(message).toMatch(/batch\.pairs: 0 is wrong/);
+  });
+
+  it('asks the registry about the objective and fills in its defaults', () => {
+    const { recipe } = resolveRecipe(trainRecipe, { file: recipeFile(minimal) });
+    expect(recipe.objective).toMatchObject({ name: 'mallows-theta', beta: 0.1 });
+    const wrong = failure(() =>
+      resolveRecipe(trainRecipe, {
+        file: recipeFile(minimal),
+        set: ['objective.name=mallows-teta', 'objective.bta=1', 'steps=1', 'epochs=2'],
+      }),
+    );
+    expect(wrong.message).toContain("Did you mean 'mallows-theta'?");
+    expect(wrong.message).toContain('steps: excludes epochs');
   });
 
   it('checks rules between keys', () => {
@@ -125,24 +136,5 @@ describe('explainRecipe', () => {
     const again = resolveRecipe(trainRecipe, { file: recipeFile(text) });
     expect(again.recipe).toEqual(resolved.recipe);
     expect(parse(text)).toEqual(JSON.parse(JSON.stringify(resolved.recipe)));
-  });
-});
-
-describe('suggest', () => {
-  it('counts insertions, deletions, substitutions and neighbouring swaps', () => {
-    expect(editDistance('kitten', 'sitting')).toBe(3);
-    expect(editDistance('nmae', 'name')).toBe(1);
-    expect(suggest('learning-rate', ['lr', 'learning_rate'])).toBe('learning_rate');
-    expect(suggest('zebra', ['lr', 'beta'])).toBeUndefined();
-  });
-
-  it('is a metric on short words', () => {
-    fc.assert(
-      fc.property(fc.string({ maxLength: 6 }), fc.string({ maxLength: 6 }), (a, b) => {
-        expect(editDistance(a, b)).toBe(editDistance(b, a));
-        expect(editDistance(a, b) === 0).toBe(a === b);
-        expect(editDistance(a, b)).toBeLessThanOrEqual(Math.max(a.length, b.length));
-      }),
-    );
   });
 });

@@ -10,4 +10,3 @@ export {
   resolveRecipe,
 } from './resolve.ts';
 export { type SftRecipe, sftSchema, type TrainRecipe, trainSchema } from './schema.ts';
-export { suggest } from './suggest.ts';

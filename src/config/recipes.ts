@@ -1,3 +1,5 @@
+import { UsageError } from '../errors.ts';
+import { resolveObjectiveOptions } from '../objectives/index.ts';
 import type { Problem, RecipeKind } from './resolve.ts';
 import { type SftRecipe, sftSchema, type TrainRecipe, trainSchema } from './schema.ts';
 
@@ -59,12 +61,23 @@ function check(recipe: TrainRecipe | SftRecipe): Problem[] {
 
 export const trainRecipe: RecipeKind<typeof trainSchema> = {
   schema: trainSchema,
-  complete: (recipe) => complete(recipe, 1e-6),
-  check,
+  check: (recipe) => [...check(recipe), ...checkObjective(recipe.objective)],
+  complete: (recipe) => ({ ...complete(recipe, 1e-6), objective: resolveObjectiveOptions(recipe.objective) }),
 };
 
 export const sftRecipe: RecipeKind<typeof sftSchema> = {
   schema: sftSchema,
-  complete: (recipe) => complete(recipe, 2e-5),
   check,
+  complete: (recipe) => complete(recipe, 2e-5),
 };
+
+/** The registry knows which coefficients an objective has. */
+function checkObjective(objective: TrainRecipe['objective']): Problem[] {
+  try {
+    resolveObjectiveOptions(objective);
+    return [];
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return [{ path: ['objective'], message: [error.message, error.hint].filter(Boolean).join(' ') }];
+  }
+}

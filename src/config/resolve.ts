@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { UsageError } from '../errors.ts';
+import { suggest } from '../suggest.ts';
 import {
   describeOrigin,
   type FlagValue,
@@ -11,7 +12,6 @@ import {
   mergeLayers,
   setLayer,
 } from './layers.ts';
-import { suggest } from './suggest.ts';
 
 /** A recipe with every value filled in, and where each came from. */
 export interface Resolved<T> {
@@ -37,10 +37,10 @@ export interface Problem {
 
 export interface RecipeKind<S extends z.ZodType> {
   readonly schema: S;
-  /** Defaults that depend on other values; what it changes counts as a default. */
-  complete?(recipe: z.infer<S>): z.infer<S>;
   /** Rules between keys. Runs when every single value is well-formed. */
   check?(recipe: z.infer<S>): readonly Problem[];
+  /** Defaults that depend on other values; what it fills in counts as a default. */
+  complete?(recipe: z.infer<S>): z.infer<S>;
 }
 
 /** Merges the layers (defaults < file < --set < flags) and checks the result, reporting every problem at once. */
@@ -61,9 +61,9 @@ export function resolveRecipe<S extends z.ZodType>(
       merged,
     );
   }
-  const recipe = kind.complete === undefined ? parsed.data : kind.complete(parsed.data);
-  const problems = kind.check?.(recipe) ?? [];
+  const problems = kind.check?.(parsed.data) ?? [];
   if (problems.length > 0) throw recipeError(problems, merged);
+  const recipe = kind.complete === undefined ? parsed.data : kind.complete(parsed.data);
   return { recipe, originOf: (path) => describeOrigin(merged.origin(path)) };
 }
 
