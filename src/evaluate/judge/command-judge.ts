@@ -1,0 +1,100 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { z } from 'zod';
+import { MallowsError } from '../../errors.ts';
+import type { Judge, ShownPair, Verdict } from './contract.ts';
+
+const reply = z.union([
+  z.object({ id: z.string(), verdict: z.enum(['A', 'B', 'C']), text: z.string().optional() }),
+  z.object({ id: z.string(), preference: z.number().min(0).max(1), text: z.string().optional() }),
+]);
+const OUTCOMES = { A: 'first', B: 'second', C: 'tie' } as const;
+
+interface Waiting {
+  readonly resolve: (verdict: Verdict) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * A program as judge. It reads one JSON object a line on stdin, `{id, prompt, first, second}`, and writes one a line on
+ * stdout, in any order: `{id, verdict: "A"|"B"|"C"}` or `{id, preference}` (probability that the first is better), with
+ * an optional `text`. A line that carries a known id and neither is an unparsable verdict.
+ */
+export class CommandJudge implements Judge {
+  readonly name: string;
+  readonly orderFree = false;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #waiting = new Map<string, Waiting>();
+  #stderr = '';
+  #failure: Error | undefined;
+  readonly #exited: Promise<void>;
+
+  constructor(command: string) {
+    this.name = `cmd:${command}`;
+    this.#child = spawn(command, { shell: true, stdio: 'pipe' });
+    this.#child.stderr.on('data', (chunk: Buffer) => {
+      this.#stderr = (this.#stderr + chunk.toString()).slice(-2000);
+    });
+    createInterface({ input: this.#child.stdout }).on('line', (line) => this.#receive(line));
+    // A command that has gone cannot read: its exit, not the broken pipe, says why.
+    this.#child.stdin.on('error', () => {});
+    this.#exited = new Promise((resolve) => {
+      this.#child.on('error', (error) => this.#fail(`could not be started: ${error.message}`));
+      this.#child.on('close', (code, signal) => {
+        this.#fail(`ended (${signal ?? `exit code ${code}`}) before it answered everything`);
+        resolve();
+      });
+    });
+  }
+
+  compare(pair: ShownPair): Promise<Verdict> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure) {
+        reject(this.#failure);
+        return;
+      }
+      this.#waiting.set(pair.id, { resolve, reject });
+      this.#child.stdin.write(`${JSON.stringify(pair)}\n`);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#child.stdin.end();
+    await this.#exited;
+  }
+
+  #receive(line: string): void {
+    if (line.trim() === '') return;
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      this.#fail(`wrote a line that is not JSON: "${line.slice(0, 120)}"`);
+      return;
+    }
+    const id = (value as { id?: unknown } | null)?.id;
+    const waiting = typeof id === 'string' ? this.#waiting.get(id) : undefined;
+    if (waiting === undefined) {
+      this.#fail(`answered the id ${JSON.stringify(id)}, which was not asked or is answered already`);
+      return;
+    }
+    this.#waiting.delete(id as string);
+    const parsed = reply.safeParse(value);
+    if (!parsed.success) waiting.resolve({ text: line });
+    else if ('verdict' in parsed.data) {
+      waiting.resolve({ outcome: OUTCOMES[parsed.data.verdict], text: parsed.data.text ?? line });
+    } else {
+      const { preference, text = line } = parsed.data;
+      const outcome = preference === 0.5 ? 'tie' : preference > 0.5 ? 'first' : 'second';
+      waiting.resolve({ outcome, preference, text });
+    }
+  }
+
+  #fail(what: string): void {
+    this.#failure ??= new MallowsError('judge-command-failed', `The judge command ${what}.`, {
+      hint: this.#stderr.trim() === '' ? 'It wrote nothing on stderr.' : `It wrote: ${this.#stderr.trim()}`,
+    });
+    for (const { reject } of this.#waiting.values()) reject(this.#failure);
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,33 @@
+import type { TextOrChat } from '../../data/contract.ts';
+import type { ServerUsage } from '../server/client.ts';
+
+/** Two answers to one prompt, in the order in which the judge is shown them. */
+export interface ShownPair {
+  /** Unique within a run: the pair's id and the order. */
+  readonly id: string;
+  readonly prompt: TextOrChat;
+  readonly first: string;
+  readonly second: string;
+}
+
+export type Outcome = 'first' | 'second' | 'tie';
+
+/** A judge's word on a pair. `outcome` is absent when its answer could not be parsed: that is counted, never guessed. */
+export interface Verdict {
+  readonly outcome?: Outcome;
+  /** Probability that the first answer is better, from judges that give one. */
+  readonly preference?: number;
+  /** The judge's own words, or why there are none. */
+  readonly text: string;
+}
+
+/** Anything that can compare two answers: a chat model, a reward model, a program. */
+export interface Judge {
+  readonly name: string;
+  /** Whether the order shown cannot matter (a reward model scores each answer alone): one call a pair suffices. */
+  readonly orderFree: boolean;
+  compare(pair: ShownPair): Promise<Verdict>;
+  /** Requests and tokens, where the judge counts any. */
+  usage?(): ServerUsage;
+  close(): Promise<void>;
+}

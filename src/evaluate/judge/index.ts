@@ -1,0 +1,14 @@
+export { ChatJudge } from './chat-judge.ts';
+export { CommandJudge } from './command-judge.ts';
+export type { Judge, Outcome, ShownPair, Verdict } from './contract.ts';
+export {
+  type AnswerPair,
+  type JudgedPair,
+  type JudgeRunOptions,
+  type JudgeSummary,
+  judgePairs,
+  summarise,
+  type Winner,
+} from './pairwise.ts';
+export { type JudgeTemplate, loadTemplate, parseTemplate, renderTemplate } from './template.ts';
+export { parseLogprobs, parseVerdict } from './verdict.ts';

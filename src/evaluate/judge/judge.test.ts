@@ -1,0 +1,284 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Reply, type SeenRequest, startChatServer } from '../../../tests/support/chat-server.ts';
+import { ChatServer } from '../server/client.ts';
+import {
+  ChatJudge,
+  CommandJudge,
+  type Judge,
+  type JudgedPair,
+  judgePairs,
+  loadTemplate,
+  parseLogprobs,
+  parseTemplate,
+  parseVerdict,
+  renderTemplate,
+  summarise,
+} from './index.ts';
+import { combinedWinner } from './pairwise.ts';
+
+const PAIR = { id: '1', prompt: 'Why?', a: 'Because A.', b: 'Because B.' };
+
+describe('parseVerdict', () => {
+  it('reads one verdict and nothing else', () => {
+    expect(parseVerdict('A is better.\n[[A]]').outcome).toBe('first');
+    expect(parseVerdict('[[B]]').outcome).toBe('second');
+    expect(parseVerdict('[[C]] … so: [[C]]').outcome).toBe('tie');
+  });
+
+  it('guesses nothing', () => {
+    for (const text of [
+      '',
+      'A',
+      '[A]',
+      '[[D]]',
+      '[[a]]',
+      '[[ A ]]',
+      '[[A]] or [[B]]',
+      'Answer A is better',
+    ]) {
+      expect(parseVerdict(text).outcome, text).toBeUndefined();
+    }
+  });
+});
+
+describe('parseLogprobs', () => {
+  const labels = { first: 'm', second: 'M' };
+  const tokens = (entries: Record<string, number>) =>
+    Object.entries(entries).map(([token, p]) => ({ token, logprob: Math.log(p) }));
+
+  it('normalises over the two labels', () => {
+    const verdict = parseLogprobs(tokens({ m: 0.3, M: 0.1, The: 0.6 }), labels);
+    expect(verdict.preference).toBeCloseTo(0.75, 12);
+    expect(verdict.outcome).toBe('first');
+    expect(parseLogprobs(tokens({ ' m': 0.2, m: 0.2, M: 0.4 }), labels).preference).toBeCloseTo(0.5, 12);
+  });
+
+  it('takes a label that is not listed as 0, and has no outcome when neither is', () => {
+    expect(parseLogprobs(tokens({ M: 0.9, x: 0.1 }), labels)).toMatchObject({
+      preference: 0,
+      outcome: 'second',
+    });
+    expect(parseLogprobs(tokens({ x: 0.9, y: 0.1 }), labels).outcome).toBeUndefined();
+    expect(parseLogprobs([], labels).outcome).toBeUndefined();
+  });
+});
+
+describe('templates', () => {
+  it('come with the project and hold the verdicts they promise', () => {
+    const pairwise = loadTemplate('pairwise');
+    const text = JSON.stringify(renderTemplate(pairwise, { ...PAIR, first: 'one', second: 'two' }));
+    for (const part of ['[[A]]', '[[B]]', '[[C]]', 'Why?', 'one', 'two']) expect(text).toContain(part);
+    expect(loadTemplate('logprobs')).toMatchObject({ style: 'logprobs', parameters: { max_tokens: 1 } });
+  });
+
+  it('do not expand what an answer contains', () => {
+    const template = parseTemplate('style: verdict\nuser: "{{prompt}}|{{first}}|{{second}}"\n', 't');
+    const [message] = renderTemplate(template, {
+      id: '1',
+      prompt: '{{second}}',
+      first: '{{prompt}} $&',
+      second: 'x',
+    });
+    expect(message!.content).toBe('{{second}}|{{prompt}} $&|x');
+  });
+
+  it('name what is wrong with them', () => {
+    expect(() => parseTemplate('style: verdict\nuser: "{{prompt}} {{first}}"', 't')).toThrow(
+      /lacks \{\{second\}\}/,
+    );
+    expect(() => parseTemplate('style: verdict\nuzer: x', 't')).toThrow(/uzer/);
+    expect(() => loadTemplate('nosuch')).toThrow(/no judge template "nosuch"/);
+  });
+
+  it('show a conversation turn by turn', () => {
+    const template = parseTemplate('style: verdict\nuser: "{{prompt}}|{{first}}|{{second}}"\n', 't');
+    const prompt = [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'Hello' },
+    ] as const;
+    const [message] = renderTemplate(template, { id: '1', prompt, first: 'x', second: 'y' });
+    expect(message!.content).toBe('user: Hi\n\nassistant: Hello|x|y');
+  });
+});
+
+/** Judges by a rule on what it is shown. */
+function ruled(rule: (first: string, second: string) => 'first' | 'second' | 'tie' | undefined): Judge {
+  return {
+    name: 'rule',
+    orderFree: false,
+    async compare({ first, second }) {
+      const outcome = rule(first, second);
+      return { ...(outcome && { outcome }), text: '' };
+    },
+    async close() {},
+  };
+}
+
+describe('judgePairs', () => {
+  it('follows the rule of the paper over both orders', () => {
+    // Both; one and a tie; one each; two ties; any of them unparsable.
+    expect(combinedWinner(['a', 'a'])).toBe('a');
+    expect(combinedWinner(['a', 'tie'])).toBe('a');
+    expect(combinedWinner(['tie', 'b'])).toBe('b');
+    expect(combinedWinner(['a', 'b'])).toBe('tie');
+    expect(combinedWinner(['tie', 'tie'])).toBe('tie');
+    expect(combinedWinner(['a', undefined])).toBeUndefined();
+  });
+
+  it('makes a tie of a judge that always prefers what comes first', async () => {
+    const judged = await judgePairs(
+      [PAIR, { ...PAIR, id: '2' }],
+      ruled(() => 'first'),
+    );
+    expect(summarise(judged, 'rule')).toMatchObject({
+      n: 2,
+      ties: 2,
+      winRate: 50,
+      consistency: 0,
+      firstPreferred: 1,
+    });
+  });
+
+  it('shows each answer once in each place', async () => {
+    const shown: string[] = [];
+    const judge = ruled((first, second) => {
+      shown.push(`${first}/${second}`);
+      return first.includes('A') ? 'first' : 'second';
+    });
+    const [judged] = await judgePairs([PAIR], judge);
+    expect(shown).toEqual(['Because A./Because B.', 'Because B./Because A.']);
+    expect(judged!.winner).toBe('a');
+  });
+
+  it('asks once where order is nothing', async () => {
+    let calls = 0;
+    const judge = {
+      ...ruled(() => {
+        calls++;
+        return 'second';
+      }),
+      orderFree: true,
+    };
+    const [judged] = await judgePairs([PAIR], judge);
+    expect([calls, judged!.winner, judged!.verdicts.length]).toEqual([1, 'b', 1]);
+  });
+});
+
+describe('summarise', () => {
+  const judged = (winner: JudgedPair['winner']): JudgedPair => ({
+    ...PAIR,
+    ...(winner && { winner }),
+    verdicts: [],
+  });
+
+  it('counts as worked by hand', () => {
+    // 6 wins, 2 losses, 2 ties, 1 unparsable: (6 + 1)/10; sign test 2·P(X ≤ 2 | 8) = 2·37/256.
+    const pairs = [...'aaaaaabbtt?'].map((c) =>
+      judged(c === 'a' ? 'a' : c === 'b' ? 'b' : c === 't' ? 'tie' : undefined),
+    );
+    const summary = summarise(pairs, 'hand');
+    expect(summary).toMatchObject({ n: 10, wins: 6, losses: 2, ties: 2, unparsable: 1, winRate: 70 });
+    expect(summary.pValue).toBeCloseTo(74 / 256, 12);
+    expect(summary.interval![0]).toBeLessThan(70);
+    expect(summary.interval![1]).toBeGreaterThan(70);
+  });
+
+  it('has no rate without a judged pair', () => {
+    expect(summarise([judged(undefined)], 'none')).toMatchObject({
+      n: 0,
+      winRate: null,
+      pValue: null,
+      unparsable: 1,
+    });
+  });
+});
+
+describe('ChatJudge', () => {
+  let server: Awaited<ReturnType<typeof startChatServer>>;
+  afterEach(() => server.close());
+
+  const judgeWith = async (template: string, reply: (request: SeenRequest) => Reply) => {
+    server = await startChatServer(reply);
+    return new ChatJudge(new ChatServer({ url: server.url }), 'judge-model', loadTemplate(template));
+  };
+
+  it('averages log-probabilities over both orders', async () => {
+    const requests: SeenRequest['body'][] = [];
+    const judge = await judgeWith('logprobs', ({ body }) => {
+      requests.push(body);
+      const aFirst =
+        body.messages!.at(-1)!.content.indexOf('Because A') <
+        body.messages!.at(-1)!.content.indexOf('Because B');
+      const p = aFirst ? 0.8 : 0.4;
+      const top_logprobs = [
+        { token: 'm', logprob: Math.log(p) },
+        { token: 'M', logprob: Math.log(1 - p) },
+      ];
+      const logprobs = { content: [{ token: 'm', top_logprobs }] };
+      return { kind: 'answer', content: '', body: { choices: [{ message: { content: 'm' }, logprobs }] } };
+    });
+    const [judged] = await judgePairs([PAIR], judge);
+    expect(judged!.preference).toBeCloseTo((0.8 + 0.6) / 2, 12);
+    expect(judged!.winner).toBe('a');
+    expect(requests[0]).toMatchObject({
+      model: 'judge-model',
+      logprobs: true,
+      top_logprobs: 5,
+      max_tokens: 1,
+    });
+  });
+
+  it('counts a refused request and a server without log-probabilities as no verdict', async () => {
+    const refused = await judgeWith('pairwise', () => ({ kind: 'status', status: 400, text: 'too long' }));
+    const [first] = await judgePairs([PAIR], refused);
+    expect(first!.winner).toBeUndefined();
+    expect(first!.verdicts[0]!.text).toMatch(/answered 400: too long/);
+    await server.close();
+    const silent = await judgeWith('logprobs', () => ({ kind: 'answer', content: 'm' }));
+    const [second] = await judgePairs([PAIR], silent);
+    expect(second!.verdicts[0]!.text).toMatch(/no log-probabilities/);
+  });
+});
+
+describe('CommandJudge', () => {
+  const program = (body: string) =>
+    new CommandJudge(
+      `${process.execPath} -e ${JSON.stringify(
+        `require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => { const pair = JSON.parse(line); ${body} })`,
+      )}`,
+    );
+  const say = (value: string) => `console.log(JSON.stringify(${value}));`;
+
+  it('reads verdicts and preferences over JSON lines', async () => {
+    const judge = program(say(`{ id: pair.id, preference: pair.first.includes('A') ? 0.9 : 0.3 }`));
+    const [judged] = await judgePairs([PAIR], judge);
+    await judge.close();
+    expect(judged!.preference).toBeCloseTo(0.8, 12);
+    const verdicts = program(
+      say(`{ id: pair.id, verdict: pair.first.includes('A') ? 'A' : 'B', text: 'so' }`),
+    );
+    expect(await judgePairs([PAIR], verdicts)).toMatchObject([
+      { winner: 'a', verdicts: [{ text: 'so' }, {}] },
+    ]);
+    await verdicts.close();
+  });
+
+  it('counts an answer outside its grammar, and fails on lines that belong to nothing', async () => {
+    const odd = program(say(`{ id: pair.id, verdict: 'maybe' }`));
+    expect((await judgePairs([PAIR], odd))[0]!.winner).toBeUndefined();
+    await odd.close();
+    const stray = program(say(`{ id: 'other', verdict: 'A' }`));
+    await expect(judgePairs([PAIR], stray)).rejects.toThrow(/answered the id "other", which was not asked/);
+    await stray.close();
+  });
+
+  it('reports a command that ends early, with what it wrote', async () => {
+    const judge = program(`console.error('out of tea'); process.exit(3);`);
+    await expect(judgePairs([PAIR], judge)).rejects.toMatchObject({
+      code: 'judge-command-failed',
+      message: expect.stringMatching(/exit code 3/),
+      hint: expect.stringMatching(/out of tea/),
+    });
+    await judge.close();
+  });
+});

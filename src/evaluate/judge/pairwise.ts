@@ -1,0 +1,159 @@
+import type { TextOrChat } from '../../data/contract.ts';
+import { type Interval, pairedBootstrap, signTest } from '../../stats/index.ts';
+import type { Judge, Outcome, Verdict } from './contract.ts';
+
+/** Two models' answers to one prompt. */
+export interface AnswerPair {
+  readonly id: string;
+  readonly prompt: TextOrChat;
+  readonly a: string;
+  readonly b: string;
+}
+
+export type Winner = 'a' | 'b' | 'tie';
+
+export interface JudgedPair extends AnswerPair {
+  /** Absent when a verdict could not be parsed. */
+  readonly winner?: Winner;
+  /** Probability that A is better, averaged over the orders, from judges that give one. */
+  readonly preference?: number;
+  /** What the judge said with A shown first and with B shown first; one for judges to whom order is nothing. */
+  readonly verdicts: readonly {
+    readonly shownFirst: 'a' | 'b';
+    readonly winner?: Winner;
+    readonly text: string;
+  }[];
+}
+
+export interface JudgeSummary {
+  readonly judge: string;
+  /** Pairs with a winner or a tie: the win rate's denominator. */
+  readonly n: number;
+  readonly wins: number;
+  readonly losses: number;
+  readonly ties: number;
+  /** Pairs left out because a verdict could not be parsed or the judge refused the request. */
+  readonly unparsable: number;
+  /** (wins + ½ ties)/n of A, in points; null when no pair could be judged. */
+  readonly winRate: number | null;
+  /** 95 % bootstrap interval over pairs, in points. */
+  readonly interval: readonly [number, number] | null;
+  /** Exact sign test of wins against losses. */
+  readonly pValue: number | null;
+  /** Mean probability that A is better, in points: AlpacaEval's weighted win rate. Null without such a judge. */
+  readonly weightedWinRate: number | null;
+  /** Among pairs judged in both orders: share with one verdict in both, and share of verdicts for what came first. */
+  readonly consistency: number | null;
+  readonly firstPreferred: number | null;
+}
+
+export interface JudgeRunOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told after each pair. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Judges every pair in both orders. A wins a pair if it wins both, or wins one and ties the other (MallowsPO, appendix
+ * C.3.1); one each is a tie. Results come in the order of `pairs`, whatever the order of the answers. The judge bounds
+ * its own concurrency.
+ */
+export async function judgePairs(
+  pairs: readonly AnswerPair[],
+  judge: Judge,
+  options: JudgeRunOptions = {},
+): Promise<JudgedPair[]> {
+  let done = 0;
+  return await Promise.all(
+    pairs.map(async (pair) => {
+      options.signal?.throwIfAborted();
+      const orders = judge.orderFree ? (['a'] as const) : (['a', 'b'] as const);
+      const verdicts = await Promise.all(
+        orders.map(async (shownFirst) => {
+          const [first, second] = shownFirst === 'a' ? [pair.a, pair.b] : [pair.b, pair.a];
+          const id = `${pair.id}:${shownFirst}`;
+          return { shownFirst, verdict: await judge.compare({ id, prompt: pair.prompt, first, second }) };
+        }),
+      );
+      options.onProgress?.(++done, pairs.length);
+      return combine(pair, verdicts);
+    }),
+  );
+}
+
+function combine(
+  pair: AnswerPair,
+  shown: readonly { shownFirst: 'a' | 'b'; verdict: Verdict }[],
+): JudgedPair {
+  const verdicts = shown.map(({ shownFirst, verdict }) => {
+    const winner = winnerOf(shownFirst, verdict.outcome);
+    return { shownFirst, ...(winner && { winner }), text: verdict.text };
+  });
+  const preferences = shown.flatMap(({ shownFirst, verdict: { preference } }) =>
+    preference === undefined ? [] : [shownFirst === 'a' ? preference : 1 - preference],
+  );
+  const winner = combinedWinner(verdicts.map((verdict) => verdict.winner));
+  return {
+    ...pair,
+    ...(winner && { winner }),
+    ...(preferences.length === shown.length && {
+      preference: preferences.reduce((sum, p) => sum + p, 0) / preferences.length,
+    }),
+    verdicts,
+  };
+}
+
+/** The paper's rule over one or two verdicts; undefined as soon as one is missing. */
+export function combinedWinner(winners: readonly (Winner | undefined)[]): Winner | undefined {
+  if (winners.includes(undefined)) return undefined;
+  const balance = winners.reduce((sum, w) => sum + (w === 'a' ? 1 : w === 'b' ? -1 : 0), 0);
+  return balance > 0 ? 'a' : balance < 0 ? 'b' : 'tie';
+}
+
+function winnerOf(shownFirst: 'a' | 'b', outcome: Outcome | undefined): Winner | undefined {
+  if (outcome === undefined || outcome === 'tie') return outcome;
+  return (outcome === 'first') === (shownFirst === 'a') ? 'a' : 'b';
+}
+
+/** Win rate of A over the pairs that could be judged, and how far the judge depends on the order shown. */
+export function summarise(judged: readonly JudgedPair[], judge: string): JudgeSummary {
+  const scores = judged.flatMap(({ winner }) =>
+    winner === undefined ? [] : [winner === 'a' ? 1 : winner === 'tie' ? 0.5 : 0],
+  );
+  const n = scores.length;
+  const wins = scores.filter((score) => score === 1).length;
+  const ties = scores.filter((score) => score === 0.5).length;
+  const halves = scores.map(() => 0.5);
+  const interval = n >= 2 ? points(pairedBootstrap(scores, halves)) : null;
+  const preferences = judged.flatMap(({ preference }) => (preference === undefined ? [] : [preference]));
+  return {
+    judge,
+    n,
+    wins,
+    losses: n - wins - ties,
+    ties,
+    unparsable: judged.length - n,
+    winRate: n === 0 ? null : (100 * (wins + ties / 2)) / n,
+    interval,
+    pValue: n === 0 ? null : signTest(scores, halves).pValue,
+    weightedWinRate: meanOrNull(preferences, 100),
+    ...orderEffects(judged),
+  };
+}
+
+function points({ low, high }: Interval): [number, number] {
+  return [100 * (low + 0.5), 100 * (high + 0.5)];
+}
+
+function orderEffects(judged: readonly JudgedPair[]) {
+  const both = judged.filter(({ verdicts, winner }) => verdicts.length === 2 && winner !== undefined);
+  const decided = both.flatMap(({ verdicts }) => verdicts.filter(({ winner }) => winner !== 'tie'));
+  return {
+    consistency: meanOrNull(both.map(({ verdicts: [x, y] }) => (x!.winner === y!.winner ? 1 : 0))),
+    firstPreferred: meanOrNull(decided.map(({ shownFirst, winner }) => (winner === shownFirst ? 1 : 0))),
+  };
+}
+
+function meanOrNull(values: readonly number[], scale = 1): number | null {
+  return values.length === 0 ? null : (scale * values.reduce((sum, value) => sum + value, 0)) / values.length;
+}

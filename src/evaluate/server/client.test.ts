@@ -1,0 +1,201 @@
+import { appendFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Reply, type SeenRequest, startChatServer } from '../../../tests/support/chat-server.ts';
+import { ResponseCache, requestKey } from './cache.ts';
+import { ChatServer, type ServerOptions } from './client.ts';
+import { chatCompletion } from './completions.ts';
+import { retryAfter } from './retry.ts';
+
+const open: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const server of open.splice(0)) await server.close();
+});
+
+async function serve(reply: (request: SeenRequest) => Reply, options: Partial<ServerOptions> = {}) {
+  const server = await startChatServer(reply);
+  open.push(server);
+  const client = new ChatServer({ url: server.url, firstDelayMs: 1, ...options });
+  const ask = (content: string, sample = 0) =>
+    client.post(
+      '/chat/completions',
+      { model: 'm', messages: [{ role: 'user', content }] },
+      chatCompletion,
+      sample,
+    );
+  return { server, client, ask };
+}
+
+describe('ChatServer', () => {
+  it('waits at least as long as Retry-After asks', async () => {
+    const waits: number[] = [];
+    const { ask } = await serve(
+      ({ repeat }) =>
+        repeat === 0
+          ? { kind: 'status', status: 429, headers: { 'retry-after-ms': '120' } }
+          : { kind: 'answer', content: 'yes' },
+      { onRetry: (_, __, delay) => waits.push(delay) },
+    );
+    const start = performance.now();
+    expect((await ask('?')).text).toBe('yes');
+    expect(performance.now() - start).toBeGreaterThanOrEqual(119);
+    expect(waits).toEqual([120]);
+  });
+
+  it('doubles its waits, with jitter', async () => {
+    const waits: number[] = [];
+    const { ask } = await serve(
+      ({ repeat }) => (repeat < 5 ? { kind: 'status', status: 503 } : { kind: 'answer', content: 'yes' }),
+      { firstDelayMs: 4, onRetry: (_, __, delay) => waits.push(delay) },
+    );
+    await ask('?');
+    expect(waits).toHaveLength(5);
+    waits.forEach((wait, i) => {
+      expect(wait).toBeGreaterThanOrEqual(2 * 2 ** i);
+      expect(wait).toBeLessThanOrEqual(4 * 2 ** i);
+    });
+  });
+
+  it('gives up on silence after its retries, and sends nothing more', async () => {
+    const { ask, client } = await serve(() => ({ kind: 'silent' }), { timeoutMs: 40, retries: 2 });
+    await expect(ask('one')).rejects.toMatchObject({
+      code: 'server-unavailable',
+      message: expect.stringMatching(/no answer within 0\.04 s \(after 3 attempts\)/),
+    });
+    await expect(ask('two')).rejects.toMatchObject({ code: 'server-unavailable' });
+    expect(client.usage.requests).toBe(3);
+  });
+
+  it('does not retry what no wait can cure', async () => {
+    for (const [status, text] of [
+      [401, 'wrong key'],
+      [404, 'no such model'],
+      [429, '{"error":{"code":"insufficient_quota"}}'],
+    ] as const) {
+      const { ask, client } = await serve(() => ({ kind: 'status', status, text }));
+      await expect(ask('?')).rejects.toMatchObject({ code: 'server-refused' });
+      expect(client.usage.requests).toBe(1);
+    }
+    const { ask } = await serve(() => ({ kind: 'status', status: 429, headers: { 'retry-after': '3600' } }));
+    await expect(ask('?')).rejects.toThrow(/asks to wait 3600 s/);
+  });
+
+  it('goes on with other requests when one is refused', async () => {
+    const { ask } = await serve(({ body }) =>
+      body.messages![0]!.content === 'too long'
+        ? { kind: 'status', status: 400, text: 'context length exceeded' }
+        : { kind: 'answer', content: 'yes' },
+    );
+    await expect(ask('too long')).rejects.toMatchObject({ code: 'request-refused' });
+    expect((await ask('short')).text).toBe('yes');
+  });
+
+  it('never shows the key: errors, retries and what it inspects as', async () => {
+    const apiKey = 'sk-secret-123';
+    const said: string[] = [];
+    const { ask, client } = await serve(
+      ({ headers, repeat }) => ({
+        kind: 'status',
+        status: repeat === 0 ? 500 : 401,
+        text: `bad ${headers.authorization}`,
+      }),
+      { apiKey, onRetry: (reason) => said.push(reason) },
+    );
+    const error = await ask('?').catch((e: Error) => e);
+    expect(said.join()).toContain('bad Bearer [API key]');
+    const { inspect } = await import('node:util');
+    for (const text of [
+      ...said,
+      inspect(error, { depth: 9 }),
+      inspect(client, { depth: 9, showHidden: true }),
+    ]) {
+      expect(text).not.toContain(apiKey);
+    }
+    expect(() => new ChatServer({ url: 'http://user:pass@localhost/v1' })).toThrow(/user name or password/);
+  });
+
+  it('asks equal requests once, and again where they are meant as separate samples', async () => {
+    const { ask, client } = await serve(() => ({ kind: 'answer', content: 'yes', delayMs: 20 }));
+    await Promise.all([ask('same'), ask('same'), ask('same', 1), ask('other')]);
+    expect(client.usage.requests).toBe(3);
+  });
+
+  it('retries an answer that is no completion', async () => {
+    const { ask } = await serve(({ repeat }) =>
+      repeat === 0
+        ? { kind: 'answer', content: '', body: { choices: [] } }
+        : { kind: 'answer', content: 'yes' },
+    );
+    expect((await ask('?')).text).toBe('yes');
+  });
+
+  it('stops waiting when it is told to', async () => {
+    const stop = new AbortController();
+    const { ask } = await serve(() => ({ kind: 'status', status: 503, headers: { 'retry-after': '60' } }), {
+      signal: stop.signal,
+      onRetry: () => setTimeout(() => stop.abort(new Error('interrupted')), 10),
+    });
+    await expect(ask('?')).rejects.toThrow('interrupted');
+  });
+});
+
+describe('retryAfter', () => {
+  it('reads seconds, dates and milliseconds', () => {
+    const now = Date.parse('2026-01-01T00:00:00Z');
+    const read = (headers: Record<string, string>) => retryAfter(new Headers(headers), now);
+    expect(read({ 'retry-after': '2' })).toBe(2000);
+    expect(read({ 'retry-after': 'Thu, 01 Jan 2026 00:00:30 GMT' })).toBe(30_000);
+    expect(read({ 'retry-after': 'Thu, 01 Jan 2025 00:00:00 GMT' })).toBe(0);
+    expect(read({ 'retry-after-ms': '250', 'retry-after': '9' })).toBe(250);
+    expect(read({ 'retry-after': 'soon' })).toBeUndefined();
+    expect(read({})).toBeUndefined();
+  });
+});
+
+describe('ResponseCache', () => {
+  const path = () => join(mkdtempSync(join(tmpdir(), 'mallows-cache-')), 'deep', 'cache.jsonl');
+
+  it('keeps answers over processes, whatever the order of a request’s fields', () => {
+    const file = path();
+    const first = ResponseCache.open(file);
+    first.put({ a: 1, b: { c: 2, d: [1, 2] } }, { text: 'kept' });
+    first.put({ a: 1, b: { d: [1, 2], c: 2 } }, { text: 'ignored: the same request' });
+    first.close();
+    const second = ResponseCache.open(file);
+    expect(second.size).toBe(1);
+    expect(second.get({ b: { d: [1, 2], c: 2 }, a: 1 })).toEqual({ text: 'kept' });
+    expect(second.get({ a: 1, b: { c: 2, d: [2, 1] } })).toBeUndefined();
+    second.close();
+    expect(readFileSync(file, 'utf8').split('\n')).toHaveLength(2);
+  });
+
+  it('cuts a torn tail and refuses a damaged middle', () => {
+    const file = path();
+    const first = ResponseCache.open(file);
+    first.put('request', 'answer');
+    first.close();
+    appendFileSync(file, '{"key":"torn');
+    const second = ResponseCache.open(file);
+    second.put('other', 'answer 2');
+    second.close();
+    const third = ResponseCache.open(file);
+    expect([third.get('request'), third.get('other'), third.size]).toEqual(['answer', 'answer 2', 2]);
+    third.close();
+    writeFileSync(file, 'not json\n');
+    expect(() => ResponseCache.open(file)).toThrow(/Line 1 .* is not JSON/);
+  });
+
+  it('is one process’s at a time', () => {
+    const file = path();
+    const cache = ResponseCache.open(file);
+    expect(() => ResponseCache.open(file)).toThrow(/Another process is using the cache/);
+    cache.close();
+    ResponseCache.open(file).close();
+  });
+
+  it('has stable keys', () => {
+    expect(requestKey({ b: 1, a: 'ü' })).toBe(requestKey({ a: 'ü', b: 1 }));
+    expect(requestKey([1, 2])).not.toBe(requestKey([2, 1]));
+  });
+});

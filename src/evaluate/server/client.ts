@@ -1,0 +1,272 @@
+import pLimit, { type LimitFunction } from 'p-limit';
+import { MallowsError, UsageError } from '../../errors.ts';
+import type { ResponseCache } from './cache.ts';
+import { retryAfter, TransientFailure, withRetries } from './retry.ts';
+
+export interface ServerOptions {
+  /** Base address with its version, e.g. `http://127.0.0.1:8080/v1`. */
+  readonly url: string;
+  /** Sent as `Authorization: Bearer …` to this address and nowhere else: redirects are refused. */
+  readonly apiKey?: string | undefined;
+  /** Requests in flight at once. Default 8. */
+  readonly concurrency?: number;
+  /** Until a response is complete, in milliseconds; at most 300,000 (Node's own limit). Default 120,000. */
+  readonly timeoutMs?: number;
+  /** Attempts after the first. Default 8. */
+  readonly retries?: number;
+  /** Upper bound of the first wait between attempts; it doubles up to a minute. Default 500. */
+  readonly firstDelayMs?: number;
+  /** A wait that a server asks for beyond this is an error, not a wait. Default five minutes. */
+  readonly longestWaitMs?: number;
+  readonly cache?: ResponseCache | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onRetry?: (reason: string, attempt: number, delayMs: number) => void;
+}
+
+export interface TokenCount {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}
+
+/** What was asked and used by this process, as the server counts. */
+export interface ServerUsage extends TokenCount {
+  /** HTTP requests sent, failed ones included. */
+  readonly requests: number;
+  readonly retries: number;
+  /** Answers that the cache had, and the tokens that they cost when they were paid for. */
+  readonly cached: { readonly answers: number } & TokenCount;
+}
+
+export type JsonBody = Readonly<Record<string, unknown>>;
+
+const RETRIED_STATUS = new Set([408, 409, 425, 429, 500, 502, 503, 504, 529]);
+
+/** Statuses that speak of this one request (too long, filtered), not of the account or the server. */
+const REFUSED_STATUS = new Set([400, 413, 422]);
+
+/** Failure to get an answer from a server. The message never holds the API key. */
+export class ServerError extends MallowsError {}
+
+/** The server will not answer this request, and may well answer others. */
+export class RequestRefused extends ServerError {}
+
+/**
+ * A client of OpenAI-compatible servers (OpenAI, vLLM, llama.cpp, Ollama). On plain `fetch`: what an evaluation needs
+ * beyond it (a cache that makes a resumed run free, waits that a test can see, a key that cannot leak) is here in a
+ * page, where the vendor's package would add 20 MB and still leave it to write.
+ */
+export class ChatServer {
+  readonly url: string;
+  readonly #key: string | undefined;
+  readonly #options: ServerOptions;
+  readonly #limit: LimitFunction;
+  readonly #pending = new Map<string, Promise<unknown>>();
+  #requests = 0;
+  #retries = 0;
+  #cachedAnswers = 0;
+  /** What ended the run: no request is sent after it. */
+  #fatal: unknown;
+  readonly #paid = new TokenMeter();
+  readonly #cached = new TokenMeter();
+
+  constructor(options: ServerOptions) {
+    this.url = checkedUrl(options.url);
+    this.#key = options.apiKey === '' ? undefined : options.apiKey;
+    const { apiKey: _, ...rest } = options;
+    this.#options = rest;
+    const timeoutMs = options.timeoutMs ?? 120_000;
+    if (!(timeoutMs > 0 && timeoutMs <= 300_000)) {
+      throw new UsageError(
+        'bad-timeout',
+        `The time-out is ${timeoutMs} ms; expected more than 0, at most 300,000.`,
+      );
+    }
+    const concurrency = options.concurrency ?? 8;
+    if (!(Number.isInteger(concurrency) && concurrency > 0)) {
+      throw new UsageError(
+        'bad-concurrency',
+        `Concurrency is ${concurrency}; expected a whole number above 0.`,
+      );
+    }
+    this.#limit = pLimit(concurrency);
+  }
+
+  get usage(): ServerUsage {
+    return {
+      requests: this.#requests,
+      retries: this.#retries,
+      ...this.#paid.count,
+      cached: { answers: this.#cachedAnswers, ...this.#cached.count },
+    };
+  }
+
+  /**
+   * Posts `body` to `path` (`/chat/completions`) and returns the parsed response. Answers come from the cache where it
+   * has them; equal requests in flight share one answer. `sample` tells apart requests that are equal on purpose.
+   * `check` rejects a response that lacks what the caller needs, as a damaged one.
+   */
+  async post<T>(path: string, body: JsonBody, check: (response: unknown) => T, sample = 0): Promise<T> {
+    const identity = { url: this.url, path, body, sample };
+    const { cache } = this.#options;
+    const stored = cache?.get(identity);
+    if (stored !== undefined) {
+      this.#cachedAnswers++;
+      this.#cached.add(stored);
+      return check(stored);
+    }
+    const key = JSON.stringify(identity);
+    let response = this.#pending.get(key);
+    if (response === undefined) {
+      response = this.#limit(() => this.#fetchWithRetries(path, body, check))
+        .then((answer) => {
+          cache?.put(identity, answer);
+          return answer;
+        })
+        .finally(() => this.#pending.delete(key));
+      this.#pending.set(key, response);
+    }
+    return check(await response);
+  }
+
+  #fetchWithRetries(path: string, body: JsonBody, check: (response: unknown) => unknown): Promise<unknown> {
+    if (this.#fatal !== undefined) return Promise.reject(this.#fatal);
+    const { retries = 8, firstDelayMs = 500, signal } = this.#options;
+    return withRetries(() => this.#fetchOnce(path, body, check), {
+      retries,
+      firstDelayMs,
+      maxDelayMs: 60_000,
+      signal,
+      onRetry: (failure, attempt, delay) => {
+        this.#retries++;
+        this.#options.onRetry?.(failure.message, attempt, delay);
+      },
+    }).catch((error: unknown) => {
+      if (error instanceof RequestRefused) throw error;
+      this.#fatal ??=
+        error instanceof TransientFailure
+          ? new ServerError('server-unavailable', `${error.message} (after ${retries + 1} attempts)`, {
+              hint: 'Run the same command again when the server answers: what it has answered is kept.',
+            })
+          : error;
+      throw this.#fatal;
+    });
+  }
+
+  async #fetchOnce(path: string, body: JsonBody, check: (response: unknown) => unknown): Promise<unknown> {
+    const { timeoutMs = 120_000, signal } = this.#options;
+    const timeout = AbortSignal.timeout(timeoutMs);
+    let status: number;
+    let headers: Headers;
+    let text: string;
+    try {
+      this.#requests++;
+      const response = await fetch(this.url + path, {
+        method: 'POST',
+        redirect: 'error',
+        headers: {
+          'content-type': 'application/json',
+          ...(this.#key !== undefined && { authorization: `Bearer ${this.#key}` }),
+        },
+        body: JSON.stringify(body),
+        signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
+      });
+      ({ status, headers } = response);
+      text = this.#scrub(await response.text());
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (timeout.aborted)
+        throw new TransientFailure(`${this.url} gave no answer within ${timeoutMs / 1000} s`);
+      throw new TransientFailure(`No connection to ${this.url}: ${this.#scrub(reasonOf(error))}`);
+    }
+    if (status !== 200) throw this.#refusal(status, headers, text);
+    return this.#parsed(text, check);
+  }
+
+  #parsed(text: string, check: (response: unknown) => unknown): unknown {
+    let response: unknown;
+    try {
+      response = JSON.parse(text);
+      check(response);
+    } catch {
+      throw new TransientFailure(`${this.url} sent something that is no completion: "${text.slice(0, 120)}"`);
+    }
+    this.#paid.add(response);
+    return response;
+  }
+
+  #refusal(status: number, headers: Headers, text: string): Error {
+    const message = `${this.url} answered ${status}: ${text.slice(0, 300)}`;
+    const wait = retryAfter(headers);
+    const longest = this.#options.longestWaitMs ?? 300_000;
+    if (wait !== undefined && wait > longest) {
+      return new ServerError('server-busy', `${message} and asks to wait ${Math.ceil(wait / 1000)} s.`, {
+        hint: 'Run the same command again later: what it has answered is kept.',
+      });
+    }
+    // An exhausted account also answers 429, but no wait cures it.
+    if (RETRIED_STATUS.has(status) && !text.includes('insufficient_quota')) {
+      return new TransientFailure(message, { retryAfterMs: wait });
+    }
+    if (REFUSED_STATUS.has(status)) return new RequestRefused('request-refused', message);
+    const hint =
+      status === 401 || status === 403
+        ? 'Set the API key in the environment (OPENAI_API_KEY, or the variable named by --key-env).'
+        : status === 404
+          ? 'Check the address (it usually ends in /v1) and the model’s name.'
+          : undefined;
+    return new ServerError('server-refused', message, hint === undefined ? {} : { hint });
+  }
+
+  /** Servers echo the key in error texts; it must not reach a log, a cache or a report. */
+  #scrub(text: string): string {
+    return this.#key === undefined ? text : text.replaceAll(this.#key, '[API key]');
+  }
+}
+
+class TokenMeter {
+  count: TokenCount = { promptTokens: 0, completionTokens: 0 };
+
+  add(response: unknown): void {
+    const usage = (response as { usage?: { prompt_tokens?: number; completion_tokens?: number } }).usage;
+    this.count = {
+      promptTokens: this.count.promptTokens + (usage?.prompt_tokens ?? 0),
+      completionTokens: this.count.completionTokens + (usage?.completion_tokens ?? 0),
+    };
+  }
+}
+
+/** The key in the named environment variable, if it is set and not empty. */
+export function apiKeyFromEnvironment(variable = 'OPENAI_API_KEY'): string | undefined {
+  return process.env[variable]?.trim() || undefined;
+}
+
+function checkedUrl(text: string): string {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new UsageError(
+      'bad-url',
+      `"${text}" is not an address; expected something like http://127.0.0.1:8080/v1.`,
+    );
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new UsageError('bad-url', `The address ${url.protocol}//${url.host} is neither http nor https.`);
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new UsageError(
+      'secret-in-url',
+      'The address holds a user name or password, which would reach logs.',
+      {
+        hint: 'Pass the key in the environment (OPENAI_API_KEY).',
+      },
+    );
+  }
+  return text.replace(/\/+$/, '');
+}
+
+/** fetch wraps the system's error: the inner one says what happened. */
+function reasonOf(error: unknown): string {
+  const inner = (error as { cause?: { code?: string; message?: string } }).cause;
+  return inner?.code ?? (inner?.message || (error as Error).message);
+}
