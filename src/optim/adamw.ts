@@ -1,4 +1,4 @@
-import { noGrad, ops, type Tensor, zeros } from '../engine/index.ts';
+import { keep, noGrad, ops, type Tensor, zeros } from '../engine/index.ts';
 import type { AdamWOptions, OptimizedParameter, Optimizer } from './contract.ts';
 import { buckets, nameSlots, pick, restoreSlots, zeroSlot } from './slots.ts';
 
@@ -24,7 +24,9 @@ export class AdamW implements Optimizer {
     this.#weightDecay = options.weightDecay ?? 0;
     this.#firstMoments = zeroSlot(parameters);
     this.#secondMoments = zeroSlot(parameters);
-    this.#steps = parameters.map(({ master }) => zeros([], { dtype: 'float32', device: master.device }));
+    this.#steps = parameters.map(({ master }) =>
+      keep(zeros([], { dtype: 'float32', device: master.device })),
+    );
   }
 
   step(gradients: readonly (Tensor | null)[], learningRate: number): void {

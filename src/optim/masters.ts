@@ -1,4 +1,4 @@
-import { type DType, noGrad, ops, type Tensor } from '../engine/index.ts';
+import { type DType, keep, noGrad, ops, type Tensor } from '../engine/index.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { decays, type OptimizedParameter } from './contract.ts';
 
@@ -14,14 +14,17 @@ export class MasterWeights {
   readonly #trained: readonly Parameter[];
 
   /**
-   * Takes the trainable parameters with their fp32 (or fp64) values, gives each a copy in `computeDtype` to compute
-   * with, and marks that copy as requiring gradients.
+   * Takes over the trained parameters: their values become the masters (a bf16 value is widened first), each gets a
+   * copy in `computeDtype` to compute with, and that copy is marked as requiring gradients.
    */
   constructor(trained: readonly Parameter[], computeDtype: DType) {
     this.#trained = trained;
     this.parameters = trained.map((parameter) => {
-      const master = parameter.value;
-      if (master.dtype !== computeDtype) parameter.value = noGrad(() => ops.to(master, computeDtype));
+      const { value } = parameter;
+      const master = noGrad(() => keep(widen(value)));
+      if (master.dtype !== computeDtype && value.dtype !== computeDtype) {
+        parameter.value = noGrad(() => keep(ops.to(master, computeDtype)));
+      }
       parameter.value.setRequiresGrad(true);
       return { name: parameter.name, master, decay: decays(master.shape) };
     });
@@ -53,4 +56,8 @@ export class MasterWeights {
       master.setRequiresGrad(false);
     }
   }
+}
+
+function widen(value: Tensor): Tensor {
+  return value.dtype === 'bfloat16' || value.dtype === 'float16' ? ops.to(value, 'float32') : value;
 }

@@ -1,4 +1,4 @@
-import { noGrad, ops, type Tensor, tensor, tidy, zeros } from '../engine/index.ts';
+import { keep, noGrad, ops, type Tensor, tensor, tidy, zeros } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import type { OptimizedParameter, Optimizer, SGDOptions } from './contract.ts';
 import { buckets, nameSlots, pick, restoreSlots, zeroSlot } from './slots.ts';
@@ -30,7 +30,7 @@ export class SGD implements Optimizer {
     }
     this.#buffers = this.#momentum > 0 ? zeroSlot(parameters) : [];
     this.#started = parameters.map(() => 0);
-    this.#startedState = zeros([parameters.length], { dtype: 'float32' });
+    this.#startedState = keep(zeros([parameters.length], { dtype: 'float32' }));
   }
 
   step(gradients: readonly (Tensor | null)[], learningRate: number): void {

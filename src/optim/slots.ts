@@ -1,10 +1,12 @@
-import { noGrad, ops, type Tensor, zeros } from '../engine/index.ts';
+import { keep, noGrad, ops, type Tensor, zeros } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
 import type { OptimizedParameter } from './contract.ts';
 
 /** One state tensor a parameter, shaped like it, zero at first: a moment, a squared average, a momentum buffer. */
 export function zeroSlot(parameters: readonly OptimizedParameter[]): Tensor[] {
-  return parameters.map(({ master }) => zeros(master.shape, { dtype: master.dtype, device: master.device }));
+  return parameters.map(({ master }) =>
+    keep(zeros(master.shape, { dtype: master.dtype, device: master.device })),
+  );
 }
 
 /** State tensors under their checkpoint names, `<parameter>/<slot>`. */
