@@ -1,0 +1,68 @@
+import { EngineError } from '../errors.ts';
+import type { DType, HostArray } from './contract.ts';
+
+/** libtorch's `c10::ScalarType` codes of the dtypes in use. */
+const codes: Readonly<Record<DType, number>> = {
+  int32: 3,
+  int64: 4,
+  float16: 5,
+  float32: 6,
+  float64: 7,
+  bool: 11,
+  bfloat16: 15,
+};
+
+const names = new Map<number, DType>(Object.entries(codes).map(([name, code]) => [code, name as DType]));
+
+/** Bytes of one element. */
+export const bytesPerElement: Readonly<Record<DType, number>> = {
+  float64: 8,
+  float32: 4,
+  bfloat16: 2,
+  float16: 2,
+  int64: 8,
+  int32: 4,
+  bool: 1,
+};
+
+export function isDType(value: unknown): value is DType {
+  return typeof value === 'string' && Object.hasOwn(codes, value);
+}
+
+export function isFloating(dtype: DType): boolean {
+  return dtype === 'float64' || dtype === 'float32' || dtype === 'bfloat16' || dtype === 'float16';
+}
+
+export function dtypeCode(dtype: DType): number {
+  const code = codes[dtype];
+  if (code === undefined) {
+    throw new EngineError(
+      'unknown-dtype',
+      `unknown dtype ${String(dtype)}; known: ${Object.keys(codes).join(', ')}`,
+    );
+  }
+  return code;
+}
+
+export function dtypeOfCode(code: number): DType {
+  const name = names.get(code);
+  if (name === undefined) {
+    throw new EngineError(
+      'unknown-dtype',
+      `the engine returned a tensor whose dtype (code ${code}) is not supported`,
+      {
+        hint: 'Convert it to float32 or int64 with ops.to before reading it.',
+      },
+    );
+  }
+  return name;
+}
+
+/** The dtype whose elements a typed array holds; a Uint8Array holds booleans. */
+export function dtypeOfArray(array: HostArray): DType {
+  if (array instanceof Float32Array) return 'float32';
+  if (array instanceof Float64Array) return 'float64';
+  if (array instanceof BigInt64Array) return 'int64';
+  if (array instanceof Int32Array) return 'int32';
+  return 'bool';
+}

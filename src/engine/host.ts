@@ -1,0 +1,93 @@
+import { EngineError } from '../errors.ts';
+import { addon, engineBuild } from './addon.ts';
+import type { Device, EngineMemory, MatmulPrecision } from './contract.ts';
+
+export interface EngineInfo {
+  readonly torchVersion: string;
+  /** Folder of the `torch` package in use. */
+  readonly torch: string;
+  readonly source: 'existing' | 'fetched';
+  readonly devices: readonly Device[];
+  readonly threads: number;
+  /** The widest vector instructions that the CPU kernels use, as libtorch names them: `AVX2`, `AVX512`, … */
+  readonly cpuCapability: string;
+  /** Whether the CPU multiplies bfloat16 matrices in hardware. Where it does not, bf16 works, slowly. */
+  readonly bf16Kernels: boolean;
+  readonly fp16Kernels: boolean;
+  /** How freed memory is treated; `MALLOWS_MALLOC=system` leaves the C library alone. */
+  readonly allocator: string;
+  /** `loaded`, or why there is no CUDA. */
+  readonly cuda: string;
+}
+
+/** What the engine is and what it can do here. */
+export function engineInfo(): EngineInfo {
+  const build = engineBuild();
+  const facts = addon().host();
+  const feature = (name: string) => facts.cpuFeatures[name] === true;
+  return {
+    torchVersion: build.torchVersion,
+    torch: build.torch,
+    source: build.source,
+    devices: devices(),
+    threads: threads(),
+    cpuCapability: facts.cpuCapability,
+    bf16Kernels:
+      facts.mkldnnBf16 && ['avx512_bf16', 'amx_bf16', 'amx_tile', 'arm_bf16', 'bf16'].some(feature),
+    fp16Kernels: facts.mkldnnFp16,
+    allocator: facts.allocator,
+    cuda: facts.cuda,
+  };
+}
+
+/** Every device that tensors can live on, the CPU first. */
+export function devices(): Device[] {
+  const facts = addon().host();
+  const found: Device[] = ['cpu'];
+  for (let i = 0; i < facts.cudaDevices; i++) found.push(`cuda:${i}`);
+  if (facts.mps) found.push('mps');
+  return found;
+}
+
+/** Threads that one operator may use. */
+export function threads(): number {
+  return addon().threads();
+}
+
+export function setThreads(count: number): void {
+  addon().setThreads(count);
+}
+
+/** How float32 matrix products are computed, from here on. */
+export function setMatmulPrecision(precision: MatmulPrecision): void {
+  addon().setMatmulPrecision(precision);
+}
+
+/** What is held now. */
+export function memory(): EngineMemory {
+  return {
+    liveTensors: addon().liveTensors(),
+    residentBytes: process.memoryUsage.rss(),
+    peakResidentBytes: process.resourceUsage().maxRSS * 1024,
+  };
+}
+
+/** Gives freed memory back to the operating system, once a large part of the work (a model, a pass) is over. */
+export function releaseFreeMemory(): void {
+  addon().releaseFreeMemory();
+}
+
+/**
+ * Runs `body` with denormal numbers read and written as zero, which some kernels need to stay fast. Throws
+ * `denormals-unsupported` on processors that cannot.
+ */
+export function withoutDenormals<Result>(body: () => Result): Result {
+  if (!addon().setFlushDenormals(true)) {
+    throw new EngineError('denormals-unsupported', 'this processor cannot flush denormal numbers to zero');
+  }
+  try {
+    return body();
+  } finally {
+    addon().setFlushDenormals(false);
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * Tensors, operators and gradients: libtorch behind a small typed surface. See contract.ts for the rules of ownership.
+ */
+export { engineBuild } from './addon.ts';
+export { enableGrad, type GradOptions, grad, noGrad } from './autograd.ts';
+export type { Device, DType, EngineMemory, HostArray, MatmulPrecision, TensorOptions } from './contract.ts';
+export { arange, empty, full, ones, scalar, type TensorDataOptions, tensor, zeros } from './create.ts';
+export { bytesPerElement, isDType, isFloating } from './dtypes.ts';
+export {
+  devices,
+  type EngineInfo,
+  engineInfo,
+  memory,
+  releaseFreeMemory,
+  setMatmulPrecision,
+  setThreads,
+  threads,
+  withoutDenormals,
+} from './host.ts';
+export { MappedFile, mapFile } from './mapped-file.ts';
+export * as ops from './ops.generated.ts';
+export { Generator } from './random.ts';
+export { keep, tidy } from './scope.ts';
+export { type Scalar, Tensor } from './tensor.ts';
