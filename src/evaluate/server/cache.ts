@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { hashValues } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import { JsonLinesWriter, RunLock, readJsonLines } from '../../runs/index.ts';
 
@@ -76,13 +76,5 @@ export class ResponseCache {
 
 /** Hash of a request, whatever the order of its fields. */
 export function requestKey(request: unknown): string {
-  return createHash('sha256').update(canonicalJson(request)).digest('hex');
-}
-
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, field: unknown) =>
-    typeof field === 'object' && field !== null && !Array.isArray(field)
-      ? Object.fromEntries(Object.entries(field).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : field,
-  );
+  return hashValues([request]);
 }

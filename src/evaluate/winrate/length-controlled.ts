@@ -1,3 +1,4 @@
+import { mean, standardDeviation } from '../../stats/index.ts';
 import { fitL1Logistic, type LogisticProblem, predict, selectRows, weightedLogLoss } from './l1-logistic.ts';
 
 /** One comparison with the baseline on one instruction. */
@@ -50,10 +51,9 @@ export function fitLengthControlled(
     new Float64Array(rows.length).fill(1),
   ];
   const probabilities = predict(atEqualLength, coefficients);
-  const { mean, deviation } = meanAndDeviation(probabilities);
   return {
-    winRate: 100 * mean,
-    standardError: (100 * deviation) / Math.sqrt(rows.length),
+    winRate: 100 * mean(probabilities),
+    standardError: (100 * standardDeviation(probabilities)) / Math.sqrt(rows.length),
     coefficients: { length, difficulty, model },
     c,
   };
@@ -104,7 +104,7 @@ function logisticProblem(
   const weights: number[] = [];
   const add = (outputs: readonly ComparedOutput[], isModel: boolean) => {
     // The scale is taken over all rows, judged or not, as upstream.
-    const { deviation } = meanAndDeviation(Float64Array.from(outputs, (o) => o.baselineLength - o.length));
+    const deviation = standardDeviation(outputs.map((output) => output.baselineLength - output.length));
     for (const output of outputs) {
       if (output.preference === undefined) continue;
       const difference = output.baselineLength - output.length;
@@ -122,12 +122,4 @@ function logisticProblem(
     labels: Float64Array.from(labels),
     weights: Float64Array.from(weights),
   };
-}
-
-/** Mean and standard deviation with ddof 1 (0 for fewer than two values). */
-export function meanAndDeviation(values: Float64Array): { mean: number; deviation: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  if (values.length < 2) return { mean, deviation: 0 };
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, deviation: Math.sqrt(squares / (values.length - 1)) };
 }

@@ -160,7 +160,7 @@ describe('readers', () => {
 
   it('names missing columns, duplicated indices and misaligned items', async () => {
     await expect(readAnnotations(file('cols.csv', 'model,index\nm,0\n'))).rejects.toThrow(
-      /lacks the column output_len, preference/,
+      /no output_len; it has model, index/,
     );
     const twice = 'model,index,output_len,preference\nm,0,10,1.5\nm,0,10,1.5\n';
     await expect(readAnnotations(file('twice.csv', twice))).rejects.toThrow(/two rows with index 0/);

@@ -1,6 +1,7 @@
 import { DataError } from '../../errors.ts';
+import { mean, standardDeviation } from '../../stats/index.ts';
 import type { GamedRow, InstructionItem, ModelAnnotations } from './annotations.ts';
-import { type ComparedOutput, fitLengthControlled, meanAndDeviation } from './length-controlled.ts';
+import { type ComparedOutput, fitLengthControlled } from './length-controlled.ts';
 
 /** A model's win rate against the baseline. Rates and errors are in points (0…100). */
 export interface WinRate {
@@ -52,7 +53,6 @@ export function winRate(annotations: ModelAnnotations, context: WinRateContext =
   if (judged.length === 0) {
     throw new DataError('no-preferences', `None of the ${rows.length} rows of ${model} has a preference.`);
   }
-  const { mean, deviation } = meanAndDeviation(judged);
   const notes: string[] = [];
   const missing = rows.length - judged.length;
   if (missing > 0) notes.push(`${missing} of ${rows.length} rows have no preference and are left out.`);
@@ -61,8 +61,8 @@ export function winRate(annotations: ModelAnnotations, context: WinRateContext =
     model,
     baseline,
     n: judged.length,
-    winRate: 100 * mean,
-    standardError: judged.length > 1 ? (100 * deviation) / Math.sqrt(judged.length) : null,
+    winRate: 100 * mean(judged),
+    standardError: judged.length > 1 ? (100 * standardDeviation(judged)) / Math.sqrt(judged.length) : null,
     lcWinRate: lc?.winRate ?? null,
     lcStandardError: lc?.standardError ?? null,
     lcApproximate: context.gamed === undefined || context.items === undefined,
@@ -70,7 +70,7 @@ export function winRate(annotations: ModelAnnotations, context: WinRateContext =
     losses: judged.filter((p) => p < 0.5).length,
     ties: judged.filter((p) => p === 0.5).length,
     missing,
-    averageLength: rows.reduce((sum, row) => sum + row.length, 0) / rows.length,
+    averageLength: mean(rows.map((row) => row.length)),
     lcCoefficients: lc?.coefficients ?? null,
     lcPenalty: lc?.c ?? null,
     notes,
