@@ -1,6 +1,6 @@
 import { keep, noGrad, ops, type Tensor, zeros } from '../engine/index.ts';
 import type { AdamWOptions, OptimizedParameter, Optimizer } from './contract.ts';
-import { buckets, nameSlots, pick, restoreSlots, zeroSlot } from './slots.ts';
+import { buckets, nameSlots, pick, restoreTensors, zeroSlot } from './slots.ts';
 
 /**
  * AdamW (Loshchilov and Hutter, 2019) through the engine's fused kernel: one pass over weights, gradients and moments,
@@ -66,7 +66,7 @@ export class AdamW implements Optimizer {
   }
 
   restore(state: ReadonlyMap<string, Tensor>): void {
-    restoreSlots(this.state(), state);
+    restoreTensors(this.state(), state, 'optimiser state');
   }
 
   dispose(): void {

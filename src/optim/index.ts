@@ -18,3 +18,4 @@ export {
   type ScheduleOptions,
   warmupSteps,
 } from './schedule.ts';
+export { restoreTensors } from './slots.ts';

@@ -1,6 +1,6 @@
 import { noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
 import type { OptimizedParameter, Optimizer, RMSpropOptions } from './contract.ts';
-import { buckets, nameSlots, pick, restoreSlots, zeroSlot } from './slots.ts';
+import { buckets, nameSlots, pick, restoreTensors, zeroSlot } from './slots.ts';
 
 /**
  * RMSprop as `torch.optim.RMSprop` computes it: ε outside the square root, squared average from zero without bias
@@ -79,7 +79,7 @@ export class RMSprop implements Optimizer {
   }
 
   restore(state: ReadonlyMap<string, Tensor>): void {
-    restoreSlots(this.state(), state);
+    restoreTensors(this.state(), state, 'optimiser state');
   }
 
   dispose(): void {

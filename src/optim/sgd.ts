@@ -1,7 +1,7 @@
 import { keep, noGrad, ops, type Tensor, tensor, tidy, zeros } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import type { OptimizedParameter, Optimizer, SGDOptions } from './contract.ts';
-import { buckets, nameSlots, pick, restoreSlots, zeroSlot } from './slots.ts';
+import { buckets, nameSlots, pick, restoreTensors, zeroSlot } from './slots.ts';
 
 /** SGD as `torch.optim.SGD` computes it: the first momentum buffer is the gradient itself, without dampening. */
 export class SGD implements Optimizer {
@@ -84,7 +84,7 @@ export class SGD implements Optimizer {
   }
 
   restore(state: ReadonlyMap<string, Tensor>): void {
-    restoreSlots(this.state(), state);
+    restoreTensors(this.state(), state, 'optimiser state');
     this.#started = [...this.#startedState.toFloat64()];
   }
 

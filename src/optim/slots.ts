@@ -21,10 +21,21 @@ export function nameSlots(
   return named;
 }
 
-/** Copies saved values into live state tensors, after checking that both sides hold the same names and shapes. */
-export function restoreSlots(live: ReadonlyMap<string, Tensor>, saved: ReadonlyMap<string, Tensor>): void {
+/**
+ * Copies saved values into live tensors, after checking that both sides hold the same names and shapes.
+ * `what` names the collection in the error (`ModelError`, code `checkpoint-mismatch`).
+ */
+export function restoreTensors(
+  live: ReadonlyMap<string, Tensor>,
+  saved: ReadonlyMap<string, Tensor>,
+  what: string,
+): void {
+  const mismatch = (problem: string) =>
+    new ModelError('checkpoint-mismatch', `The saved ${what} does not fit: ${problem}.`, {
+      hint: 'Resume with the model and the optimiser that the checkpoint was written with.',
+    });
   const unknown = [...saved.keys()].find((name) => !live.has(name));
-  if (unknown !== undefined) throw mismatch(`it holds "${unknown}", which this optimiser does not have`);
+  if (unknown !== undefined) throw mismatch(`it holds "${unknown}", which this run does not have`);
   for (const [name, tensor] of live) {
     const source = saved.get(name);
     if (source === undefined) throw mismatch(`it lacks "${name}"`);
@@ -34,12 +45,6 @@ export function restoreSlots(live: ReadonlyMap<string, Tensor>, saved: ReadonlyM
   }
   noGrad(() => {
     for (const [name, tensor] of live) ops.copy_(tensor, saved.get(name)!);
-  });
-}
-
-function mismatch(what: string): ModelError {
-  return new ModelError('optimizer-state', `The saved optimiser state does not fit: ${what}.`, {
-    hint: 'Resume with the optimiser and the model that the checkpoint was written with.',
   });
 }
 

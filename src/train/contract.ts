@@ -1,0 +1,54 @@
+import type { MetricsRecord } from '../runs/index.ts';
+
+/** How many items an update reads: `size` items (or up to `tokens` tokens) at once, `accumulate` times. */
+export interface BatchOptions {
+  /** Items (pairs, or sequences in SFT) of one pass through the network. Default 4 without `tokens`. */
+  readonly items?: number;
+  /** Instead: as many items as fit into this many tokens of a packed row. */
+  readonly tokens?: number;
+  /** Passes summed into one update. The loss is the mean over all of the update's items. Default 1. */
+  readonly accumulate?: number;
+}
+
+/** What a training run tells whoever watches it. Rendering is the watcher's business. */
+export type TrainEvent =
+  | { readonly type: 'phase'; readonly phase: TrainPhase }
+  /** A decision worth a line: the dtype and why, memory, a damaged checkpoint that was passed over. */
+  | {
+      readonly type: 'note';
+      readonly level: 'info' | 'warning';
+      readonly code: string;
+      readonly message: string;
+    }
+  | { readonly type: 'reference'; readonly done: number; readonly total: number }
+  | {
+      readonly type: 'step';
+      readonly step: number;
+      readonly totalSteps: number;
+      readonly metrics: MetricsRecord;
+      readonly timing: StepTiming;
+    }
+  | { readonly type: 'evaluation'; readonly step: number; readonly metrics: MetricsRecord }
+  | { readonly type: 'checkpoint'; readonly step: number; readonly path: string }
+  | { readonly type: 'resume'; readonly step: number; readonly path: string };
+
+export type TrainPhase = 'load' | 'tokenize' | 'reference' | 'train' | 'evaluate' | 'save';
+
+export type TrainObserver = (event: TrainEvent) => void;
+
+/** A line of `timing.jsonl`. */
+export interface StepTiming {
+  readonly step: number;
+  /** Wall-clock of this step, without evaluations and checkpoints. */
+  readonly seconds: number;
+  /** Tokens that went through the network, prompts once. */
+  readonly tokens: number;
+  readonly tokensPerSecond: number;
+  readonly itemsPerSecond: number;
+  readonly residentBytes: number;
+  /** At the mean pace of the steps so far. */
+  readonly secondsLeft: number;
+}
+
+/** How a run ended. */
+export type TrainStatus = 'finished' | 'interrupted';

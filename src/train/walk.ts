@@ -1,0 +1,122 @@
+import type { PackedRow } from '../data/packed.ts';
+import { enableGrad, grad, noGrad, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
+import { packedAttention } from '../models/attention/packed.ts';
+import type { CausalLM, ForwardContext, Layer } from '../models/contract.ts';
+import type { Parameter } from '../nn/parameter.ts';
+import type { GradientStore } from './gradients.ts';
+
+export interface WalkOptions {
+  /** Whether a backward pass will follow. */
+  readonly gradients: boolean;
+  /** `layers` keeps only each layer's input and computes the layer again on the way back: less memory, ⅓ more time. */
+  readonly recompute?: 'none' | 'layers';
+}
+
+/**
+ * One differentiable piece of the walk. Its input is a leaf of its own, so each piece's graph ends where the next
+ * begins, and backward can go through one at a time and free it.
+ */
+interface Segment {
+  /** Leaf that stands for the piece below; absent for the embedding. */
+  readonly input: Tensor | undefined;
+  /** Kept with its graph, or absent when it is to be computed again. */
+  readonly output: Tensor | undefined;
+  readonly compute: (input: Tensor | undefined) => Tensor;
+  readonly parameters: readonly Parameter[];
+}
+
+/** The hidden states that the head reads, and the way back. */
+export interface WalkResult {
+  /** After the final norm, at the rows asked for: `[C, width]`. */
+  readonly hidden: Tensor;
+  /** Goes down the layers from `dHidden [C, width]`, adding every trained parameter's gradient to `gradients`. */
+  backward(dHidden: Tensor, gradients: GradientStore): void;
+}
+
+/**
+ * Walks one packed row up through a model. Everything it makes belongs to the caller's `tidy` scope, which therefore
+ * has to enclose the backward pass too.
+ *
+ * Below the first trained parameter nothing is kept: a LoRA run on the upper layers stops its backward pass there.
+ */
+export function walk(model: CausalLM, row: PackedRow, rows: Int32Array, options: WalkOptions): WalkResult {
+  const device = model.head.weight.value.device;
+  const host = (values: Int32Array) => tensor(values, { shape: [values.length], dtype: 'int64', device });
+  const tokens = host(row.tokens);
+  const positions = host(row.positions);
+  const selected = host(rows);
+  const context = noGrad(() => model.context(positions, packedAttention(row.segments, model)));
+  const bottom = options.gradients ? firstTrained(model) : Number.POSITIVE_INFINITY;
+  const recompute = options.recompute === 'layers';
+  const segments: Segment[] = [];
+
+  const step = (index: number, segment: Omit<Segment, 'input' | 'output'>, input?: Tensor, again = false) => {
+    if (index < bottom) return tidy(() => noGrad(() => segment.compute(input)));
+    // The lowest piece needs no gradient of its own input.
+    const leaf = input && (index > bottom ? ops.detach(input).setRequiresGrad(true) : input);
+    const output = tidy(() => (again ? noGrad : enableGrad)(() => segment.compute(leaf)));
+    segments.push({ ...segment, input: leaf, output: again ? undefined : output });
+    return output;
+  };
+
+  let hidden = step(EMBEDDING, {
+    compute: () => model.embed(tokens, positions),
+    parameters: model.embedParameters,
+  });
+  for (const [index, layer] of model.layers.entries()) {
+    hidden = step(index, layerSegment(layer, context), hidden, recompute);
+  }
+  hidden = step(
+    model.layers.length,
+    {
+      // The norm works row by row, so only the rows that the head reads need it.
+      compute: (x) => model.finalNorm(ops.indexSelect(x!, 0, selected)),
+      parameters: model.finalNormParameters,
+    },
+    hidden,
+  );
+  return {
+    hidden: noGrad(() => ops.detach(hidden)),
+    backward: (dHidden, gradients) => walkBack(segments, dHidden, gradients),
+  };
+}
+
+const EMBEDDING = -1;
+
+function layerSegment(layer: Layer, context: ForwardContext): Omit<Segment, 'input' | 'output'> {
+  return { compute: (x) => layer.forward(x!, context), parameters: layer.parameters };
+}
+
+/** Index of the lowest piece that holds a trained parameter: −1 the embedding, `layers.length` the final norm. */
+function firstTrained(model: CausalLM): number {
+  const trained = ({ value }: Parameter) => value.requiresGrad;
+  if (model.embedParameters.some(trained)) return EMBEDDING;
+  const layer = model.layers.findIndex(({ parameters }) => parameters.some(trained));
+  if (layer >= 0) return layer;
+  return model.finalNormParameters.some(trained) ? model.layers.length : Number.POSITIVE_INFINITY;
+}
+
+function walkBack(segments: Segment[], dHidden: Tensor, gradients: GradientStore): void {
+  let slope = dHidden;
+  for (let segment = segments.pop(); segment !== undefined; segment = segments.pop()) {
+    const { input, compute, parameters } = segment;
+    const next = tidy(() => {
+      const output = segment.output ?? enableGrad(() => compute(input));
+      const trained = parameters.filter(({ value }) => value.requiresGrad);
+      const leaves = trained.map(({ value }) => value);
+      const needsInput = input?.requiresGrad === true;
+      const slopes = grad([output], needsInput ? [...leaves, input] : leaves, [slope]);
+      for (const [index, parameter] of trained.entries()) {
+        const gradient = slopes[index];
+        if (gradient != null) gradients.add(parameter, gradient);
+      }
+      return needsInput ? slopes.at(-1)! : undefined;
+    });
+    // Gone now rather than at the end of the step: this is what keeps the peak at the forward pass.
+    segment.output?.dispose();
+    if (input?.requiresGrad) input.dispose();
+    if (slope !== dHidden) slope.dispose();
+    if (next === undefined) return;
+    slope = next;
+  }
+}
