@@ -1,17 +1,22 @@
-import type { Tensor } from '../engine/index.ts';
+import type { Device, DType, Tensor } from '../engine/index.ts';
 import type { Linear } from '../nn/linear.ts';
 import type { Parameter } from '../nn/parameter.ts';
+import type { RotaryTables } from '../nn/rotary.ts';
 
 /**
- * A causal language model as the trainer sees it: `embed`, a list of `layers`, and a head. The caller owns the walk
- * over the layers, so that each can be its own autograd segment (see docs/architecture.md, "A step is a walk").
+ * A transformer without its head, as the trainer sees it: `embed`, a list of `layers`, and a final norm. The caller
+ * owns the walk over the layers, so that each can be its own autograd segment (see docs/architecture.md, "A step is a
+ * walk down and up the layers").
  *
  * All hidden states are packed: one row of tokens, `hidden [tokens, width]`, no batch dimension and no padding. Which
  * token sees which is the business of `AttentionPlan` alone.
  */
-export interface CausalLM {
+export interface Trunk {
   readonly config: ModelConfig;
-  /** Every parameter under its Hugging Face name, tied weights once. Order is the checkpoint's reading order. */
+  /** Compute dtype and device of every parameter. */
+  readonly dtype: DType;
+  readonly device: Device;
+  /** Every parameter under its Hugging Face name, head included, tied weights once. Order is the reading order. */
   readonly parameters: ReadonlyMap<string, Parameter>;
   readonly layers: readonly Layer[];
   /** `tokens [T] int64`, `positions [T] int64` → `[T, width]`. */
@@ -21,11 +26,21 @@ export interface CausalLM {
   /** Final norm: `hidden [T, width]` → `[T, width]`. */
   finalNorm(hidden: Tensor): Tensor;
   readonly finalNormParameters: readonly Parameter[];
-  /** The output projection `[vocabulary, width]` (the embedding itself when tied), with its bias if it has one. */
-  readonly head: Linear;
   /** Prepares what all layers share for one row: rotary tables for `positions`, and the plan. */
   context(positions: Tensor, attention: AttentionPlan): ForwardContext;
   dispose(): void;
+}
+
+/** A trunk that predicts the next token. */
+export interface CausalLM extends Trunk {
+  /** The output projection `[vocabulary, width]` (the embedding itself when tied). */
+  readonly head: Linear;
+}
+
+/** A trunk that scores a whole sequence, at its last token: a reward model (one label) or a classifier. */
+export interface SequenceClassifier extends Trunk {
+  /** `[labels, width]`, no bias. */
+  readonly score: Linear;
 }
 
 export interface Layer {
@@ -40,8 +55,8 @@ export interface Layer {
 /** Shared by all layers in one pass over one row. Created inside the caller's `tidy`. */
 export interface ForwardContext {
   readonly attention: AttentionPlan;
-  /** Rotary tables `[T, rotaryWidth]`; absent for learned positions. */
-  readonly rotary?: { readonly cos: Tensor; readonly sin: Tensor };
+  /** Rotary tables; absent for learned positions. */
+  readonly rotary?: RotaryTables;
 }
 
 export interface AttentionCall {
@@ -89,12 +104,20 @@ export interface ModelConfig {
   readonly headWidth: number;
   readonly intermediateWidth: number;
   readonly maxPositions: number;
+  /** Positions are a learned table of `maxPositions` rows, so longer sequences are an error. */
+  readonly learnedPositions: boolean;
+  /** Sliding window of each layer in tokens; undefined where a layer sees everything. */
+  readonly layerWindows: readonly (number | undefined)[];
   readonly normEpsilon: number;
   readonly tiedEmbeddings: boolean;
   readonly bosTokenId: number | undefined;
   /** All token ids that end a generation according to config.json and generation_config.json. */
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | undefined;
+  /** Standard deviation of freshly initialised matrices. */
+  readonly initializerRange: number;
+  /** Outputs of a sequence-classification head. */
+  readonly labels: number;
   /** The file as it was read, kept so that a saved checkpoint says the same. */
   readonly raw: Readonly<Record<string, unknown>>;
 }

@@ -1,0 +1,24 @@
+/** Language models: configuration, architectures, attention. */
+export { KeyValueCache, type PrefillSequence, packedAttention } from './attention/index.ts';
+export {
+  type Gpt2Config,
+  type GptNeoXConfig,
+  type LlamaConfig,
+  readModelConfig,
+  SUPPORTED_MODEL_TYPES,
+  type SupportedConfig,
+} from './config.ts';
+export type {
+  AttentionCall,
+  AttentionPlan,
+  CausalLM,
+  ForwardContext,
+  Layer,
+  ModelConfig,
+  ModelFamily,
+  Segment,
+  SequenceClassifier,
+  Trunk,
+} from './contract.ts';
+export type { Placement, WeightSource } from './parameter-source.ts';
+export { createClassifier, createModel, initialiseClassifier, initialiseModel } from './registry.ts';

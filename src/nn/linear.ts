@@ -1,0 +1,61 @@
+import { ops, type Tensor } from '../engine/index.ts';
+import type { Parameter } from './parameter.ts';
+
+/** How a weight is stored: `[out, in]` as PyTorch's Linear, or `[in, out]` as GPT-2's Conv1D. */
+export type LinearLayout = 'out-in' | 'in-out';
+
+/** A low-rank update: the layer computes `x Wᵀ + bias + scale · (x Aᵀ) Bᵀ`. */
+export interface LowRankAdapter {
+  /** `[rank, in]` */
+  readonly a: Parameter;
+  /** `[out, rank]` */
+  readonly b: Parameter;
+  readonly scale: number;
+}
+
+/** An affine map over the last dimension. Storage stays as in the checkpoint, so that saving gives the same file. */
+export class Linear {
+  /** Hugging Face name without `.weight`. */
+  readonly name: string;
+  readonly weight: Parameter;
+  readonly bias: Parameter | undefined;
+  readonly layout: LinearLayout;
+  /** Set by `attachLora`, cleared by `mergeLora` and `detachLora`. */
+  adapter: LowRankAdapter | undefined = undefined;
+
+  constructor(name: string, weight: Parameter, bias?: Parameter, layout: LinearLayout = 'out-in') {
+    this.name = name;
+    this.weight = weight;
+    this.bias = bias;
+    this.layout = layout;
+  }
+
+  get inFeatures(): number {
+    return this.weight.value.shape[this.layout === 'out-in' ? 1 : 0]!;
+  }
+
+  get outFeatures(): number {
+    return this.weight.value.shape[this.layout === 'out-in' ? 0 : 1]!;
+  }
+
+  /** Weight, bias if there is one, and the adapter's matrices if there is one. */
+  get parameters(): readonly Parameter[] {
+    const own = this.bias === undefined ? [this.weight] : [this.weight, this.bias];
+    return this.adapter === undefined ? own : [...own, this.adapter.a, this.adapter.b];
+  }
+
+  /** `x [rows, in]` → `[rows, out]`. */
+  forward(x: Tensor): Tensor {
+    const output = this.#affine(x);
+    if (this.adapter === undefined) return output;
+    const { a, b, scale } = this.adapter;
+    const update = ops.linear(ops.linear(x, a.value), b.value);
+    return ops.add(output, update, { alpha: scale });
+  }
+
+  #affine(x: Tensor): Tensor {
+    if (this.layout === 'out-in') return ops.linear(x, this.weight.value, this.bias?.value ?? null);
+    if (this.bias === undefined) return ops.mm(x, this.weight.value);
+    return ops.addmm(this.bias.value, x, this.weight.value);
+  }
+}
