@@ -1,3 +1,5 @@
+import type { SourceLocation } from '../errors.ts';
+
 /** Chat roles that templates know. */
 export type ChatRole = 'system' | 'user' | 'assistant' | 'tool';
 
@@ -51,10 +53,40 @@ export type BadRowReason =
   | 'empty-completion'
   | 'prompt-too-long'
   | 'transcripts-diverge'
-  | 'tied-scores';
+  | 'tied-scores'
+  | 'template-refuses';
+
+/** One text to learn: a completion, after a prompt if there is one. Both are text, or both are messages. */
+export interface SftExample {
+  readonly id: string;
+  readonly prompt?: TextOrChat;
+  readonly completion: TextOrChat;
+}
+
+/** One prompt to generate for. */
+export interface PromptExample {
+  readonly id: string;
+  readonly prompt: TextOrChat;
+}
+
+/** Examples that were read, and what was left out on the way. */
+export interface Dataset<E> {
+  readonly examples: readonly E[];
+  /** Where each example stands, in the same order. */
+  readonly locations: readonly SourceLocation[];
+  readonly badRows: readonly BadRow[];
+  /** Format that was detected or asked for. */
+  readonly format: string;
+  /** SHA-256 over the canonical JSON of the examples, one a line, in order. */
+  readonly hash: string;
+  /** Where it came from, for provenance: path or hub id with revision. */
+  readonly source: string;
+}
 
 export interface PairDataset {
   readonly pairs: readonly PreferencePair[];
+  /** Where each pair stands, in the same order. */
+  readonly locations: readonly SourceLocation[];
   readonly badRows: readonly BadRow[];
   /** Format that was detected or asked for: hh, ultrafeedback, shp, stack-exchange, imdb, sharegpt, votes, ab, generic. */
   readonly format: string;
@@ -76,6 +108,15 @@ export interface TokenizedPair {
   /** Prompt tokens that tokenising with a completion changed, and that are therefore scored with the completion. */
   readonly movedTokens: number;
   /** Completion tokens cut off by `maxLength`, both sides together. */
+  readonly cutTokens: number;
+}
+
+/** A sequence as token ids, with the boundary of `TokenizedPair`. */
+export interface TokenizedSequence {
+  readonly id: string;
+  readonly prompt: Int32Array;
+  readonly completion: Int32Array;
+  readonly movedTokens: number;
   readonly cutTokens: number;
 }
 

@@ -3,7 +3,7 @@ import { RowError } from './fields.ts';
 import type { PairDraft } from './formats/contract.ts';
 import { asChat, asText } from './formats/dialogue.ts';
 import { PAIR_FORMATS } from './formats/index.ts';
-import { canonicalJson, hashValues } from './hash.ts';
+import { canonicalJson } from './hash.ts';
 import { type ReadOptions, readExamples } from './read.ts';
 import { type HubFetcher, openSource } from './sources/index.ts';
 import { excerpt } from './text.ts';
@@ -34,13 +34,18 @@ export async function loadPairs(
   source: string | readonly string[],
   options: LoadPairsOptions = {},
 ): Promise<PairDataset> {
-  const { style = 'auto', chatTemplate = true, hub } = options;
-  const resolved = style === 'auto' && !chatTemplate ? 'text' : style;
-  const opened = await openSource(source, hub);
-  const finish = (draft: PairDraft, id: string) => finishPair(draft, id, resolved);
-  const dialogue = resolved === 'text' ? 'text' : 'chat';
-  const { examples, badRows, format } = await readExamples(opened, PAIR_FORMATS, dialogue, finish, options);
-  return { pairs: examples, badRows, format, hash: hashValues(examples), source: opened.name };
+  const style = resolveStyle(options);
+  const opened = await openSource(source, options.hub);
+  const finish = (draft: PairDraft, id: string) => finishPair(draft, id, style);
+  const dialogue = style === 'text' ? 'text' : 'chat';
+  const reading = { formats: PAIR_FORMATS, dialogue, finish } as const;
+  const { examples, ...rest } = await readExamples<PreferencePair>(opened, reading, options);
+  return { pairs: examples, ...rest };
+}
+
+/** `auto` with a model that has no chat template is `text`. */
+export function resolveStyle({ style = 'auto', chatTemplate = true }: LoadPairsOptions): PairStyle {
+  return style === 'auto' && !chatTemplate ? 'text' : style;
 }
 
 function finishPair({ part: _, ...draft }: PairDraft, id: string, style: PairStyle): PreferencePair {

@@ -1,8 +1,9 @@
-import { DataError } from '../errors.ts';
-import type { BadRow, BadRowReason } from './contract.ts';
+import { DataError, type SourceLocation } from '../errors.ts';
+import type { BadRow, BadRowReason, Dataset } from './contract.ts';
 import { RowError } from './fields.ts';
 import type { Draft, RowFormat } from './formats/contract.ts';
-import { formatNamed } from './formats/index.ts';
+import { formatNamed } from './formats/named.ts';
+import { hashValues } from './hash.ts';
 import type { OpenSource, Row, SourceRow } from './sources/index.ts';
 import { closest, excerpt } from './text.ts';
 
@@ -18,10 +19,12 @@ export interface ReadOptions {
   readonly columns?: Readonly<Record<string, string>>;
 }
 
-export interface ReadResult<E> {
-  readonly examples: readonly E[];
-  readonly badRows: readonly BadRow[];
-  readonly format: string;
+/** What is read: the layouts it may have, and what turns a format's draft into an example. */
+export interface Reading<E extends { readonly id: string }> {
+  readonly formats: readonly RowFormat<E>[];
+  readonly dialogue: 'chat' | 'text';
+  /** Checks and completes a draft. Throws `RowError` when the row cannot be used. */
+  readonly finish: (draft: Draft<E>, id: string) => E;
 }
 
 /** Rows from which the format is detected. */
@@ -33,26 +36,20 @@ const DETECTION_ROWS = 64;
  */
 export async function readExamples<E extends { readonly id: string }>(
   source: OpenSource,
-  formats: readonly RowFormat<E>[],
-  dialogue: 'chat' | 'text',
-  finish: (draft: Draft<E>, id: string) => E,
+  { formats, dialogue, finish }: Reading<E>,
   options: ReadOptions = {},
-): Promise<ReadResult<E>> {
+): Promise<Dataset<E>> {
   const { strict = false, limit = Number.POSITIVE_INFINITY, columns } = options;
   const examples: E[] = [];
   const badRows: BadRow[] = [];
+  const locations: SourceLocation[] = [];
   const seen = new Map<string, SourceRow>();
   let rowNumber = 0;
 
   const reject = (at: SourceRow, reason: BadRowReason, detail: string, id?: string) => {
-    const { file, line } = at;
-    if (strict) {
-      throw new DataError(reason, `Bad row: ${REASONS[reason]}: ${detail}.`, {
-        hint: 'Correct or remove the row, or run without --strict to leave bad rows out and list them.',
-        at: { file, line },
-      });
-    }
-    badRows.push({ file, line, reason, detail, ...(id !== undefined && { id }) });
+    const badRow = { file: at.file, line: at.line, reason, detail, ...(id !== undefined && { id }) };
+    if (strict) throw rejectStrictly(badRow);
+    badRows.push(badRow);
   };
 
   const take = (item: SourceRow, format: RowFormat<E>) => {
@@ -70,6 +67,7 @@ export async function readExamples<E extends { readonly id: string }>(
         if (examples.length >= limit) return;
         checkUnique(seen, id, item);
         examples.push(example);
+        locations.push({ file: item.file, line: item.line });
       }
     } catch (error) {
       if (error instanceof RowError) reject(item, error.reason, error.message, id);
@@ -92,7 +90,14 @@ export async function readExamples<E extends { readonly id: string }>(
   }
   settle();
   if (examples.length === 0) throw noUsableRows(source.name, badRows, format?.layout ?? '');
-  return { examples, badRows, format: format?.name ?? '' };
+  return {
+    examples,
+    locations,
+    badRows,
+    format: format?.name ?? '',
+    hash: hashValues(examples),
+    source: source.name,
+  };
 }
 
 /** The format that fits the most rows; of several, the most particular. */
@@ -177,6 +182,7 @@ export const REASONS: Readonly<Record<BadRowReason, string>> = {
   'prompt-too-long': 'prompt too long',
   'transcripts-diverge': 'transcripts that part before the last turn',
   'tied-scores': 'a tie',
+  'template-refuses': 'refused by the chat template',
 };
 
 /** Bad rows by reason, the most frequent first: `missing field: 12, invalid JSON: 3`. */
@@ -190,6 +196,14 @@ export function countReasons(badRows: readonly Pick<BadRow, 'reason'>[]): string
 /** One bad row for people: `pairs.jsonl:12: identical completions: both completions read Yes.` */
 export function describeBadRow({ file, line, reason, detail }: Omit<BadRow, 'id'>): string {
   return `${file}:${line}: ${REASONS[reason]}: ${detail}`;
+}
+
+/** The error that a bad row is in strict reading. */
+export function rejectStrictly({ file, line, reason, detail }: BadRow): DataError {
+  return new DataError(reason, `Bad row: ${REASONS[reason]}: ${detail}.`, {
+    hint: 'Correct or remove the row, or leave out --strict: bad rows are then left out and listed.',
+    at: { file, line },
+  });
 }
 
 /** The error for data of which nothing is left. */

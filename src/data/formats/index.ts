@@ -1,5 +1,3 @@
-import { UsageError } from '../../errors.ts';
-import { closest } from '../text.ts';
 import { ab } from './ab.ts';
 import type { PairFormat } from './contract.ts';
 import { generic, ultrafeedback } from './generic.ts';
@@ -24,17 +22,3 @@ export const PAIR_FORMATS: readonly PairFormat[] = [
 ];
 
 export const PAIR_FORMAT_NAMES: readonly string[] = PAIR_FORMATS.map((format) => format.name);
-
-/** A format by name. Throws `UsageError` for a name that is not one. */
-export function formatNamed<F extends { readonly name: string }>(formats: readonly F[], name: string): F {
-  const format = formats.find((candidate) => candidate.name === name);
-  if (format !== undefined) return format;
-  const names = formats.map((candidate) => candidate.name);
-  const near = closest(name, names);
-  throw new UsageError('unknown-format', `There is no data format "${name}".`, {
-    hint:
-      near === undefined
-        ? `Use one of ${names.join(', ')}.`
-        : `Did you mean "${near}"? Known: ${names.join(', ')}.`,
-  });
-}

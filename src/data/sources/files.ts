@@ -5,7 +5,7 @@ import { closest } from '../text.ts';
 import type { RowStream } from './contract.ts';
 import { readCsv } from './csv.ts';
 import { readJson } from './json.ts';
-import { readJsonLines } from './jsonl.ts';
+import { readJsonLines, readTextLines } from './jsonl.ts';
 import { readParquet } from './parquet.ts';
 
 type Reader = (file: string, name: string) => RowStream;
@@ -18,6 +18,7 @@ const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
   ['.csv', readCsv],
   ['.tsv', (file, name) => readCsv(file, name, '\t')],
   ['.parquet', readParquet],
+  ['.txt', readTextLines],
 ]);
 
 export const DATA_EXTENSIONS: readonly string[] = [...READERS.keys()];

@@ -3,7 +3,15 @@ import { decodeUtf8, describeInvalidUtf8, MAX_LINE_BYTES, readLines } from './by
 import type { Row, RowStream, SourceRow } from './contract.ts';
 
 /** JSON Lines: an object a line. Blank lines are skipped; line numbers are the file's own. */
-export async function* readJsonLines(file: string, name = file): RowStream {
+export const readJsonLines = (file: string, name = file): RowStream => readByLine(file, name, parseJsonRow);
+
+/** Plain text: a row `{text}` a line. Blank lines are skipped. */
+export const readTextLines = (file: string, name = file): RowStream =>
+  readByLine(file, name, (text, at, line) => ({ file: at, line, row: { text } }));
+
+type ParseLine = (text: string, file: string, line: number) => SourceRow;
+
+async function* readByLine(file: string, name: string, parse: ParseLine): RowStream {
   for await (const { number: line, bytes } of readLines(file)) {
     if (bytes === undefined) {
       const detail = `the line is longer than ${MAX_LINE_BYTES / 2 ** 20} MiB`;
@@ -14,7 +22,7 @@ export async function* readJsonLines(file: string, name = file): RowStream {
     if (text === undefined) {
       yield { file: name, line, reason: 'invalid-utf8', detail: describeInvalidUtf8(bytes) };
     } else if (text.trim() !== '') {
-      yield parseJsonRow(text, name, line);
+      yield parse(text, name, line);
     }
   }
 }

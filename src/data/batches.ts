@@ -1,0 +1,111 @@
+import { UsageError } from '../errors.ts';
+import { RandomStream } from '../stats/random.ts';
+
+export interface BatchOptions {
+  /** Cost of each item in tokens (`packedLength`). */
+  readonly lengths: ArrayLike<number>;
+  /** Exactly one of the two: items a micro-batch, or tokens a micro-batch at most. */
+  readonly pairs?: number;
+  /** A longer item makes a micro-batch alone: nothing is dropped. */
+  readonly tokens?: number;
+  /** Micro-batches whose gradients make one optimiser step. Default 1. */
+  readonly accumulate?: number;
+  readonly seed: number;
+  /** Default true: another order each epoch, which follows from the seed and the epoch alone. */
+  readonly shuffle?: boolean;
+  /** Puts items of similar length together, within windows of a shuffled order. Default false. */
+  readonly bucket?: boolean;
+}
+
+/** Indices of the items that go through the network together. */
+export type MicroBatch = readonly number[];
+
+/** What one optimiser step sees. */
+export interface PlannedStep {
+  /** Zero-based, over the whole run. */
+  readonly step: number;
+  /** Zero-based. */
+  readonly epoch: number;
+  readonly microBatches: readonly MicroBatch[];
+}
+
+/** Micro-batches whose items a bucket window sorts together. */
+const WINDOW_BATCHES = 16;
+
+/**
+ * One epoch's steps: every item exactly once, the last micro-batch and step perhaps smaller. A pure function of its
+ * arguments, so resuming needs no more than the step's number.
+ */
+export function batchPlan(options: BatchOptions, epoch = 0): readonly (readonly MicroBatch[])[] {
+  const { accumulate = 1, shuffle = true, bucket = false, seed } = check(options);
+  const random = RandomStream.create(seed, `batches/epoch-${epoch}`);
+  const count = options.lengths.length;
+  const order = shuffle ? [...random.permutation(count)] : Array.from({ length: count }, (_, i) => i);
+  const batches = cut(bucket ? sortWindows(order, options) : order, options);
+  if (bucket && shuffle) random.shuffle(batches);
+  const steps: MicroBatch[][] = [];
+  for (let i = 0; i < batches.length; i += accumulate) steps.push(batches.slice(i, i + accumulate));
+  return steps;
+}
+
+/** Steps without end, epoch after epoch, from a step on: what a resumed run continues with. */
+export function* plannedSteps(options: BatchOptions, firstStep = 0): Generator<PlannedStep, never> {
+  let step = 0;
+  for (let epoch = 0; ; epoch++) {
+    for (const microBatches of batchPlan(options, epoch)) {
+      if (step >= firstStep) yield { step, epoch, microBatches };
+      step++;
+    }
+  }
+}
+
+function check(options: BatchOptions): BatchOptions {
+  const { pairs, tokens, accumulate = 1, lengths } = options;
+  if (lengths.length === 0)
+    throw new UsageError('empty-batch-plan', 'There are no items to make batches of.');
+  if ((pairs === undefined) === (tokens === undefined)) {
+    throw new UsageError(
+      'batch-size',
+      'Give the batch size either in pairs or in tokens, not both and not neither.',
+    );
+  }
+  for (const [name, value] of Object.entries({ pairs, tokens, accumulate })) {
+    if (value === undefined || (Number.isInteger(value) && value > 0)) continue;
+    throw new UsageError(
+      'batch-size',
+      `The batch's ${name} must be a whole number above 0, received ${value}.`,
+    );
+  }
+  return options;
+}
+
+/** Cuts an order into micro-batches that keep the budget. */
+function cut(order: readonly number[], { lengths, pairs, tokens }: BatchOptions): MicroBatch[] {
+  const batches: number[][] = [];
+  let used = 0;
+  for (const item of order) {
+    const last = batches.at(-1);
+    const length = lengths[item]!;
+    const fits = pairs !== undefined ? last && last.length < pairs : last && used + length <= tokens!;
+    if (last !== undefined && fits) {
+      last.push(item);
+      used += length;
+    } else {
+      batches.push([item]);
+      used = length;
+    }
+  }
+  return batches;
+}
+
+/** Sorts an order by length inside windows of several batches; the shuffle decides which items meet in a window. */
+function sortWindows(order: readonly number[], { lengths, pairs, tokens }: BatchOptions): number[] {
+  const mean = Array.from(order, (item) => lengths[item]!).reduce((a, b) => a + b, 0) / order.length;
+  const size = Math.max(1, Math.round(WINDOW_BATCHES * (pairs ?? tokens! / Math.max(1, mean))));
+  const sorted: number[] = [];
+  for (let i = 0; i < order.length; i += size) {
+    const window = order.slice(i, i + size);
+    sorted.push(...window.sort((a, b) => lengths[a]! - lengths[b]! || a - b));
+  }
+  return sorted;
+}

@@ -1,0 +1,16 @@
+import { UsageError } from '../../errors.ts';
+import { closest } from '../text.ts';
+
+/** A format by name. Throws `UsageError` for a name that is not one. */
+export function formatNamed<F extends { readonly name: string }>(formats: readonly F[], name: string): F {
+  const format = formats.find((candidate) => candidate.name === name);
+  if (format !== undefined) return format;
+  const names = formats.map((candidate) => candidate.name);
+  const near = closest(name, names);
+  throw new UsageError('unknown-format', `There is no data format "${name}".`, {
+    hint:
+      near === undefined
+        ? `Use one of ${names.join(', ')}.`
+        : `Did you mean "${near}"? Known: ${names.join(', ')}.`,
+  });
+}
