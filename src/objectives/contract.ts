@@ -48,7 +48,10 @@ export interface Objective {
   /** Whether w(x) enters the loss. */
   readonly usesDispersion: boolean;
   readonly extras: readonly ExtraStatistic[];
+  /** Changes no state, so evaluation and repeated calls are safe. */
   evaluate(batch: PairBatch): ObjectiveResult;
+  /** Called by the trainer once for each training batch, after `evaluate`. Absent for pure objectives. */
+  advance?(batch: PairBatch): void;
   /** State that evolves over steps (β-DPO's moving average), saved with checkpoints. Absent for pure objectives. */
   state?(): Record<string, number>;
   restore?(state: Readonly<Record<string, number>>): void;

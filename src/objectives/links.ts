@@ -100,3 +100,12 @@ export const linear: Link = {
   loss: (z) => -z,
   slope: () => -1,
 };
+
+/** `factor` times another link. */
+export function weighted(link: Link, factor: number): Link {
+  return {
+    name: link.name,
+    loss: (z, t) => factor * link.loss(z, t),
+    slope: (z, t) => factor * link.slope(z, t),
+  };
+}

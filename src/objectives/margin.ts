@@ -1,0 +1,103 @@
+import { DataError } from '../errors.ts';
+import { standardDeviation } from '../stats/summary.ts';
+import type { PairBatch } from './contract.ts';
+
+/** What a margin may look at: the batch, and each pair's gap in scores. */
+export interface MarginContext {
+  readonly batch: PairBatch;
+  readonly beta: number;
+}
+
+/** Margins of a batch in score units, with their slopes where they depend on the policy. */
+export interface MarginValues {
+  readonly values: Float64Array;
+  /** ∂values/∂chosen.logps; absent when margins carry no gradient. */
+  readonly chosenSlopes?: Float64Array;
+}
+
+/** By how much the chosen score must lead before a pair counts as won: z = wβ(gap − m). */
+export interface Margin {
+  readonly name: string;
+  readonly needsReference: boolean;
+  evaluate(context: MarginContext): MarginValues;
+}
+
+/** The same lead for every pair (SimPO's γ/β; a home advantage when negative). */
+export function constantMargin(lead: number): Margin {
+  return {
+    name: 'constant',
+    needsReference: false,
+    evaluate: ({ batch }) => ({ values: new Float64Array(batch.chosen.logps.length).fill(lead) }),
+  };
+}
+
+/** ODPO (Amini et al. 2024): βΔ must exceed α f(score gap), so m = α f(score gap)/β. */
+export function scoreGapMargin(alpha: number, transform: 'log' | 'linear'): Margin {
+  return {
+    name: 'score-gap',
+    needsReference: false,
+    evaluate: ({ batch, beta }) => {
+      const gaps = batch.scoreGaps;
+      if (gaps === undefined) {
+        throw new DataError(
+          'missing-score-gaps',
+          'The objective needs a score gap for each pair; the batch has none.',
+          {
+            hint: 'Use data whose completions carry scores, or another objective.',
+          },
+        );
+      }
+      const values = gaps.map((gap, pair) => {
+        if (transform === 'linear') return (alpha * gap) / beta;
+        if (gap > 0) return (alpha * Math.log(gap)) / beta;
+        throw new DataError(
+          'score-gap-not-positive',
+          `Pair ${pair} of the batch has a score gap of ${gap}; its logarithm needs one above 0.`,
+          { hint: "Leave out tied pairs, or set offset: 'linear'." },
+        );
+      });
+      return { values };
+    },
+  };
+}
+
+/** The log-ratio gaps per token of a batch. */
+function tokenLogRatioGaps({ chosen, rejected }: PairBatch): Float64Array {
+  return chosen.logps.map(
+    (logp, i) =>
+      (logp - chosen.referenceLogps![i]!) / chosen.tokens[i]! -
+      (rejected.logps[i]! - rejected.referenceLogps![i]!) / rejected.tokens[i]!,
+  );
+}
+
+/**
+ * AlphaDPO (Wu et al. 2024): γ/β + α·zscore of the per-token log-ratio gaps over the batch; no gradient flows through.
+ * A batch without spread has z-scores of 0.
+ */
+export function standardizedMargin(lead: number, alpha: number): Margin {
+  return {
+    name: 'standardized-log-ratio',
+    needsReference: true,
+    evaluate: ({ batch }) => {
+      const gaps = tokenLogRatioGaps(batch);
+      const centre = gaps.reduce((total, gap) => total + gap, 0) / gaps.length;
+      const spread = standardDeviation(gaps, 0);
+      return { values: gaps.map((gap) => lead + (spread === 0 ? 0 : (alpha * (gap - centre)) / spread)) };
+    },
+  };
+}
+
+/** DPOP (Pal et al. 2024): λ max(0, −a_w), a penalty once the chosen completion has lost probability. */
+export function chosenDropMargin(lambda: number): Margin {
+  return {
+    name: 'chosen-drop',
+    needsReference: true,
+    evaluate: ({ batch: { chosen } }) => {
+      const drops = chosen.logps.map((logp, i) => chosen.referenceLogps![i]! - logp);
+      return {
+        values: drops.map((drop) => lambda * Math.max(0, drop)),
+        chosenSlopes: drops.map((drop) => (drop > 0 ? -lambda : 0)),
+      };
+    },
+  };
+}

@@ -1,0 +1,120 @@
+import { z } from 'zod';
+import { UsageError } from '../errors.ts';
+import { suggest } from '../suggest.ts';
+import { compose } from './compose.ts';
+import type { Objective } from './contract.ts';
+import { type ObjectiveName, PRESETS, type Preset } from './presets.ts';
+
+/** An objective's name and any of its options; what is left out takes the documented default. */
+export interface ObjectiveOptions {
+  readonly name: string;
+  readonly [option: string]: unknown;
+}
+
+export interface OptionDescription {
+  readonly name: string;
+  readonly default: unknown;
+  /** E.g. `number > 0`, `true | false`, `sum | length`. */
+  readonly accepts: string;
+  readonly description: string;
+}
+
+export interface ObjectiveDescription {
+  readonly name: ObjectiveName;
+  readonly summary: string;
+  readonly source: string;
+  readonly needsReference: boolean;
+  readonly options: readonly OptionDescription[];
+}
+
+export const objectiveNames = Object.keys(PRESETS) as ObjectiveName[];
+
+function didYouMean(word: string, known: readonly string[]): string {
+  const nearest = suggest(word, known);
+  return nearest === undefined ? '' : ` Did you mean '${nearest}'?`;
+}
+
+function findPreset(name: string): Preset {
+  if (Object.hasOwn(PRESETS, name)) return PRESETS[name as ObjectiveName];
+  throw new UsageError(
+    'unknown-objective',
+    `There is no objective '${name}'.${didYouMean(name, objectiveNames)}`,
+    {
+      hint: `Choose one of: ${objectiveNames.join(', ')}.`,
+    },
+  );
+}
+
+/** Problems of one validation, each as a sentence that names the option. */
+function problems(name: string, preset: Preset, given: Record<string, unknown>, error: z.ZodError): string[] {
+  const known = Object.keys(preset.options.shape);
+  return error.issues.flatMap((issue) => {
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => `'${name}' has no option '${key}'.${didYouMean(key, known)}`);
+    }
+    const option = String(issue.path[0]);
+    const { accepts } = describeOption(option, preset);
+    return [`${option}: received ${JSON.stringify(given[option])}, expected ${accepts}.`];
+  });
+}
+
+/** The options of an objective with defaults filled in; every problem is reported at once. */
+export function resolveObjectiveOptions({ name, ...given }: ObjectiveOptions): ObjectiveOptions {
+  const preset = findPreset(name);
+  const parsed = preset.options.safeParse(given);
+  if (parsed.success) return { name, ...parsed.data };
+  throw new UsageError('objective-options', problems(name, preset, given, parsed.error).join(' '), {
+    hint: `'${name}' takes: ${Object.keys(preset.options.shape).join(', ')}.`,
+  });
+}
+
+/** Creates an objective from the registry, e.g. `createObjective({ name: 'mallows-theta', beta: 0.05 })`. */
+export function createObjective(options: ObjectiveOptions): Objective {
+  const { name, ...resolved } = resolveObjectiveOptions(options);
+  return compose(findPreset(name).compose(name, resolved));
+}
+
+interface JsonSchemaNode {
+  readonly type?: string;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly anyOf?: readonly JsonSchemaNode[];
+  readonly default?: unknown;
+  readonly description?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+}
+
+function accepts(node: JsonSchemaNode): string {
+  if (node.anyOf) return node.anyOf.map(accepts).join(' or ');
+  if (node.enum) return node.enum.join(' | ');
+  if (node.const !== undefined) return String(node.const);
+  if (node.type === 'boolean') return 'true | false';
+  const bounds = [
+    node.exclusiveMinimum !== undefined && `> ${node.exclusiveMinimum}`,
+    node.minimum !== undefined && `≥ ${node.minimum}`,
+    node.exclusiveMaximum !== undefined && `< ${node.exclusiveMaximum}`,
+    node.maximum !== undefined && `≤ ${node.maximum}`,
+  ].filter((bound) => bound !== false);
+  return [node.type, bounds.join(', ')].filter(Boolean).join(' ');
+}
+
+function describeOption(name: string, preset: Preset): OptionDescription {
+  const schema = z.toJSONSchema(preset.options) as { properties: Record<string, JsonSchemaNode> };
+  const node = schema.properties[name]!;
+  return { name, default: node.default, accepts: accepts(node), description: node.description ?? '' };
+}
+
+/** What an objective is and takes: the source of the documentation's table and of the command line's help. */
+export function describeObjective(name: string): ObjectiveDescription {
+  const preset = findPreset(name);
+  return {
+    name: name as ObjectiveName,
+    summary: preset.summary,
+    source: preset.source,
+    needsReference: createObjective({ name }).needsReference,
+    options: Object.keys(preset.options.shape).map((option) => describeOption(option, preset)),
+  };
+}
