@@ -1,10 +1,17 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { doctorCommand } from './commands/doctor.ts';
+import { judgeCommand } from './commands/judge.ts';
 import { setupCommand } from './commands/setup.ts';
+import { winrateCommand } from './commands/winrate.ts';
 import type { CliContext } from './context.ts';
 
 /** Every command, in the order in which the help lists them. */
-const COMMANDS: readonly ((context: CliContext) => CommandUnknownOpts)[] = [doctorCommand, setupCommand];
+const COMMANDS: readonly ((context: CliContext) => CommandUnknownOpts)[] = [
+  judgeCommand,
+  winrateCommand,
+  doctorCommand,
+  setupCommand,
+];
 
 export function createProgram(context: CliContext, version: string): CommandUnknownOpts {
   const program = new Command('mallows')

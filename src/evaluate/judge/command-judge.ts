@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import pLimit, { type LimitFunction } from 'p-limit';
 import { z } from 'zod';
 import { MallowsError } from '../../errors.ts';
 import type { Judge, ShownPair, Verdict } from './contract.ts';
@@ -24,12 +25,15 @@ export class CommandJudge implements Judge {
   readonly name: string;
   readonly orderFree = false;
   readonly #child: ChildProcessWithoutNullStreams;
+  readonly #limit: LimitFunction;
   readonly #waiting = new Map<string, Waiting>();
   #stderr = '';
   #failure: Error | undefined;
   readonly #exited: Promise<void>;
 
-  constructor(command: string) {
+  /** `concurrency`: pairs that the program may have before it at once. */
+  constructor(command: string, concurrency = 8) {
+    this.#limit = pLimit(concurrency);
     this.name = `cmd:${command}`;
     this.#child = spawn(command, { shell: true, stdio: 'pipe' });
     this.#child.stderr.on('data', (chunk: Buffer) => {
@@ -48,6 +52,10 @@ export class CommandJudge implements Judge {
   }
 
   compare(pair: ShownPair): Promise<Verdict> {
+    return this.#limit(() => this.#ask(pair));
+  }
+
+  #ask(pair: ShownPair): Promise<Verdict> {
     return new Promise((resolve, reject) => {
       if (this.#failure) {
         reject(this.#failure);

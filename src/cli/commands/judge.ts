@@ -1,0 +1,168 @@
+import { basename } from 'node:path';
+import { InvalidArgumentError } from '@commander-js/extra-typings';
+import { DataError, UsageError } from '../../errors.ts';
+import type { Judge, JudgedPair, JudgeSummary, ServerUsage } from '../../evaluate/index.ts';
+import { command, positiveInteger } from '../command.ts';
+import type { CliContext } from '../context.ts';
+import { Interrupted } from '../errors.ts';
+import { Progress } from '../progress.ts';
+
+const OPENAI_URL = 'https://api.openai.com/v1';
+
+interface Prices {
+  /** US dollars for a million tokens. */
+  readonly prompt: number;
+  readonly completion: number;
+}
+
+/** What `--json` prints last and `*.summary.json` holds. */
+interface JudgeReport extends JudgeSummary {
+  readonly usage: ServerUsage | null;
+  /** US dollars spent by this command; null without prices. */
+  readonly cost: number | null;
+}
+
+export function judgeCommand(context: CliContext) {
+  return command(context, 'judge', 'let a judge compare two models’ answers, each pair in both orders', [
+    'mallows judge --a dpo.jsonl --b mallows.jsonl --judge openai:gpt-4.1 --price 2,8',
+    'mallows judge --a A.jsonl --b B.jsonl --judge openai:local --judge-url http://127.0.0.1:8080/v1',
+    'mallows judge --a A.jsonl --b B.jsonl --judge "cmd:python my_judge.py" --output judged.jsonl',
+  ])
+    .requiredOption('--a <file>', "A's answers (JSONL, as `mallows generate` writes them)")
+    .requiredOption('--b <file>', "B's answers")
+    .requiredOption('--judge <judge>', 'openai:MODEL, or cmd:COMMAND (JSON lines)')
+    .option('--prompts <file>', 'the prompts, if the answers do not repeat them, or to judge a part')
+    .option('--judge-url <url>', 'OpenAI-compatible server', OPENAI_URL)
+    .option('--key-env <name>', 'environment variable that holds the API key', 'OPENAI_API_KEY')
+    .option('--template <name>', 'pairwise, logprobs, or a YAML file', 'pairwise')
+    .option('--concurrency <n>', 'requests at once', positiveInteger, 8)
+    .option('--timeout <seconds>', 'wait for an answer, at most 300', positiveInteger, 120)
+    .option('--retries <n>', 'further attempts after 429, 5xx, time-outs, resets', positiveInteger, 8)
+    .option('--price <in,out>', 'US dollars for a million tokens, to tell the cost', parsePrices)
+    .option('--cache <file>', 'answers already paid for (default: beside the output)')
+    .option('--output <file>', 'verdicts, one pair a line', 'judged.jsonl')
+    .action(async (options) => {
+      const evaluate = await import('../../evaluate/index.ts');
+      const { writeFileAtomic } = await import('../../runs/index.ts');
+      const prompts = options.prompts === undefined ? undefined : await evaluate.readPrompts(options.prompts);
+      const [a, b] = [await evaluate.readAnswers(options.a), await evaluate.readAnswers(options.b)];
+      const pairs = evaluate.pairAnswers(a, b, prompts);
+      const stem = options.output.replace(/\.jsonl$/, '');
+      const cache = evaluate.ResponseCache.open(options.cache ?? `${stem}.cache.jsonl`);
+      const interrupt = context.interruptible('Stopping; what was judged is kept.');
+      const progress = new Progress(context, { unit: 'pair' });
+      let judge: Judge | undefined;
+      let judged: JudgedPair[];
+      try {
+        judge = createJudge(evaluate, options.judge, {
+          url: options.judgeUrl,
+          apiKey: evaluate.apiKeyFromEnvironment(options.keyEnv),
+          concurrency: options.concurrency,
+          timeoutMs: 1000 * options.timeout,
+          retries: options.retries,
+          template: options.template,
+          cache,
+          signal: interrupt.signal,
+          onRetry: (reason, attempt, delay) =>
+            progress.note(`${reason}; attempt ${attempt + 1} in ${(delay / 1000).toFixed(1)} s`),
+        });
+        judged = await evaluate.judgePairs(pairs, judge, {
+          signal: interrupt.signal,
+          onProgress: (done, total) => progress.update({ done, total, fields: [] }),
+        });
+        progress.finish();
+      } catch (error) {
+        if (!interrupt.signal.aborted) throw error;
+        throw new Interrupted('Interrupted. Run the same command again to go on: what was judged is kept.');
+      } finally {
+        interrupt.release();
+        await judge?.close();
+        cache.close();
+      }
+      const report = reportOf(evaluate.summarise(judged, judge.name), judge, options.price);
+      writeFileAtomic(options.output, judged.map((pair) => `${JSON.stringify(pair)}\n`).join(''));
+      writeFileAtomic(`${stem}.summary.json`, `${JSON.stringify(report, null, 2)}\n`);
+      context.emit(report);
+      if (!context.json) context.print(describe(report, basename(options.a), basename(options.b)));
+      context.note(`Verdicts: ${options.output}`);
+      if (report.n === 0) throw nothingJudged(judged);
+    });
+}
+
+type Evaluate = typeof import('../../evaluate/index.ts');
+type JudgeServer = import('../../evaluate/index.ts').ServerOptions & { readonly template: string };
+
+function createJudge(evaluate: Evaluate, name: string, { template, ...server }: JudgeServer): Judge {
+  const [kind, rest] = [name.slice(0, name.indexOf(':')), name.slice(name.indexOf(':') + 1)];
+  if (rest.trim() !== '' && kind === 'cmd') return new evaluate.CommandJudge(rest, server.concurrency);
+  if (rest.trim() !== '' && kind === 'openai') {
+    return new evaluate.ChatJudge(new evaluate.ChatServer(server), rest, evaluate.loadTemplate(template));
+  }
+  throw new UsageError('unknown-judge', `"${name}" names no judge.`, {
+    hint: 'Use openai:MODEL or cmd:COMMAND.',
+  });
+}
+
+function parsePrices(text: string): Prices {
+  const [prompt, completion, ...more] = text.split(',').map(Number);
+  if (!(prompt! >= 0 && completion! >= 0) || more.length > 0) {
+    throw new InvalidArgumentError('Expected two prices, e.g. 2,8.');
+  }
+  return { prompt: prompt!, completion: completion! };
+}
+
+function reportOf(summary: JudgeSummary, judge: Judge, price: Prices | undefined): JudgeReport {
+  const usage = judge.usage?.() ?? null;
+  const cost =
+    usage === null || price === undefined
+      ? null
+      : (usage.promptTokens * price.prompt + usage.completionTokens * price.completion) / 1e6;
+  return { ...summary, usage, cost };
+}
+
+function nothingJudged(judged: readonly JudgedPair[]): DataError {
+  const words = judged[0]?.verdicts[0]?.text ?? '';
+  return new DataError(
+    'nothing-judged',
+    `None of the ${judged.length} pairs has a verdict that can be read.`,
+    {
+      hint: `The judge's first answer was: ${JSON.stringify(words.slice(0, 200))}.`,
+    },
+  );
+}
+
+function describe(report: JudgeReport, a: string, b: string): string {
+  const { n, wins, losses, ties, unparsable, winRate, interval, pValue, usage, cost } = report;
+  const lines = [verdict(report, a, b)];
+  if (winRate !== null) {
+    const range =
+      interval === null ? '' : ` (95 % interval ${interval[0].toFixed(1)} to ${interval[1].toFixed(1)})`;
+    lines.push(`win rate of ${a}: ${winRate.toFixed(1)} %${range}`);
+    lines.push(
+      `${wins} won, ${losses} lost, ${ties} tied of ${n} pairs; sign test p = ${pValue!.toPrecision(2)}`,
+    );
+  }
+  if (report.weightedWinRate !== null) lines.push(`mean preference: ${report.weightedWinRate.toFixed(1)} %`);
+  if (unparsable > 0) lines.push(`${unparsable} pairs left out: no readable verdict in one order or both`);
+  if (report.consistency !== null && report.firstPreferred !== null) {
+    lines.push(
+      `same verdict in both orders: ${(100 * report.consistency).toFixed(0)} %; what is shown first wins ${(100 * report.firstPreferred).toFixed(0)} % of decided verdicts`,
+    );
+  }
+  if (usage !== null) {
+    const money = cost === null ? '' : `, $${cost.toFixed(4)}`;
+    lines.push(
+      `${usage.requests} requests (${usage.retries} retries, ${usage.cached.answers} answers from the cache), ` +
+        `${usage.promptTokens} + ${usage.completionTokens} tokens${money}`,
+    );
+  }
+  return lines.join('\n');
+}
+
+/** The answer in words: only what the interval and the test bear out. */
+function verdict({ winRate, interval, pValue }: JudgeReport, a: string, b: string): string {
+  if (winRate === null || interval === null || pValue === null) return 'Too few verdicts to say anything.';
+  if (pValue < 0.05 && interval[0] > 50) return `${a} is better than ${b} in this judge's eyes.`;
+  if (pValue < 0.05 && interval[1] < 50) return `${a} is worse than ${b} in this judge's eyes.`;
+  return `No difference between ${a} and ${b} that this many pairs can show.`;
+}

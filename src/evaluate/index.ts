@@ -1,0 +1,12 @@
+export { type Answers, type EvaluationPrompt, pairAnswers, readAnswers, readPrompts } from './answers.ts';
+export * from './judge/index.ts';
+export * from './server/index.ts';
+export {
+  type GamedRow,
+  type InstructionItem,
+  type ModelAnnotations,
+  readAnnotations,
+  readGamed,
+  readItems,
+} from './winrate/annotations.ts';
+export { type WinRate, type WinRateContext, winRate } from './winrate/win-rate.ts';

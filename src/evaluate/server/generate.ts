@@ -1,0 +1,94 @@
+import type { TextOrChat } from '../../data/index.ts';
+import { UsageError } from '../../errors.ts';
+import type { EvaluationPrompt } from '../answers.ts';
+import type { ChatServer } from './client.ts';
+import { type Completion, chatCompletion, textCompletion } from './completions.ts';
+
+export interface ServerGeneration {
+  readonly model: string;
+  /** Wraps text prompts into one user message; chat prompts always go to the chat endpoint. */
+  readonly chat: boolean;
+  readonly maxNewTokens: number;
+  /** Greedy decoding: temperature 0, whatever the server's defaults. */
+  readonly greedy?: boolean;
+  readonly temperature?: number;
+  readonly topP?: number;
+  /** Not part of OpenAI's interface, but of vLLM's and llama.cpp's. */
+  readonly topK?: number;
+  readonly seed?: number;
+  /** Completions for each prompt. Default 1. */
+  readonly samplesPerPrompt?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface ServerCompletion {
+  readonly text: string;
+  readonly finish: 'stop' | 'length';
+  /** As the server counts them, the stop token perhaps included; servers do not give the ids. */
+  readonly tokenCount?: number;
+}
+
+export interface GeneratedRow {
+  readonly id: string;
+  readonly prompt: TextOrChat;
+  readonly completions: readonly ServerCompletion[];
+}
+
+/**
+ * Completes prompts on an OpenAI-compatible server, as many at once as the client allows. Rows come in the order of
+ * `prompts`. Sample i of a prompt has the seed `seed + i`, so that samples differ and can be had again.
+ */
+export async function generateOnServer(
+  server: ChatServer,
+  prompts: readonly EvaluationPrompt[],
+  options: ServerGeneration,
+): Promise<GeneratedRow[]> {
+  const samples = options.samplesPerPrompt ?? 1;
+  if (options.greedy === true && samples > 1) {
+    throw new UsageError('greedy-samples', `Greedy decoding gives the same answer ${samples} times.`, {
+      hint: 'Ask for one completion, or sample with a temperature.',
+    });
+  }
+  let done = 0;
+  return await Promise.all(
+    prompts.map(async ({ id, prompt }) => {
+      const completions = await Promise.all(
+        Array.from({ length: samples }, async (_, sample) => {
+          const completion = await complete(server, prompt, options, sample);
+          options.onProgress?.(++done, prompts.length * samples);
+          return {
+            text: completion.text,
+            finish: completion.finish === 'length' ? ('length' as const) : ('stop' as const),
+            ...(completion.completionTokens !== undefined && { tokenCount: completion.completionTokens }),
+          };
+        }),
+      );
+      return { id, prompt, completions };
+    }),
+  );
+}
+
+function complete(
+  server: ChatServer,
+  prompt: TextOrChat,
+  options: ServerGeneration,
+  sample: number,
+): Promise<Completion> {
+  const body = {
+    model: options.model,
+    max_tokens: options.maxNewTokens,
+    ...(options.greedy === true
+      ? { temperature: 0 }
+      : {
+          ...(options.temperature !== undefined && { temperature: options.temperature }),
+          ...(options.topP !== undefined && { top_p: options.topP }),
+          ...(options.topK !== undefined && { top_k: options.topK }),
+          ...(options.seed !== undefined && { seed: options.seed + sample }),
+        }),
+  };
+  if (typeof prompt === 'string' && !options.chat) {
+    return server.post('/completions', { ...body, prompt }, textCompletion, sample);
+  }
+  const messages = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt;
+  return server.post('/chat/completions', { ...body, messages }, chatCompletion, sample);
+}

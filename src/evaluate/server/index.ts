@@ -1,0 +1,15 @@
+export { ResponseCache } from './cache.ts';
+export {
+  apiKeyFromEnvironment,
+  ChatServer,
+  RequestRefused,
+  ServerError,
+  type ServerOptions,
+  type ServerUsage,
+} from './client.ts';
+export {
+  type GeneratedRow,
+  generateOnServer,
+  type ServerCompletion,
+  type ServerGeneration,
+} from './generate.ts';
