@@ -21,7 +21,11 @@ export function readCheckpoint(folder: string): { config: SupportedConfig; weigh
     weights: {
       names: () => Object.keys(header),
       get: (name) =>
-        mapped.tensor(8 + headerLength + header[name].data_offsets[0], header[name].shape, DTYPES[header[name].dtype]!),
+        mapped.tensor(
+          8 + headerLength + header[name].data_offsets[0],
+          header[name].shape,
+          DTYPES[header[name].dtype]!,
+        ),
     },
   };
 }

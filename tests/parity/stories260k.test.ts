@@ -13,7 +13,9 @@ beforeAll(() => {
 afterAll(() => model.dispose());
 
 test('continues the beginning of text as transformers does', async () => {
-  const [[completion]] = (await generate(model, [Int32Array.of(1)], { maxNewTokens: 5, greedy: true })) as [[never]];
+  const [[completion]] = (await generate(model, [Int32Array.of(1)], { maxNewTokens: 5, greedy: true })) as [
+    [never],
+  ];
   const { tokens, logps, finish } = completion as { tokens: Int32Array; logps: Float64Array; finish: string };
   expect([...tokens]).toEqual([403, 407, 261, 378, 432]);
   const expected = [-0.243744, -0.017513, -0.01211, -0.000724, -0.031703];
@@ -23,6 +25,10 @@ test('continues the beginning of text as transformers does', async () => {
 
 test('leaves no tensor behind', async () => {
   const before = memory().liveTensors;
-  await generate(model, [Int32Array.of(1), Int32Array.of(1, 403)], { maxNewTokens: 40, samplesPerPrompt: 2, seed: 3 });
+  await generate(model, [Int32Array.of(1), Int32Array.of(1, 403)], {
+    maxNewTokens: 40,
+    samplesPerPrompt: 2,
+    seed: 3,
+  });
   expect(memory().liveTensors).toBe(before);
 });
