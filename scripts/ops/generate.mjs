@@ -14,7 +14,7 @@ const target = fileURLToPath(new URL('src/engine/ops.generated.ts', root));
 
 /** The generated file's text, from the list and the addon in build/. */
 export function generate() {
-  const addon = createRequire(import.meta.url)(fileURLToPath(new URL('build/addon/mallows.node', root)));
+  const addon = createRequire(import.meta.url)(fileURLToPath(new URL('build/mallows.node', root)));
   const list = readFileSync(new URL('operators.txt', import.meta.url), 'utf8');
   const source = emit(parseOperators(list, addon.schema));
   const biome = fileURLToPath(new URL('node_modules/.bin/biome', root));

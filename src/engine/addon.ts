@@ -95,7 +95,7 @@ export function addon(): Addon {
 }
 
 function load(): Addon {
-  const file = fileURLToPath(new URL('addon/mallows.node', buildFolder));
+  const file = fileURLToPath(new URL('mallows.node', buildFolder));
   const build = engineBuild();
   let native: Addon;
   try {

@@ -1,0 +1,18 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const inRoot = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const command = process.argv[2];
+
+if (command === 'setup') {
+  // Before anything is built, this is the one command that can run.
+  const { main } = await import(pathToFileURL(inRoot('scripts/setup/main.mjs')).href);
+  process.exitCode = await main();
+} else if (!existsSync(inRoot('dist/cli/main.js'))) {
+  process.stderr.write('mallows is not compiled yet.\n  → Run `npm run setup` in the project.\n');
+  process.exitCode = 1;
+} else {
+  const { main } = await import(pathToFileURL(inRoot('dist/cli/main.js')).href);
+  process.exitCode = await main(process.argv.slice(2));
+}

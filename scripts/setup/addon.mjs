@@ -1,0 +1,98 @@
+// Builds the native addon against the engine, when its sources or the engine changed.
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { findEngine, isUsable } from './engine.mjs';
+import { buildTools } from './platform.mjs';
+import { filesUnder, hashOf, query, run, SetupError, say, seconds } from './tools.mjs';
+
+/** Builds what is out of step; returns what was done, or undefined for nothing. */
+export async function buildAddon(root) {
+  const build = join(root, 'build');
+  const record = join(build, 'engine.json');
+  const request = process.env.MALLOWS_TORCH ?? '';
+  const sources = filesUnder(join(root, 'native'));
+
+  const before = readRecord(record);
+  const stampOf = (engine) =>
+    hashOf(root, sources, engine.torch, engine.torchVersion, request, `${process.platform}-${process.arch}`);
+  const addon = join(build, 'mallows.node');
+  if (
+    before !== undefined &&
+    existsSync(addon) &&
+    isUsable(before.torch) &&
+    before.stamp === stampOf(before)
+  ) {
+    return undefined;
+  }
+
+  const engine = await findEngine();
+  say(`  engine: PyTorch ${engine.torchVersion} in ${engine.torch}`);
+  const start = performance.now();
+  await compile(root, build, engine);
+  const next = join(build, 'mallows.node.next');
+  copyFileSync(join(build, 'cmake', 'mallows.node'), next);
+  checkLoads(next);
+  // Renamed into place, so that a process that has the old one loaded keeps it.
+  renameSync(next, addon);
+  writeFileSync(record, `${JSON.stringify({ ...engine, stamp: stampOf(engine) }, null, 2)}\n`);
+  return `built the native addon in ${seconds(start)}`;
+}
+
+function readRecord(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined; // absent or damaged: build anew
+  }
+}
+
+async function compile(root, build, engine) {
+  const generator = buildTools();
+  const folder = join(build, 'cmake');
+  const headers = dirname(createRequire(join(root, 'package.json')).resolve('node-api-headers/package.json'));
+  const settings = [
+    `-DMALLOWS_TORCH_DIR=${engine.torch}`,
+    `-DMALLOWS_NODE_HEADERS=${join(headers, 'include')}`,
+  ];
+  const cached = readCache(join(folder, 'CMakeCache.txt'));
+  if (cached !== undefined && !cached.includes(`CMAKE_GENERATOR:INTERNAL=${generator}\n`)) {
+    rmSync(folder, { recursive: true, force: true }); // CMake refuses to change generators
+  }
+  mkdirSync(folder, { recursive: true });
+  const hint = 'The message above is CMake’s or the compiler’s. Delete the folder build/ and try again.';
+  say('  building the native addon (about a minute)');
+  await run('cmake', ['-S', join(root, 'native'), '-B', folder, '-G', generator, ...settings], {
+    what: 'configuring the native addon',
+    hint,
+  });
+  // libtorch's headers take well over a gigabyte a compiler.
+  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2e9)));
+  await run('cmake', ['--build', folder, '--parallel', String(jobs)], {
+    what: 'building the native addon',
+    hint,
+  });
+}
+
+function readCache(file) {
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+}
+
+/** Loads the addon in a process of its own, so that a crash is a message. */
+function checkLoads(file) {
+  const code = `try { require(${JSON.stringify(file)}).host() } catch (error) { console.log(error.message); process.exit(1) }`;
+  if (query(process.execPath, ['-e', code]) !== undefined) return;
+  throw new SetupError(
+    'the native addon was built but does not load',
+    `Run \`node -e 'require("${file}")'\` to see why; a missing library is named there.`,
+  );
+}
