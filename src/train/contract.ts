@@ -1,13 +1,15 @@
 import type { MetricsRecord } from '../runs/index.ts';
 
-/** How many items an update reads: `size` items (or up to `tokens` tokens) at once, `accumulate` times. */
+/** How much an update reads: `pairs` (or up to `tokens` tokens) at once, `accumulate` times. */
 export interface BatchOptions {
-  /** Items (pairs, or sequences in SFT) of one pass through the network. Default 4 without `tokens`. */
-  readonly items?: number;
-  /** Instead: as many items as fit into this many tokens of a packed row. */
+  /** Pairs (sequences in SFT) of one pass through the network. Default 8, as in TRL. */
+  readonly pairs?: number;
+  /** Instead: as many as fit into this many tokens of a packed row. */
   readonly tokens?: number;
-  /** Passes summed into one update. The loss is the mean over all of the update's items. Default 1. */
+  /** Passes summed into one update. The loss is the mean over everything in the update. Default 1. */
   readonly accumulate?: number;
+  /** Puts items of similar length together. Default false: nothing is padded, so little is gained. */
+  readonly bucket?: boolean;
 }
 
 /** What a training run tells whoever watches it. Rendering is the watcher's business. */

@@ -1,5 +1,5 @@
 import { memory } from '../engine/index.ts';
-import { TrainingError, UsageError } from '../errors.ts';
+import { TrainingError } from '../errors.ts';
 import type { CausalLM } from '../models/contract.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import {
@@ -96,11 +96,6 @@ class Loop<Result extends ItemResults> {
   constructor(options: LoopOptions<Result>) {
     this.#options = options;
     const { task, batch, seed, shuffle, steps, epochs } = options;
-    if (steps !== undefined && epochs !== undefined) {
-      throw new UsageError('steps-and-epochs', `Both steps (${steps}) and epochs (${epochs}) are given.`, {
-        hint: 'Keep one of them.',
-      });
-    }
     const lengths = Float64Array.from({ length: task.items }, (_, item) => task.tokens(item));
     this.#plan = new BatchPlan(lengths, {
       ...batch,

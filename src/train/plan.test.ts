@@ -5,7 +5,7 @@ import { BatchPlan } from './plan.ts';
 describe('batch plan', () => {
   it('by hand: 5 items, 2 a pass, 2 passes a step, in order', () => {
     const plan = new BatchPlan([1, 1, 1, 1, 1], {
-      items: 2,
+      pairs: 2,
       accumulate: 2,
       epochs: 2,
       seed: 0,
@@ -35,7 +35,7 @@ describe('batch plan', () => {
   });
 
   it('counts a part of an epoch, rounded up', () => {
-    expect(new BatchPlan(new Array(10).fill(1), { items: 3, epochs: 1.5, seed: 0 }).totalSteps).toBe(6);
+    expect(new BatchPlan(new Array(10).fill(1), { pairs: 3, epochs: 1.5, seed: 0 }).totalSteps).toBe(6);
   });
 
   it('sees every item once an epoch, in another order each, and depends on nothing but its options', () => {
@@ -49,7 +49,7 @@ describe('batch plan', () => {
           seed,
           accumulate: 2,
           epochs: 2,
-          ...(byTokens ? { tokens: 10 * size } : { items: size }),
+          ...(byTokens ? { tokens: 10 * size } : { pairs: size }),
         };
         const plan = new BatchPlan(lengths, options);
         const steps = Array.from({ length: plan.totalSteps }, (_, step) => plan.step(step));
@@ -61,7 +61,7 @@ describe('batch plan', () => {
       },
     );
     fc.assert(property, { numRuns: 50 });
-    const plan = new BatchPlan(new Array(20).fill(1), { items: 20, epochs: 2, seed: 1 });
+    const plan = new BatchPlan(new Array(20).fill(1), { pairs: 20, epochs: 2, seed: 1 });
     expect(plan.step(0).passes).not.toEqual(plan.step(1).passes);
   });
 });

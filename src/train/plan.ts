@@ -1,17 +1,17 @@
+import { batchPlan, type MicroBatch } from '../data/batches.ts';
 import { UsageError } from '../errors.ts';
-import { RandomStream } from '../stats/index.ts';
 import type { BatchOptions } from './contract.ts';
 
 /** One optimiser step's items, pass by pass through the network. */
 export interface PlannedStep {
   /** Epochs that are over after this step; a whole number after the last step of an epoch. */
   readonly epoch: number;
-  readonly passes: readonly (readonly number[])[];
+  readonly passes: readonly MicroBatch[];
 }
 
 export interface PlanOptions extends BatchOptions {
   readonly seed: number;
-  /** A new order every epoch. Default true. */
+  /** Another order every epoch. Default true. */
   readonly shuffle?: boolean;
   /** Updates in all; excludes `epochs`. */
   readonly steps?: number;
@@ -27,39 +27,32 @@ export interface PlanOptions extends BatchOptions {
  */
 export class BatchPlan {
   readonly totalSteps: number;
-  readonly #lengths: ArrayLike<number>;
-  readonly #options: PlanOptions;
-  readonly #epochs: (readonly (readonly (readonly number[])[])[])[] = [];
+  readonly #options: Parameters<typeof batchPlan>[0];
+  readonly #epochs: ReturnType<typeof batchPlan>[] = [];
 
   /** `lengths[i]`: tokens that item i takes in a packed row. */
-  constructor(lengths: ArrayLike<number>, options: PlanOptions) {
-    if (lengths.length === 0)
-      throw new UsageError('no-training-data', 'There is nothing to train on: 0 rows are usable.');
-    for (const [key, value] of Object.entries({
-      items: options.items,
-      tokens: options.tokens,
-      steps: options.steps,
-    })) {
-      if (value !== undefined && !(Number.isInteger(value) && value > 0)) {
-        throw new UsageError('batch-size', `${key} is ${value}; expected an integer > 0.`);
-      }
+  constructor(lengths: ArrayLike<number>, { steps, epochs, ...options }: PlanOptions) {
+    if (steps !== undefined && epochs !== undefined) {
+      throw new UsageError('steps-and-epochs', `Both steps (${steps}) and epochs (${epochs}) are given.`, {
+        hint: 'Keep one of them.',
+      });
     }
-    this.#lengths = lengths;
-    this.#options = options;
-    this.totalSteps = options.steps ?? this.#stepsOf(options.epochs ?? 1);
+    if (steps !== undefined && !(Number.isInteger(steps) && steps > 0)) {
+      throw new UsageError('steps', `steps is ${steps}; expected an integer > 0.`);
+    }
+    const sized = options.pairs === undefined && options.tokens === undefined ? { pairs: DEFAULT_PAIRS } : {};
+    this.#options = { ...options, ...sized, lengths };
+    this.totalSteps = steps ?? this.#stepsOf(epochs ?? 1);
   }
 
   /** `step` counts from 0. */
   step(step: number): PlannedStep {
-    let epoch = 0;
     let first = 0;
-    for (;;) {
+    for (let epoch = 0; ; epoch++) {
       const steps = this.#epoch(epoch);
-      if (step < first + steps.length) {
-        return { epoch: epoch + (step - first + 1) / steps.length, passes: steps[step - first]! };
-      }
+      const passes = steps[step - first];
+      if (passes !== undefined) return { epoch: epoch + (step - first + 1) / steps.length, passes };
       first += steps.length;
-      epoch++;
     }
   }
 
@@ -71,40 +64,10 @@ export class BatchPlan {
     return rest > 0 ? steps + Math.ceil(this.#epoch(Math.floor(epochs)).length * rest) : steps;
   }
 
-  #epoch(epoch: number): readonly (readonly (readonly number[])[])[] {
-    this.#epochs[epoch] ??= this.#planEpoch(epoch);
+  #epoch(epoch: number): ReturnType<typeof batchPlan> {
+    this.#epochs[epoch] ??= batchPlan(this.#options, epoch);
     return this.#epochs[epoch];
   }
-
-  #planEpoch(epoch: number): number[][][] {
-    const { seed, shuffle = true, accumulate = 1 } = this.#options;
-    const count = this.#lengths.length;
-    const order = shuffle
-      ? [...RandomStream.create(seed, 'shuffle').stream(`epoch-${epoch}`).permutation(count)]
-      : Array.from({ length: count }, (_, index) => index);
-    return inGroups(this.#passes(order), accumulate);
-  }
-
-  #passes(order: number[]): number[][] {
-    const { items = 4, tokens } = this.#options;
-    if (tokens === undefined) return inGroups(order, items);
-    const passes: number[][] = [];
-    let room = 0;
-    for (const item of order) {
-      const length = this.#lengths[item]!;
-      if (length > room || passes.length === 0) {
-        passes.push([]);
-        room = tokens;
-      }
-      passes.at(-1)!.push(item);
-      room -= length;
-    }
-    return passes;
-  }
 }
 
-function inGroups<T>(items: readonly T[], size: number): T[][] {
-  const groups: T[][] = [];
-  for (let start = 0; start < items.length; start += size) groups.push(items.slice(start, start + size));
-  return groups;
-}
+const DEFAULT_PAIRS = 8;

@@ -1,8 +1,9 @@
 import type { TokenizedPair } from '../data/contract.ts';
-import { type PackedRow, packPairs } from '../data/packed.ts';
+import { packedLength, packPairs } from '../data/pack.ts';
+import type { PackedRow } from '../data/packed.ts';
 import type { CompletionBatch, Objective, ObjectiveResult, PairBatch } from '../objectives/contract.ts';
 import type { CompletionStatistics } from './completions.ts';
-import { type PairScore, pairTokens } from './reference.ts';
+import type { PairScore } from './reference.ts';
 import type { ItemResults, Task } from './task.ts';
 
 /** Pairs and what training knows about each beforehand. All arrays follow the pairs' order. */
@@ -42,7 +43,7 @@ export class PreferenceTask implements Task<PreferenceResults> {
   }
 
   tokens(item: number): number {
-    return pairTokens(this.#data.pairs[item]!);
+    return packedLength(this.#data.pairs[item]!);
   }
 
   weight(): number {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { TokenizedPair } from '../data/contract.ts';
-import { packPairs } from '../data/packed.ts';
+import { packedLength, packPairs } from '../data/pack.ts';
 import { tidy } from '../engine/index.ts';
 import { MallowsError, TrainingError } from '../errors.ts';
 import type { CausalLM } from '../models/contract.ts';
@@ -134,14 +134,9 @@ export function scoreRow(model: CausalLM, pairs: readonly TokenizedPair[]): Pair
 
 const NOTHING: CompletionScore = { tokens: 0, logp: 0, entropy: 0 };
 
-/** Tokens a pair takes in a row. */
-export function pairTokens({ prompt, chosen, rejected }: TokenizedPair): number {
-  return prompt.length + chosen.length + rejected.length - 2;
-}
-
 /** Longest first (so that memory peaks at once, not after an hour), filled up to a budget; a longer pair goes alone. */
 function packByLength(pairs: readonly TokenizedPair[], rowTokens: number): number[][] {
-  const order = pairs.map((pair, index) => ({ index, tokens: pairTokens(pair) }));
+  const order = pairs.map((pair, index) => ({ index, tokens: packedLength(pair) }));
   order.sort((a, b) => b.tokens - a.tokens || a.index - b.index);
   const batches: number[][] = [];
   let room = 0;

@@ -1,4 +1,7 @@
-import { type PackedRow, packSequences, type TokenizedSequence } from '../data/packed.ts';
+import type { TokenizedSequence } from '../data/contract.ts';
+import { packSequences } from '../data/pack.ts';
+import type { PackedRow } from '../data/packed.ts';
+import { scoredTokens } from '../data/tokenize.ts';
 import type { CompletionStatistics } from './completions.ts';
 import type { ItemResults, Task } from './task.ts';
 
@@ -32,7 +35,8 @@ export class SftTask implements Task<SftResults> {
   }
 
   weight(item: number): number {
-    return this.#sequences[item]!.completion.length;
+    const { prompt, completion } = this.#sequences[item]!;
+    return scoredTokens(prompt.length, completion);
   }
 
   pack(items: readonly number[]): PackedRow {

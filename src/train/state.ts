@@ -1,14 +1,15 @@
 import { join } from 'node:path';
-import { readSafetensors, writeSafetensors } from '../checkpoints/index.ts';
-import { tidy } from '../engine/index.ts';
-import type { MasterWeights, Optimizer } from '../optim/index.ts';
-import { restoreInto } from '../optim/index.ts';
+import { openSafetensors } from '../checkpoints/safetensors.ts';
+import { writeSafetensors } from '../checkpoints/safetensors-write.ts';
+import { type Tensor, tidy } from '../engine/index.ts';
+import { type MasterWeights, type Optimizer, restoreTensors } from '../optim/index.ts';
 import type { SavedCheckpoint } from '../runs/index.ts';
 
 /** What a checkpoint remembers besides tensors. The place in the data and all randomness follow from seed and step. */
 export interface LoopState {
   /** Length of `metrics.jsonl`: what comes after belongs to a future that will be computed again. */
   readonly metricsBytes: number;
+  /** What the objective carries from step to step. */
   readonly task: Readonly<Record<string, number>>;
 }
 
@@ -31,10 +32,16 @@ export function restoreTraining(
   masters: MasterWeights,
   optimizer: Optimizer,
 ): LoopState {
-  tidy(() => {
-    restoreTensors(masters.state(), readSafetensors(join(checkpoint.path, WEIGHTS)), 'weights');
-    masters.refresh();
-    optimizer.restore(readSafetensors(join(checkpoint.path, OPTIMIZER)));
-  });
+  withTensors(join(checkpoint.path, WEIGHTS), (saved) => restoreTensors(masters.state(), saved, 'weights'));
+  masters.refresh();
+  withTensors(join(checkpoint.path, OPTIMIZER), (saved) => optimizer.restore(saved));
   return checkpoint.state as LoopState;
+}
+
+function withTensors(path: string, use: (tensors: ReadonlyMap<string, Tensor>) => void): void {
+  tidy(() => {
+    const file = openSafetensors([path]);
+    use(new Map([...file.names()].map((name) => [name, file.get(name)])));
+    file.close();
+  });
 }
