@@ -1,4 +1,5 @@
 import * as Plot from '@observablehq/plot';
+import { histogram as countBins, summarize } from '../stats/index.ts';
 import type { Figure } from './figure.ts';
 import { endLabels } from './labels.ts';
 import { LIGHT, SERIES_COLORS, type SeriesColor } from './palette.ts';
@@ -62,7 +63,9 @@ export function lineChart(options: LineChartOptions): Figure {
   }
   for (const { points, ink, dashed, dots } of series) {
     const dash = dashed === true ? { strokeDasharray: '5 4' } : {};
-    marks.push(Plot.lineY(points, { x: 'x', y: 'y', stroke: ink, strokeWidth: 1.75, ...dash }));
+    marks.push(
+      Plot.lineY(points, { x: 'x', y: 'y', stroke: ink, strokeWidth: dots === true ? 2 : 1.4, ...dash }),
+    );
     if (dots === true) marks.push(Plot.dot(points, { x: 'x', y: 'y', fill: ink, r: 3 }));
   }
   const labels = series.map(({ label, points, ink }) => ({ label, ink, at: points.findLast(isFinitePoint) }));
@@ -110,7 +113,7 @@ export interface HistogramOptions extends Omit<ChartOptions, 'y'> {
     readonly values: ArrayLike<number>;
     readonly color?: SeriesColor;
   }[];
-  /** Number of bins over the common range; by default Sturges' rule on the largest group, at least 12. */
+  /** Number of bins over the common range; by default three times Sturges' rule on the largest group. */
   readonly bins?: number;
 }
 
@@ -121,30 +124,24 @@ export function histogram(options: HistogramOptions): Figure {
     values: Array.from(group.values).filter(Number.isFinite),
     ink: inkOf(group.color, index),
   }));
-  const all = groups.flatMap((group) => group.values);
-  const [low, high] = options.x.domain ?? paddedRange(all);
-  const largest = Math.max(1, ...groups.map((group) => group.values.length));
-  const count = options.bins ?? Math.max(12, Math.ceil(Math.log2(largest)) * 3);
-  const width = (high - low) / count;
+  const { min, max } = summarize(groups.flatMap((group) => group.values));
+  const range = options.x.domain ?? (min === max ? [min - 0.5, max + 0.5] : [min, max]);
+  const largest = Math.max(...groups.map((group) => group.values.length));
+  const count = options.bins ?? Math.max(12, 3 * Math.ceil(Math.log2(largest)));
+  const fillOpacity = groups.length > 1 ? 0.35 : 0.85;
   const marks: Plot.Markish[] = [];
   const labels = groups.map(({ values, ink, label }) => {
-    const bars = binShares(values, low, width, count);
-    marks.push(
-      Plot.rectY(bars, {
-        x1: 'from',
-        x2: 'to',
-        y: 'share',
-        fill: ink,
-        fillOpacity: groups.length > 1 ? 0.35 : 0.85,
-        inset: 0.5,
-      }),
-    );
+    const bars = countBins(values, count, [range[0], range[1]]).map((bin) => ({
+      ...bin,
+      share: (100 * bin.count) / values.length,
+    }));
+    marks.push(Plot.rectY(bars, { x1: 'low', x2: 'high', y: 'share', fill: ink, fillOpacity, inset: 0.5 }));
     const peak = bars.reduce((best, bar) => (bar.share > best.share ? bar : best));
-    return { label: groups.length > 1 ? label : '', ink, at: { x: peak.to, y: peak.share } };
+    return { label: groups.length > 1 ? label : '', ink, at: { x: peak.high, y: peak.share } };
   });
   const frame = frameOf({
     ...options,
-    x: { ...options.x, domain: [low, high] },
+    x: { ...options.x, domain: [range[0], range[1]] as const },
     y: { label: 'share of rows (%)' },
   });
   return draw({ ...frame, yFromZero: true }, [...marks, ...referenceMarks(options)], (plot) =>
@@ -253,36 +250,4 @@ function referenceMarks(options: { readonly references?: readonly ReferenceLine[
       }),
     ];
   });
-}
-
-function paddedRange(values: readonly number[]): [number, number] {
-  if (values.length === 0) return [0, 1];
-  let low = Infinity;
-  let high = -Infinity;
-  for (const value of values) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-  }
-  if (low === high) return [low - 0.5, high + 0.5];
-  return [low, high];
-}
-
-/** Percentages of `values` in `count` bins of `width` from `low`; the last bin is closed on both sides. */
-export function binShares(
-  values: readonly number[],
-  low: number,
-  width: number,
-  count: number,
-): { from: number; to: number; share: number }[] {
-  const counts = new Array<number>(count).fill(0);
-  for (const value of values) {
-    const bin = Math.min(count - 1, Math.floor((value - low) / width));
-    if (bin >= 0) counts[bin]! += 1;
-  }
-  const total = Math.max(1, values.length);
-  return counts.map((n, bin) => ({
-    from: low + bin * width,
-    to: low + (bin + 1) * width,
-    share: (100 * n) / total,
-  }));
 }

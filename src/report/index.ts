@@ -28,3 +28,12 @@ export {
   type TableColumn,
 } from './page.ts';
 export type { SeriesColor } from './palette.ts';
+export {
+  dispersionHistogram,
+  type HeldOutPairs,
+  type PromptDispersion,
+  type TrainingNumbers,
+  type TrainingReport,
+  type TrainingReportInput,
+  trainingReport,
+} from './training.ts';

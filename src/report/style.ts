@@ -12,7 +12,7 @@ export const REPORT_STYLE = `
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--paper);color:var(--ink);font:400 16px/1.55 Inter,"Helvetica Neue",Arial,sans-serif;
-  font-feature-settings:"tnum" 1,"kern" 1;overflow-wrap:break-word}
+  overflow-wrap:break-word}
 .page{max-width:70rem;margin:0 auto;padding:clamp(1.5rem,4vw,4rem) clamp(1rem,4vw,3rem) 5rem}
 header,section>h2,section>h3,section>p,section>ul,section>dl{max-width:44rem}
 .kicker{margin:0 0 .35rem;color:var(--muted);font-size:.8125rem;letter-spacing:.04em;text-transform:uppercase}
@@ -33,16 +33,16 @@ section.verdict{margin-top:1.75rem;padding-top:0;border:0}
 .facts dd small{display:block;margin-top:.1rem;color:var(--muted);font-size:.8125rem;letter-spacing:0;font-weight:400}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr));gap:2.5rem 3rem;margin:1.25rem 0 0}
 figure{margin:0;break-inside:avoid}
-figure svg{display:block;width:100%;max-width:40rem;height:auto}
+figure svg{display:block;width:100%;max-width:34rem;height:auto}
 figcaption{margin-top:.5rem;color:var(--muted);font-size:.875rem;line-height:1.5;max-width:38rem}
 .scroll{overflow-x:auto;margin:.5rem 0 1.25rem}
+.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:0 3rem}
 table{border-collapse:collapse;width:100%;font-size:.875rem;line-height:1.4}
 caption{text-align:left;color:var(--muted);padding:0 0 .5rem}
 th,td{padding:.4rem 1.25rem .4rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--rule)}
 th{font-weight:600;white-space:nowrap}
 thead th{border-bottom:1px solid var(--ink)}
-.number{text-align:right}
-td.number{white-space:nowrap}
+.number{width:1%;text-align:right;white-space:nowrap;font-feature-settings:"tnum" 1}
 .pair{margin:0 0 2rem;break-inside:avoid}
 .pair h3{margin:0 0 .6rem;padding-left:.9rem;border-left:3px solid var(--rule);font-weight:400;white-space:pre-wrap}
 .sides{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:1rem}
