@@ -31,6 +31,7 @@ export interface RunDirectoryOptions {
  *     metrics.jsonl      one line a step; equal runs write equal bytes
  *     timing.jsonl       wall-clock, tokens per second, memory
  *     checkpoints/step-N everything to go on bit for bit
+ *     eval/pairs-step-N.jsonl  what each evaluation found for each held-out pair
  *     model/             the result
  *
  * Metrics are flushed to disk at every checkpoint and at the end. In between they are in the kernel's hands, which a
@@ -129,7 +130,7 @@ export function readProvenance(runPath: string): Readonly<Record<string, unknown
 /** Removes a run, and nothing that a run does not write. */
 function clear(path: string): void {
   const ours =
-    /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples)\.jsonl|report\.(html|json)|checkpoints|model|figures)$/;
+    /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples)\.jsonl|report\.(html|json)|checkpoints|eval|model|figures)$/;
   for (const name of readdirSync(path)) if (ours.test(name)) removeTree(join(path, name));
 }
 

@@ -42,6 +42,7 @@ export function judgeCommand(context: CliContext) {
     .option('--cache <file>', 'answers already paid for (default: beside the output)')
     .option('--output <file>', 'verdicts, one pair a line', 'judged.jsonl')
     .action(async (options) => {
+      requireJudgeName(options.judge);
       const evaluate = await import('../../evaluate/index.ts');
       const { writeFileAtomic } = await import('../../runs/index.ts');
       const prompts = options.prompts === undefined ? undefined : await evaluate.readPrompts(options.prompts);
@@ -92,15 +93,18 @@ export function judgeCommand(context: CliContext) {
 type Evaluate = typeof import('../../evaluate/index.ts');
 type JudgeServer = import('../../evaluate/index.ts').ServerOptions & { readonly template: string };
 
-function createJudge(evaluate: Evaluate, name: string, { template, ...server }: JudgeServer): Judge {
-  const [kind, rest] = [name.slice(0, name.indexOf(':')), name.slice(name.indexOf(':') + 1)];
-  if (rest.trim() !== '' && kind === 'cmd') return new evaluate.CommandJudge(rest, server.concurrency);
-  if (rest.trim() !== '' && kind === 'openai') {
-    return new evaluate.ChatJudge(new evaluate.ChatServer(server), rest, evaluate.loadTemplate(template));
-  }
+/** Before anything is opened or read. */
+function requireJudgeName(name: string): void {
+  if (/^(openai|cmd):\s*\S/.test(name)) return;
   throw new UsageError('unknown-judge', `"${name}" names no judge.`, {
     hint: 'Use openai:MODEL or cmd:COMMAND.',
   });
+}
+
+function createJudge(evaluate: Evaluate, name: string, { template, ...server }: JudgeServer): Judge {
+  const rest = name.slice(name.indexOf(':') + 1).trim();
+  if (name.startsWith('cmd:')) return new evaluate.CommandJudge(rest, server.concurrency);
+  return new evaluate.ChatJudge(new evaluate.ChatServer(server), rest, evaluate.loadTemplate(template));
 }
 
 function parsePrices(text: string): Prices {
