@@ -131,7 +131,7 @@ export function optionalId(row: Row, column = 'id'): string | undefined {
 /** `votes: {chosen, rejected, tie?}`, or the columns `votes_chosen`, `votes_rejected`, `votes_tie`. */
 export function optionalVotes(row: Row): Votes | undefined {
   const nested = has(row, 'votes');
-  if (!nested && !has(row, 'votes_chosen')) return undefined;
+  if (!nested && (!has(row, 'votes_chosen') || row.votes_chosen === '')) return undefined;
   if (nested && (typeof row.votes !== 'object' || Array.isArray(row.votes))) {
     throw new RowError(
       'wrong-type',
@@ -149,7 +149,7 @@ export function optionalVotes(row: Row): Votes | undefined {
       );
     return value;
   };
-  const tie = has(votes, `${prefix}tie`) ? count('tie') : undefined;
+  const tie = has(votes, `${prefix}tie`) && votes[`${prefix}tie`] !== '' ? count('tie') : undefined;
   return { chosen: count('chosen'), rejected: count('rejected'), ...(tie !== undefined && { tie }) };
 }
 

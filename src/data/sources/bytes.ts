@@ -116,6 +116,8 @@ export function describeInvalidUtf8(bytes: Uint8Array): string {
     if (isUtf8Prefix(bytes.subarray(0, middle))) valid = middle;
     else invalid = middle;
   }
+  // The prefix may end inside a character: that character is the broken one.
+  while (valid > 0 && decodeUtf8(bytes.subarray(0, valid)) === undefined) valid--;
   const near = Buffer.from(bytes.subarray(Math.max(0, valid - 16), valid)).toString('utf8');
   return `not valid UTF-8 at byte ${valid + 1} (0x${bytes[valid]?.toString(16).padStart(2, '0')}, after "${near}")`;
 }

@@ -7,7 +7,7 @@ import type { RowStream, SourceRow } from './contract.ts';
 
 interface ParsedRecord {
   readonly record: readonly string[];
-  readonly info: { readonly lines: number; readonly empty_lines: number };
+  readonly info: { readonly empty_lines: number };
 }
 
 /**
@@ -20,12 +20,14 @@ export async function* readCsv(file: string, name = file, delimiter = ','): RowS
   const parser = parse({
     delimiter,
     encoding: 'latin1',
+    record_delimiter: ['\r\n', '\n'],
     info: true,
     relax_column_count: true,
     skip_empty_lines: true,
     max_record_size: MAX_LINE_BYTES,
   });
-  let end = { lines: 0, empty_lines: 0 };
+  let next = 1;
+  let emptyLines = 0;
   const bytes = Readable.from(withoutByteOrderMark(readChunks(file)));
   bytes.on('error', (error) => parser.destroy(error));
   bytes.pipe(parser);
@@ -33,8 +35,9 @@ export async function* readCsv(file: string, name = file, delimiter = ','): RowS
   let header: string[] | undefined;
   try {
     for await (const { record, info } of parser as AsyncIterable<ParsedRecord>) {
-      const line = end.lines + 1 + (info.empty_lines - end.empty_lines);
-      end = info;
+      const line = next + info.empty_lines - emptyLines;
+      next = line + 1 + lineBreaks(record);
+      emptyLines = info.empty_lines;
       if (header === undefined) {
         header = record.map((field) => decodeUtf8(Buffer.from(field, 'latin1')) ?? field);
         checkHeader(header, name);
@@ -51,6 +54,11 @@ export async function* readCsv(file: string, name = file, delimiter = ','): RowS
   } finally {
     bytes.destroy();
   }
+}
+
+/** Line breaks inside a record's quoted fields. */
+function lineBreaks(record: readonly string[]): number {
+  return record.reduce((count, field) => count + field.split('\n').length - 1, 0);
 }
 
 function checkHeader(header: readonly string[], file: string): void {

@@ -1,0 +1,86 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type BatchOptions, batchPlan, plannedSteps } from './batches.ts';
+
+const anyOptions: fc.Arbitrary<BatchOptions> = fc
+  .record({
+    lengths: fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 60 }),
+    size: fc.oneof(
+      fc.record({ pairs: fc.integer({ min: 1, max: 9 }) }),
+      fc.record({ tokens: fc.integer({ min: 1, max: 120 }) }),
+    ),
+    accumulate: fc.integer({ min: 1, max: 4 }),
+    seed: fc.nat(),
+    shuffle: fc.boolean(),
+    bucket: fc.boolean(),
+  })
+  .map(({ size, ...rest }) => ({ ...rest, ...size }));
+
+describe('batchPlan', () => {
+  it('visits every item exactly once an epoch, within the budget', () => {
+    fc.assert(
+      fc.property(anyOptions, fc.nat({ max: 5 }), (options, epoch) => {
+        const steps = batchPlan(options, epoch);
+        const items = steps.flat(2);
+        expect([...items].sort((a, b) => a - b)).toEqual([...Array(options.lengths.length).keys()]);
+        for (const [i, step] of steps.entries()) {
+          if (i < steps.length - 1) expect(step).toHaveLength(options.accumulate!);
+          expect(step.length).toBeLessThanOrEqual(options.accumulate!);
+          for (const batch of step) {
+            const tokens = batch.reduce((sum, item) => sum + options.lengths[item]!, 0);
+            if (options.pairs !== undefined) expect(batch.length).toBeLessThanOrEqual(options.pairs);
+            else if (batch.length > 1) expect(tokens).toBeLessThanOrEqual(options.tokens!);
+          }
+        }
+        expect(batchPlan(options, epoch)).toEqual(steps);
+      }),
+    );
+  });
+
+  it('resumes at any step as if it had never stopped', () => {
+    fc.assert(
+      fc.property(anyOptions, fc.nat({ max: 20 }), (options, stop) => {
+        const whole = take(plannedSteps(options), stop + 5);
+        expect(take(plannedSteps(options, stop), 5)).toEqual(whole.slice(stop));
+        expect(whole.map(({ step }) => step)).toEqual(whole.map((_, i) => i));
+      }),
+    );
+  });
+
+  it('keeps the order of the data when not shuffled, and shuffles anew each epoch and seed', () => {
+    const lengths = new Int32Array(20).fill(1);
+    const order = (options: Partial<BatchOptions>, epoch = 0) =>
+      batchPlan({ lengths, pairs: 4, seed: 1, ...options }, epoch).flat(2);
+    expect(order({ shuffle: false })).toEqual([...Array(20).keys()]);
+    const orders = [order({}), order({}, 1), order({ seed: 2 }), order({ shuffle: false })].map(String);
+    expect(new Set(orders).size).toBe(4);
+  });
+
+  it('evens out micro-batches by length when bucketing', () => {
+    const lengths = Array.from({ length: 256 }, (_, i) => 10 + ((i * 97) % 200));
+    const spread = (bucket: boolean) => {
+      const batches = batchPlan({ lengths, pairs: 4, seed: 1, bucket }).flat();
+      const ranges = batches.map((batch) => {
+        const sizes = batch.map((item) => lengths[item]!);
+        return Math.max(...sizes) - Math.min(...sizes);
+      });
+      return ranges.reduce((a, b) => a + b, 0) / ranges.length;
+    };
+    expect(spread(true)).toBeLessThan(spread(false) / 4);
+  });
+
+  it('refuses sizes that make no sense', () => {
+    const options = { lengths: [1], seed: 1 };
+    expect(() => batchPlan(options)).toThrow(/either in pairs or in tokens/);
+    expect(() => batchPlan({ ...options, pairs: 1, tokens: 1 })).toThrow(/either in pairs or in tokens/);
+    expect(() => batchPlan({ ...options, pairs: 0 })).toThrow(
+      /pairs must be a whole number above 0, received 0/,
+    );
+    expect(() => batchPlan({ ...options, pairs: 1, accumulate: 1.5 })).toThrow(/accumulate must be/);
+    expect(() => batchPlan({ ...options, lengths: [], pairs: 1 })).toThrow(/no items/);
+  });
+});
+
+function take<T>(items: Iterator<T>, count: number): T[] {
+  return Array.from({ length: count }, () => items.next().value);
+}

@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+import { jsonLines, withFiles } from '../../tests/support/data.ts';
+import { loadPrompts } from './prompts.ts';
+import { loadSft } from './sft.ts';
+
+const says = (role: string, content: string) => ({ role, content });
+const hh = {
+  chosen: '\n\nHuman: Tea?\n\nAssistant: Yes.',
+  rejected: '\n\nHuman: Tea?\n\nAssistant: No.',
+};
+
+describe('loadSft', () => {
+  const load = (content: string, options = {}, name = 'sft.jsonl') =>
+    withFiles({ [name]: content }, (path) => loadSft(path(name), options));
+
+  it.each([
+    ['prompt-completion', { prompt: 'P', completion: 'C' }, { prompt: 'P', completion: 'C' }],
+    ['prompt-completion', { question: 'P', answer: 'C' }, { prompt: 'P', completion: 'C' }],
+    [
+      'prompt-completion',
+      { prompt: [says('user', 'P')], completion: 'C' },
+      { prompt: [says('user', 'P')], completion: [says('assistant', 'C')] },
+    ],
+    [
+      'instruction',
+      { instruction: 'I', input: 'x', output: 'C' },
+      { prompt: [says('user', 'I\n\nx')], completion: [says('assistant', 'C')] },
+    ],
+    [
+      'conversation',
+      { messages: [says('user', 'a'), says('assistant', 'b'), says('user', 'c'), says('assistant', 'd')] },
+      {
+        prompt: [says('user', 'a'), says('assistant', 'b'), says('user', 'c')],
+        completion: [says('assistant', 'd')],
+      },
+    ],
+    ['text', { text: 'T' }, { completion: 'T' }],
+    ['hh', hh, { prompt: [says('user', 'Tea?')], completion: [says('assistant', 'Yes.')] }],
+    ['generic', { prompt: 'P', chosen: 'C', rejected: 'R' }, { prompt: 'P', completion: 'C' }],
+  ])('reads %s rows', async (format, row, expected) => {
+    const data = await load(jsonLines(row));
+    expect(data.format).toBe(format);
+    expect(data.examples).toEqual([{ id: '0', ...expected }]);
+  });
+
+  it('reads text files line by line, and converts styles', async () => {
+    const lines = await load('One.\n\nTwo.\n', { style: 'chat' }, 'sft.txt');
+    expect(lines.examples).toEqual([
+      { id: '0', completion: 'One.' },
+      { id: '1', completion: 'Two.' },
+    ]);
+    const text = await load(jsonLines({ instruction: 'I', output: 'C' }), { chatTemplate: false });
+    expect(text.examples[0]).toEqual({ id: '0', prompt: '\n\nHuman: I\n\nAssistant:', completion: ' C' });
+    const chat = await load(jsonLines({ prompt: 'P', completion: 'C' }), { style: 'chat' });
+    expect(chat.examples[0]).toMatchObject({ completion: [says('assistant', 'C')] });
+  });
+
+  it('lists empty completions and conversations that end with the person', async () => {
+    const ending = { messages: [says('user', 'a')] };
+    const { badRows } = await load(jsonLines({ text: 'T' }, { text: ' ' }));
+    expect(badRows).toMatchObject([{ line: 2, reason: 'empty-completion' }]);
+    await expect(load(jsonLines(ending))).rejects.toMatchObject({ code: 'no-usable-rows' });
+  });
+});
+
+describe('loadPrompts', () => {
+  const load = (content: string, options = {}, name = 'prompts.jsonl') =>
+    withFiles({ [name]: content }, (path) => loadPrompts(path(name), options));
+
+  it.each([
+    ['prompt', { prompt: 'P' }, 'P'],
+    ['prompt', { prompt: 'P', chosen: 'C', rejected: 'C' }, 'P'],
+    [
+      'instruction',
+      { instruction: 'I', response1: 'a', response2: 'b', annotators: [0] },
+      [says('user', 'I')],
+    ],
+    ['conversation', { messages: [says('user', 'a'), says('assistant', 'b')] }, [says('user', 'a')]],
+    ['hh', hh, [says('user', 'Tea?')]],
+  ])('reads %s rows', async (format, row, prompt) => {
+    const data = await load(jsonLines(row));
+    expect(data.format).toBe(format);
+    expect(data.examples).toEqual([{ id: '0', prompt }]);
+  });
+
+  it('reads text files line by line, and converts styles', async () => {
+    const { examples } = await load('One?\nTwo?\n', { style: 'chat' }, 'prompts.txt');
+    expect(examples[1]).toEqual({ id: '1', prompt: [says('user', 'Two?')] });
+    const text = await load(jsonLines(hh), { chatTemplate: false });
+    expect(text.examples[0]!.prompt).toBe('\n\nHuman: Tea?\n\nAssistant:');
+  });
+});

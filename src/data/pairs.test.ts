@@ -1,0 +1,436 @@
+import { describe, expect, it } from 'vitest';
+import { jsonLines, withFiles } from '../../tests/support/data.ts';
+import type { PairDataset } from './contract.ts';
+import { canonicalJson } from './hash.ts';
+import { type LoadPairsOptions, loadPairs, scoreGap } from './pairs.ts';
+import { countReasons } from './read.ts';
+
+const load = (content: string, options?: LoadPairsOptions, name = 'pairs.jsonl'): Promise<PairDataset> =>
+  withFiles({ [name]: content }, async (path) => {
+    const data = await loadPairs(path(name), options);
+    return data;
+  });
+const loadRows = (rows: readonly unknown[], options?: LoadPairsOptions) => load(jsonLines(...rows), options);
+const failure = (rows: readonly unknown[], options?: LoadPairsOptions) =>
+  loadRows(rows, options).then(
+    () => expect.unreachable('the data should not load'),
+    (error) => error,
+  );
+const says = (role: string, content: string) => ({ role, content });
+
+describe('formats', () => {
+  const hhRow = {
+    chosen: '\n\nHuman: Hi.  \n\nAssistant: Hello!\n\nHuman: Tea?\n\nAssistant: Yes,  please. ',
+    rejected: '\n\nHuman: Hi.  \n\nAssistant: Hello!\n\nHuman: Tea?\n\nAssistant: No.',
+  };
+
+  it('reads HH transcripts as chat', async () => {
+    const { format, pairs } = await loadRows([hhRow]);
+    expect(format).toBe('hh');
+    expect(pairs).toEqual([
+      {
+        id: '0',
+        prompt: [says('user', 'Hi.'), says('assistant', 'Hello!'), says('user', 'Tea?')],
+        chosen: [says('assistant', 'Yes,  please.')],
+        rejected: [says('assistant', 'No.')],
+      },
+    ]);
+  });
+
+  it('reads HH transcripts as text without changing a space', async () => {
+    const expected = {
+      id: '0',
+      prompt: '\n\nHuman: Hi.  \n\nAssistant: Hello!\n\nHuman: Tea?\n\nAssistant:',
+      chosen: ' Yes,  please. ',
+      rejected: ' No.',
+    };
+    expect((await loadRows([hhRow], { style: 'text' })).pairs).toEqual([expected]);
+    expect((await loadRows([hhRow], { chatTemplate: false })).pairs).toEqual([expected]);
+    expect(expected.prompt + expected.chosen).toBe(hhRow.chosen);
+  });
+
+  it('reports HH transcripts that part early, end with the person, are equal, or are none', async () => {
+    const { pairs, badRows } = await loadRows([
+      hhRow,
+      { ...hhRow, rejected: hhRow.rejected.replace('Hello!', 'Go away.') },
+      { ...hhRow, rejected: hhRow.rejected.replace('Hi.', 'Ho.') },
+      { ...hhRow, rejected: `${hhRow.rejected}\n\nHuman: Why?\n\nAssistant: So.` },
+      { ...hhRow, rejected: hhRow.chosen },
+      { ...hhRow, rejected: '\n\nHuman: Hi.\n\nAssistant: Hello!\n\nHuman: Tea?\n\nAssistant:' },
+      { chosen: 'Hello', rejected: 'Hi' },
+    ]);
+    expect(pairs).toHaveLength(1);
+    expect(badRows.map(({ line, reason }) => [line, reason])).toEqual([
+      [2, 'transcripts-diverge'],
+      [3, 'transcripts-diverge'],
+      [4, 'transcripts-diverge'],
+      [5, 'identical-completions'],
+      [6, 'empty-completion'],
+      [7, 'wrong-type'],
+    ]);
+  });
+
+  it('reads UltraFeedback with whole conversations as completions, and its ratings', async () => {
+    const user = says('user', 'Name a colour.');
+    const { format, pairs } = await loadRows([
+      {
+        prompt: 'Name a colour.',
+        prompt_id: 'x',
+        chosen: [user, says('assistant', 'Red.')],
+        rejected: [user, says('assistant', 'Seven.')],
+        messages: [user, says('assistant', 'Red.')],
+        score_chosen: 8.5,
+        score_rejected: 2,
+      },
+    ]);
+    expect(format).toBe('ultrafeedback');
+    expect(pairs[0]).toEqual({
+      id: '0',
+      prompt: [user],
+      chosen: [says('assistant', 'Red.')],
+      rejected: [says('assistant', 'Seven.')],
+      meta: { score_chosen: 8.5, score_rejected: 2 },
+    });
+    expect(scoreGap(pairs[0]!)).toBe(6.5);
+  });
+
+  it('keeps text as text, and wraps it as chat when asked', async () => {
+    const rows = [
+      {
+        prompt: 'Name a colour.',
+        chosen: 'Red.',
+        rejected: 'Seven.',
+        metadata: { score_chosen: 9, score_rejected: 1 },
+      },
+    ];
+    const plain = await loadRows(rows);
+    expect(plain.format).toBe('ultrafeedback');
+    expect(plain.pairs[0]).toMatchObject({
+      prompt: 'Name a colour.',
+      chosen: 'Red.',
+      meta: { score_chosen: 9 },
+    });
+    const chat = await loadRows(rows, { style: 'chat' });
+    expect(chat.pairs[0]).toMatchObject({
+      prompt: [says('user', 'Name a colour.')],
+      chosen: [says('assistant', 'Red.')],
+    });
+    expect(chat.hash).not.toBe(plain.hash);
+  });
+
+  it('reads SHP: label 1 prefers A', async () => {
+    const row = {
+      post_id: 'p',
+      history: 'Help?',
+      human_ref_A: 'Aye',
+      human_ref_B: 'Bee',
+      score_A: 12,
+      score_B: 3,
+    };
+    const { format, pairs } = await loadRows([
+      { ...row, labels: 1 },
+      { ...row, labels: 0 },
+    ]);
+    expect(format).toBe('shp');
+    expect(pairs.map(({ chosen, rejected }) => [chosen, rejected])).toEqual([
+      [[says('assistant', 'Aye')], [says('assistant', 'Bee')]],
+      [[says('assistant', 'Bee')], [says('assistant', 'Aye')]],
+    ]);
+    expect(pairs[0]!.meta).toEqual({ post_id: 'p', score_chosen: 12, score_rejected: 3 });
+    const text = await loadRows([{ ...row, labels: 1 }], { style: 'text' });
+    expect(text.pairs[0]).toMatchObject({
+      prompt: '\n\nHuman: Help?\n\nAssistant:',
+      chosen: ' Aye',
+      rejected: ' Bee',
+    });
+  });
+
+  it('makes every pair of differently scored Stack Exchange answers, as plain text, and reports ties', async () => {
+    const { format, pairs, badRows } = await loadRows([
+      {
+        qid: 7,
+        question: '<p>How do I <b>sort</b>?</p><pre><code>a &lt; b\n  c</code></pre>',
+        answers: [
+          { text: '<p>Use&nbsp;sort.</p><ul><li>One</li><li>Two</li></ul>', pm_score: 1, selected: false },
+          { text: 'No idea', pm_score: 0, selected: false },
+          { text: 'Call sort()', pm_score: 4, selected: true },
+          { text: 'Read this', pm_score: 1, selected: false },
+        ],
+      },
+    ]);
+    expect(format).toBe('stack-exchange');
+    expect(pairs.map(({ id }) => id)).toEqual(['0:0-1', '0:0-2', '0:1-2', '0:1-3', '0:2-3']);
+    expect(pairs[1]).toMatchObject({
+      prompt: [says('user', 'How do I sort?\n\na < b\n  c')],
+      chosen: [says('assistant', 'Call sort()')],
+      rejected: [says('assistant', 'Use sort.\n\n- One\n- Two')],
+      meta: { qid: 7, score_chosen: 4, score_rejected: 1 },
+    });
+    expect(countReasons(badRows)).toBe('a tie: 1');
+  });
+
+  it('reads f-DPO’s IMDB pairs from CSV: the space goes with the completion', async () => {
+    const csv =
+      'Prompt,positive_response,negative_response\n"This film, ","This film, was fun.","This film, was dull."\nA,B,C\n';
+    const { format, pairs, badRows } = await load(csv, {}, 'pairs.csv');
+    expect(format).toBe('imdb');
+    expect(pairs).toEqual([{ id: '0', prompt: 'This film,', chosen: ' was fun.', rejected: ' was dull.' }]);
+    expect(badRows).toMatchObject([{ line: 3, reason: 'transcripts-diverge' }]);
+  });
+
+  it('reads ShareGPT’s multi-turn pairs', async () => {
+    const { format, pairs } = await loadRows([
+      {
+        id: 4,
+        conversations: [
+          { from: 'system', value: 'Be brief.' },
+          { from: 'human', value: 'Hi' },
+        ],
+        chosen: { from: 'gpt', value: 'Hello' },
+        rejected: 'Hm',
+      },
+    ]);
+    expect(format).toBe('sharegpt');
+    expect(pairs[0]).toEqual({
+      id: '4',
+      prompt: [says('system', 'Be brief.'), says('user', 'Hi')],
+      chosen: [says('assistant', 'Hello')],
+      rejected: [says('assistant', 'Hm')],
+    });
+    const text = await loadRows(
+      [
+        {
+          conversations: [
+            { from: 'system', value: 'S' },
+            { from: 'human', value: 'U' },
+          ],
+          chosen: 'a',
+          rejected: 'b',
+        },
+      ],
+      { chatTemplate: false },
+    );
+    expect(text.pairs[0]).toMatchObject({ prompt: '\n\nSystem: S\n\nHuman: U\n\nAssistant:', chosen: ' a' });
+  });
+
+  it('takes the majority of annotators, keeps their votes, and reports ties', async () => {
+    const row = { instruction: 'Shorten', input: 'a long text', response1: 'one', response2: 'two' };
+    const { format, pairs, badRows } = await loadRows([
+      { ...row, annotators: [2, 2, 1] },
+      { ...row, annotators: [0, 0, 1] },
+      { ...row, annotators: [0, 0, 0] },
+      { ...row, annotators: [0, 1, 2] },
+      { ...row, annotator1: 1, annotator2: 1, annotator3: 1, input: '' },
+      { ...row, annotators: [3] },
+    ]);
+    expect(format).toBe('votes');
+    expect(pairs.map(({ id, chosen, votes }) => [id, chosen, votes])).toEqual([
+      ['0', [says('assistant', 'two')], { chosen: 2, rejected: 1, tie: 0 }],
+      ['1', [says('assistant', 'one')], { chosen: 1, rejected: 0, tie: 2 }],
+      ['4', [says('assistant', 'one')], { chosen: 3, rejected: 0, tie: 0 }],
+    ]);
+    expect(pairs[0]!.prompt).toEqual([says('user', 'Shorten\n\na long text')]);
+    expect(pairs[2]!.prompt).toEqual([says('user', 'Shorten')]);
+    expect(countReasons(badRows)).toBe('a tie: 2, wrong kind of value: 1');
+  });
+
+  it('reads an A/B log', async () => {
+    const row = { prompt: 'Q', response_a: 'A', response_b: 'B' };
+    const { format, pairs, badRows } = await loadRows([
+      { ...row, winner: 'a' },
+      { ...row, winner: 'model_b' },
+      { ...row, winner: 'tie (bothbad)' },
+      { ...row, winner: 'neither' },
+    ]);
+    expect(format).toBe('ab');
+    expect(pairs.map(({ chosen, rejected }) => [chosen, rejected])).toEqual([
+      ['A', 'B'],
+      ['B', 'A'],
+    ]);
+    expect(countReasons(badRows)).toBe('a tie: 1, wrong kind of value: 1');
+  });
+
+  it('reads the generic layout with votes, dispersion, id and other facts', async () => {
+    const { format, pairs } = await loadRows([
+      {
+        id: 'a',
+        prompt: 'P',
+        chosen: 'C',
+        rejected: 'R',
+        votes: { chosen: 3, rejected: 1 },
+        dispersion: 0.4,
+        lang: 'en',
+        blob: {},
+      },
+      { prompt: [says('user', 'P')], chosen: 'C', rejected: 'R', votes: null },
+      { question: 'P', response_j: 'C', response_k: 'R' },
+      {
+        chosen: [says('user', 'P'), says('assistant', 'C')],
+        rejected: [says('user', 'P'), says('assistant', 'R')],
+      },
+      {
+        prompt: 'P',
+        chosen: [{ role: 'assistant', content: [{ type: 'text', text: 'C' }] }],
+        rejected: [says('assistant', 'R')],
+      },
+    ]);
+    expect(format).toBe('generic');
+    expect(pairs).toEqual([
+      {
+        id: 'a',
+        prompt: 'P',
+        chosen: 'C',
+        rejected: 'R',
+        votes: { chosen: 3, rejected: 1 },
+        dispersion: 0.4,
+        meta: { lang: 'en' },
+      },
+      {
+        id: '1',
+        prompt: [says('user', 'P')],
+        chosen: [says('assistant', 'C')],
+        rejected: [says('assistant', 'R')],
+      },
+      { id: '2', prompt: 'P', chosen: 'C', rejected: 'R' },
+      {
+        id: '3',
+        prompt: [says('user', 'P')],
+        chosen: [says('assistant', 'C')],
+        rejected: [says('assistant', 'R')],
+      },
+      {
+        id: '4',
+        prompt: [says('user', 'P')],
+        chosen: [says('assistant', 'C')],
+        rejected: [says('assistant', 'R')],
+      },
+    ]);
+  });
+
+  it('reads votes and dispersion from CSV columns', async () => {
+    const csv = 'prompt,chosen,rejected,votes_chosen,votes_rejected,dispersion\nP,C,R,4,1,0.25\nP,C,R,,,\n';
+    const { pairs } = await load(csv, {}, 'pairs.csv');
+    expect(pairs[0]).toMatchObject({ votes: { chosen: 4, rejected: 1 }, dispersion: 0.25 });
+    expect(pairs[1]).toEqual({ id: '1', prompt: 'P', chosen: 'C', rejected: 'R' });
+  });
+
+  it('takes other column names when told, and a format by name', async () => {
+    const columns = { prompt: 'q', chosen: 'good', rejected: 'bad' };
+    const { pairs } = await loadRows([{ q: 'P', good: 'C', bad: 'R' }], { columns });
+    expect(pairs[0]).toMatchObject({ prompt: 'P', chosen: 'C', rejected: 'R' });
+    const named = await loadRows(
+      [{ prompt: 'P', chosen: 'C', rejected: 'R', score_chosen: 1, score_rejected: 0 }],
+      { format: 'generic' },
+    );
+    expect(named.format).toBe('generic');
+    expect(await failure([{}], { format: 'ultrafeedbak' })).toMatchObject({
+      code: 'unknown-format',
+      hint: expect.stringContaining('Did you mean "ultrafeedback"?'),
+    });
+  });
+});
+
+describe('what cannot be used', () => {
+  const good = { prompt: 'P', chosen: 'C', rejected: 'R' };
+
+  it('is listed with file, line and reason', async () => {
+    const content = `${jsonLines(good)}{"prompt":\n${jsonLines(
+      { prompt: 'P', chosen: 'C' },
+      { ...good, rejected: 'C' },
+      { ...good, chosen: ' \n' },
+      { ...good, rejected: null },
+      { ...good, prompt: 5 },
+      { ...good, prompt: [{ role: 'bot', content: 'x' }] },
+      { ...good, chosen: [{ role: 'assistant', content: [{ type: 'image' }] }] },
+      { ...good, dispersion: 1.5 },
+      { ...good, votes: { chosen: -1, rejected: 2 } },
+    )}`;
+    const { pairs, badRows } = await load(content);
+    expect(pairs).toHaveLength(1);
+    expect(badRows.map(({ line, reason }) => [line, reason])).toEqual([
+      [2, 'invalid-json'],
+      [3, 'missing-field'],
+      [4, 'identical-completions'],
+      [5, 'empty-completion'],
+      [6, 'missing-field'],
+      [7, 'wrong-type'],
+      [8, 'wrong-type'],
+      [9, 'wrong-type'],
+      [10, 'wrong-type'],
+      [11, 'wrong-type'],
+    ]);
+    expect(badRows.every(({ file }) => file.endsWith('pairs.jsonl'))).toBe(true);
+    expect(countReasons(badRows)).toContain('wrong kind of value: 5');
+  });
+
+  it('stops strict reading with its place', async () => {
+    const error = await failure([good, { ...good, rejected: 'C' }], { strict: true });
+    expect(error).toMatchObject({ code: 'identical-completions', at: { line: 2 } });
+  });
+
+  it('is explained when it is everything', async () => {
+    const error = await failure([
+      { ...good, rejected: 'C' },
+      { ...good, chosen: '' },
+      { ...good, chosen: '' },
+      { ...good, chosen: '' },
+    ]);
+    expect(error.code).toBe('no-usable-rows');
+    expect(error.message).toContain('(empty completion: 3, identical completions: 1)');
+    expect(error.message.match(/pairs\.jsonl:\d/g)).toHaveLength(3);
+    expect(error.hint).toContain('{prompt, chosen, rejected}');
+  });
+
+  it('names a missing column for the whole file, with the misspelt one', async () => {
+    const error = await failure([{ prompt: 'P', chosen: 'C', rejcted: 'R' }]);
+    expect(error.code).toBe('missing-columns');
+    expect(error.message).toContain('Found: prompt, chosen, rejcted');
+    expect(error.hint).toContain('"rejcted" looks like "rejected"');
+  });
+
+  it('is every equal id, with both lines', async () => {
+    const error = await failure([{ ...good, id: 'x' }, good, { ...good, id: 'x' }]);
+    expect(error.code).toBe('duplicate-id');
+    expect(error.message).toMatch(/pairs\.jsonl:1 and at .*pairs\.jsonl:3/);
+  });
+
+  it('numbers rows without an id from zero, bad rows included', async () => {
+    const { pairs, locations } = await loadRows([good, { ...good, rejected: 'C' }, good]);
+    expect(pairs.map(({ id }) => id)).toEqual(['0', '2']);
+    expect(locations.map(({ line }) => line)).toEqual([1, 3]);
+  });
+
+  it('never includes inherited properties or a polluted prototype', async () => {
+    const { pairs } = await load(
+      '{"prompt":"P","chosen":"C","rejected":"R","__proto__":{"votes":{"chosen":1,"rejected":0}}}\n',
+    );
+    expect(pairs).toEqual([{ id: '0', ...good }]);
+    expect(Object.hasOwn(Object.prototype, 'votes')).toBe(false);
+    expect(await failure([{ constructor: 1 }])).toMatchObject({ code: 'missing-columns' });
+  });
+});
+
+it('keeps the first rows when limited', async () => {
+  const rows = Array.from({ length: 200 }, (_, i) => ({ prompt: `${i}`, chosen: 'C', rejected: 'R' }));
+  const { pairs } = await loadRows(rows, { limit: 70 });
+  expect(pairs.map(({ prompt }) => prompt)).toEqual(rows.slice(0, 70).map(({ prompt }) => prompt));
+});
+
+describe('hash', () => {
+  it('depends on the pairs alone, not on the order of keys or the file’s name', async () => {
+    const one = await load('{"prompt":"P","chosen":"C","rejected":"R","z":1,"a":2}\n', {}, 'one.jsonl');
+    const two = await load('{"a":2,"rejected":"R","z":1,"chosen":"C","prompt":"P"}\n', {}, 'two.jsonl');
+    const other = await load('{"prompt":"P","chosen":"C","rejected":"r","z":1,"a":2}\n');
+    expect(one.hash).toBe(two.hash);
+    expect(one.hash).not.toBe(other.hash);
+  });
+
+  it('is SHA-256 of canonical JSON lines', async () => {
+    const { hash } = await loadRows([{ prompt: 'P', chosen: 'C', rejected: 'R' }]);
+    // printf '%s\n' '{"chosen":"C","id":"0","prompt":"P","rejected":"R"}' | sha256sum
+    expect(hash).toBe('f2c4dd81bbd253537e0b3e24d40c042bd3e3ea38b28bfde1715e8285f9712f7e');
+    expect(canonicalJson({ b: [1, { d: 1, c: undefined }], a: 'é\ud800' })).toBe(
+      '{"a":"é\\ud800","b":[1,{"d":1}]}',
+    );
+  });
+});
