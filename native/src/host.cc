@@ -88,7 +88,12 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
 
 napi_value setMatmulPrecision(napi_env env, napi_callback_info info) {
   return guarded(env, "setMatmulPrecision", [&] {
-    at::globalContext().setFloat32MatmulPrecision(toString(env, Arguments<1>(env, info)[0]));
+    const std::string precision = toString(env, Arguments<1>(env, info)[0]);
+    // libtorch itself only warns of an unknown word.
+    if (precision != "highest" && precision != "high" && precision != "medium") {
+      throw Failure("invalid-argument", "highest, high or medium is expected, not " + precision);
+    }
+    at::globalContext().setFloat32MatmulPrecision(precision);
     return makeUndefined(env);
   });
 }

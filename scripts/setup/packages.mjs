@@ -1,7 +1,7 @@
 // npm packages, in step with package-lock.json.
 import { existsSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { run, seconds } from './tools.mjs';
+import { run, say, seconds } from './tools.mjs';
 
 /** Runs `npm ci` if something that the lock file names is not installed in that version. */
 export async function installPackages(root) {
@@ -10,6 +10,7 @@ export async function installPackages(root) {
   let done;
   if (!inStep(lockFile, join(root, 'node_modules', '.package-lock.json'))) {
     const start = performance.now();
+    say('  installing npm packages from the lock file');
     await run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], {
       cwd: root,
       what: 'installing npm packages',

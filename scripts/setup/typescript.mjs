@@ -1,7 +1,7 @@
 // Compiles src/ into dist/, when a source changed.
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { filesUnder, hashOf, run, seconds } from './tools.mjs';
+import { filesUnder, hashOf, run, say, seconds } from './tools.mjs';
 
 export async function compileTypeScript(root) {
   if (!existsSync(join(root, 'src'))) return undefined; // an installed package comes compiled
@@ -17,6 +17,7 @@ export async function compileTypeScript(root) {
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return undefined;
 
   const start = performance.now();
+  say('  compiling TypeScript');
   // Compiled beside and swapped in: no half of a compilation, and no file whose source is gone.
   const next = join(root, 'build', 'dist');
   rmSync(next, { recursive: true, force: true });

@@ -46,7 +46,7 @@ export function pinFor(platform = process.platform, arch = process.arch) {
 /** Paths inside the wheels that are unpacked, as a Python regular expression. CUDA and Python halves stay out. */
 export const keptPaths = [
   String.raw`torch/version\.py`,
-  String.raw`torch/include/.*`,
+  'torch/include/.*',
   String.raw`torch/lib/(?!.*(?:cuda|nvrtc|nvshmem|python|global_deps|shm|libtorch\.))[^/]*\.(?:so|dylib)[^/]*`,
   String.raw`torch\.libs/.*`,
   String.raw`torch-[^/]*\.dist-info/(?:licenses/.*|LICENSE|NOTICE)`,
