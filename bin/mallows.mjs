@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const inRoot = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
-const command = process.argv[2];
+const compiled = existsSync(inRoot('dist/cli/main.js'));
 
-if (command === 'setup') {
+if (process.argv[2] === 'setup' && !compiled) {
   // Before anything is built, this is the one command that can run.
   const { main } = await import(pathToFileURL(inRoot('scripts/setup/main.mjs')).href);
   process.exitCode = await main();
-} else if (!existsSync(inRoot('dist/cli/main.js'))) {
+} else if (!compiled) {
   process.stderr.write('mallows is not compiled yet.\n  → Run `npm run setup` in the project.\n');
   process.exitCode = 1;
 } else {

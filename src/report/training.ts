@@ -378,7 +378,7 @@ function decimals(value: number, digits: number): string {
 }
 
 function percent(value: number): string {
-  return `${(100 * value).toFixed(1)} %`;
+  return `${(100 * value).toFixed(1)}\u00a0%`;
 }
 
 function shorten(text: string, length: number): string {

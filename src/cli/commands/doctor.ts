@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism, freemem, homedir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import type { EngineInfo } from '../../engine/index.ts';
 import { EngineError } from '../../errors.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
@@ -14,12 +15,10 @@ interface Findings {
   readonly platform: string;
   readonly cores: number;
   readonly memory: { readonly total: number; readonly free: number };
-  readonly engine: EngineFindings | { readonly error: string; readonly hint?: string };
+  readonly engine: EngineInfo | { readonly error: string; readonly hint?: string };
   readonly caches: Readonly<Record<string, { readonly path: string; readonly exists: boolean }>>;
   readonly hub: { readonly endpoint: string; readonly reachable: boolean; readonly detail: string };
 }
-
-type EngineFindings = Awaited<ReturnType<typeof inspectEngine>>;
 
 export function doctorCommand(context: CliContext) {
   return command(context, 'doctor', 'say what was found: engine, devices, memory, caches, hub', [
@@ -48,9 +47,9 @@ export function doctorCommand(context: CliContext) {
   });
 }
 
-async function inspectEngine() {
-  const { devices, engineInfo, threads } = await import('../../engine/index.ts');
-  return { ...engineInfo(), devices: devices(), threads: threads() };
+async function inspectEngine(): Promise<EngineInfo> {
+  const { engineInfo } = await import('../../engine/index.ts');
+  return engineInfo();
 }
 
 function inspectCaches(env: NodeJS.ProcessEnv): Findings['caches'] {
@@ -87,9 +86,11 @@ function describe(findings: Findings, { paint }: CliContext): string {
     rows.push(['engine', 'not ready, see below']);
   } else {
     rows.push(
-      ['engine', `libtorch ${engine.torchVersion}`],
-      ['devices', engine.devices.join(', ')],
-      ['threads', String(engine.threads)],
+      ['engine', `libtorch ${engine.torchVersion} (${engine.source}), ${engine.torch}`],
+      ['devices', `${engine.devices.join(', ')} (CUDA: ${engine.cuda})`],
+      ['threads', `${engine.threads}, ${engine.cpuCapability} kernels`],
+      ['bf16', engine.bf16Kernels ? 'multiplied in hardware' : 'no hardware kernels: fp32 is faster here'],
+      ['allocator', engine.allocator],
     );
   }
   for (const [name, { path, exists }] of Object.entries(caches)) {
