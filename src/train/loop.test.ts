@@ -1,0 +1,243 @@
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { tinyModel } from '../../tests/support/tiny-models.ts';
+import { tinyPairs } from '../../tests/support/tiny-pairs.ts';
+import { memory, noGrad, ops, setThreads, tensor, tidy } from '../engine/index.ts';
+import { createObjective, type Objective } from '../objectives/index.ts';
+import { MasterWeights } from '../optim/index.ts';
+import { RunDirectory, readMetrics } from '../runs/index.ts';
+import type { TrainEvent } from './contract.ts';
+import { type LoopOptions, runLoop } from './loop.ts';
+import { type PreferenceResults, PreferenceTask } from './preference-task.ts';
+import { scoreRow } from './reference.ts';
+import { SftTask } from './sft-task.ts';
+
+setThreads(1);
+
+function setUp(objective: Objective = createObjective({ name: 'dpo' })) {
+  const model = tinyModel('llama', 'float32', 1, { initializer_range: 0.1 });
+  const pairs = tinyPairs(10);
+  const reference = scoreRow(model, pairs);
+  const parameters = [...model.parameters.values()];
+  const masters = new MasterWeights(parameters, 'float32');
+  const task = new PreferenceTask({ pairs, reference }, objective);
+  const options: LoopOptions<PreferenceResults> = {
+    model,
+    parameters,
+    masters,
+    task,
+    optimizer: { name: 'adamw' },
+    learningRate: 3e-3,
+    seed: 0,
+    batch: { pairs: 2, accumulate: 2 },
+    steps: 6,
+  };
+  return { model, options };
+}
+
+function temporaryRun(resume = false, path = join(mkdtempSync(join(tmpdir(), 'mallows-loop-')), 'run')) {
+  const run = RunDirectory.open(path, { recipe: { name: 'test' }, provenance: {}, resume });
+  return { run, path };
+}
+
+const weights = (path: string, step: number) =>
+  readFileSync(join(path, `checkpoints/step-${step}/weights.safetensors`));
+
+describe('the loop', () => {
+  it('starts at ln 2, learns the pairs, and logs under TRL’s names', async () => {
+    const { model, options } = setUp();
+    const { status, metrics } = await runLoop({ ...options, steps: 40 });
+    expect(status).toBe('finished');
+    expect(metrics[0]!.loss).toBeCloseTo(Math.LN2, 5);
+    expect(metrics[0]!['rewards/accuracies']).toBeLessThanOrEqual(1);
+    expect(metrics.at(-1)!.loss!).toBeLessThan(0.4);
+    expect(metrics.at(-1)!['rewards/accuracies']).toBe(1);
+    expect(Object.keys(metrics[0]!).sort()).toEqual([
+      'epoch',
+      'grad_norm',
+      'learning_rate',
+      'log_ratio/chosen',
+      'log_ratio/rejected',
+      'logps/chosen',
+      'logps/rejected',
+      'loss',
+      'rewards/accuracies',
+      'rewards/chosen',
+      'rewards/margins',
+      'rewards/rejected',
+      'step',
+    ]);
+    model.dispose();
+  });
+
+  it('gives the same update however a step is split into passes', async () => {
+    const losses: number[][] = [];
+    const norms: number[][] = [];
+    for (const batch of [{ pairs: 4 }, { pairs: 2, accumulate: 2 }, { pairs: 1, accumulate: 4 }]) {
+      const { model, options } = setUp();
+      const { metrics } = await runLoop({ ...options, batch, shuffle: false, steps: 3 });
+      losses.push(metrics.map(({ loss }) => loss!));
+      norms.push(metrics.map((m) => m.grad_norm!));
+      model.dispose();
+    }
+    for (const other of [1, 2]) {
+      for (const step of [0, 1, 2]) {
+        expect(losses[other]![step]).toBeCloseTo(losses[0]![step]!, 4);
+        expect(norms[other]![step]! / norms[0]![step]!).toBeCloseTo(1, 3);
+      }
+    }
+  });
+
+  it('holds no tensor after 100 steps that it did not hold after 2', async () => {
+    const { model, options } = setUp();
+    const live: number[] = [];
+    const observer = (event: TrainEvent) => event.type === 'step' && live.push(memory().liveTensors);
+    await runLoop({ ...options, steps: 100, observer });
+    expect(live).toHaveLength(100);
+    expect(new Set(live.slice(1)).size).toBe(1);
+    model.dispose();
+  });
+
+  it.each(['adamw', 'rmsprop', 'sgd'] as const)(
+    'stopped and resumed, repeats itself bit for bit: %s',
+    async (name) => {
+      const optimizer = name === 'sgd' ? { name, momentum: 0.9 } : { name };
+      const whole = temporaryRun();
+      const a = setUp();
+      await runLoop({ ...a.options, optimizer, run: whole.run });
+      whole.run.close();
+      a.model.dispose();
+
+      const stop = new AbortController();
+      const first = temporaryRun();
+      const b = setUp();
+      const observer = (event: TrainEvent) => event.type === 'step' && event.step === 3 && stop.abort();
+      const stopped = await runLoop({
+        ...b.options,
+        optimizer,
+        run: first.run,
+        signal: stop.signal,
+        observer,
+      });
+      expect(stopped).toMatchObject({ status: 'interrupted', step: 3 });
+      // A line from a future that the resumed run computes again.
+      first.run.logMetrics({ step: 4, loss: -1 });
+      first.run.close();
+      b.model.dispose();
+
+      const second = temporaryRun(true, first.path);
+      const c = setUp();
+      const resumed = await runLoop({ ...c.options, optimizer, run: second.run });
+      second.run.close();
+      c.model.dispose();
+      expect(resumed).toMatchObject({ status: 'finished', resumedFrom: 3, step: 6 });
+      expect(readFileSync(join(second.path, 'metrics.jsonl'))).toEqual(
+        readFileSync(join(whole.path, 'metrics.jsonl')),
+      );
+      expect(weights(second.path, 6).equals(weights(whole.path, 6))).toBe(true);
+      expect(readMetrics(whole.path).map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    },
+  );
+
+  it('keeps what an objective carries from step to step', async () => {
+    const create = () => createObjective({ name: 'beta-dpo' });
+    const whole = setUp(create());
+    const { metrics } = await runLoop(whole.options);
+    whole.model.dispose();
+    const stop = new AbortController();
+    const { run, path } = temporaryRun();
+    const first = setUp(create());
+    const observer = (event: TrainEvent) => event.type === 'step' && event.step === 3 && stop.abort();
+    await runLoop({ ...first.options, run, signal: stop.signal, observer });
+    run.close();
+    first.model.dispose();
+    const second = setUp(create());
+    const again = temporaryRun(true, path);
+    const resumed = await runLoop({ ...second.options, run: again.run });
+    again.run.close();
+    second.model.dispose();
+    expect(resumed.metrics).toEqual(metrics.slice(3));
+  });
+
+  it('writes checkpoints as asked and keeps the last two', async () => {
+    const { run, path } = temporaryRun();
+    const { model, options } = setUp();
+    const saved: number[] = [];
+    const observer = (event: TrainEvent) => event.type === 'checkpoint' && saved.push(event.step);
+    await runLoop({ ...options, run, checkpointEvery: 2, steps: 7, observer });
+    run.close();
+    expect(saved).toEqual([2, 4, 6, 7]);
+    expect(readdirSync(join(path, 'checkpoints')).sort()).toEqual(['step-6', 'step-7']);
+    model.dispose();
+  });
+
+  it('logs evaluations at the start, every so often and at the end', async () => {
+    const { model, options } = setUp();
+    const evaluation = { every: 2, evaluate: async (step: number) => ({ loss: step }) };
+    const { metrics } = await runLoop({ ...options, steps: 5, evaluation });
+    expect(metrics.map((m) => [m.step, m.eval_loss])).toEqual([
+      [0, 0],
+      [1, undefined],
+      [2, 2],
+      [3, undefined],
+      [4, 4],
+      [5, 5],
+    ]);
+    model.dispose();
+  });
+
+  it('stops at a loss that is not a number, names the rows and keeps the checkpoint', async () => {
+    const { run, path } = temporaryRun();
+    const { model, options } = setUp();
+    const spoil = (event: TrainEvent) => {
+      if (event.type !== 'step' || event.step !== 2) return;
+      tidy(() =>
+        noGrad(() => ops.copy_(model.finalNormParameters[0]!.value, tensor(new Array(16).fill(Number.NaN)))),
+      );
+    };
+    const running = runLoop({ ...options, run, checkpointEvery: 1, batch: { pairs: 2 }, observer: spoil });
+    await expect(running).rejects.toMatchObject({
+      code: 'loss-not-finite',
+      message: expect.stringMatching(/^Step 3 .* Rows: pair-\d, pair-\d\.$/),
+      hint: expect.stringContaining('checkpoint of step 2'),
+    });
+    run.close();
+    expect(readMetrics(path)).toHaveLength(2);
+    model.dispose();
+  });
+
+  it('trains sequences: the loss is the mean over all scored tokens of the step', async () => {
+    const losses: number[] = [];
+    for (const batch of [{ pairs: 5 }, { pairs: 2, accumulate: 3 }]) {
+      const { model, options } = setUp();
+      const sequences = tinyPairs(5).map(({ id, prompt, chosen }) => ({
+        id,
+        prompt,
+        completion: chosen,
+        movedTokens: 0,
+        cutTokens: 0,
+      }));
+      const scores = scoreRow(model, tinyPairs(5));
+      const { task: _, ...rest } = options;
+      const { metrics } = await runLoop({
+        ...rest,
+        task: new SftTask(sequences),
+        batch,
+        steps: 30,
+        learningRate: 1e-2,
+      });
+      const sum = (read: (score: (typeof scores)[number]) => number) =>
+        scores.reduce((s, x) => s + read(x), 0);
+      expect(metrics[0]!.loss).toBeCloseTo(
+        -sum(({ chosen }) => chosen.logp) / sum(({ chosen }) => chosen.tokens),
+        5,
+      );
+      expect(metrics.at(-1)!.loss!).toBeLessThan(metrics[0]!.loss! / 2);
+      losses.push(metrics.at(-1)!.loss!);
+      model.dispose();
+    }
+    expect(losses[1]).toBeCloseTo(losses[0]!, 3);
+  });
+});
