@@ -2,6 +2,7 @@
 export { explainRecipe } from './explain.ts';
 export { describeOrigin, type FlagValue, type KeyPath, type Origin } from './layers.ts';
 export { sftRecipe, trainRecipe } from './recipes.ts';
+export { describeKeys, type KeyDescription, recipeJsonSchema } from './reference.ts';
 export {
   type Problem,
   type RecipeKind,

@@ -109,7 +109,7 @@ const common = {
   format: z
     .string()
     .default('auto')
-    .describe('data format: auto, or hh, ultrafeedback, shp, stack-exchange, imdb, sharegpt, generic'),
+    .describe('auto; chat or text: how completions are written; or a layout: hh, ultrafeedback, shp, …'),
   strict: z.boolean().default(false).describe('stop at the first bad row instead of counting it'),
   max_length: z.int().min(2).default(1024).describe('tokens of prompt and completion together'),
   epochs: positive.optional().describe('passes over the data; default 1'),
