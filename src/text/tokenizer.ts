@@ -51,6 +51,9 @@ export class Tokenizer {
   readonly unkTokenId: number | undefined;
   /** Highest token id plus one, added tokens included. A model's embedding may have more rows. */
   readonly vocabularySize: number;
+  /** Ids that `encode` puts before and after a text: BOS, EOS or nothing. */
+  readonly prefix: readonly number[];
+  readonly suffix: readonly number[];
   /** Undefined when the tokenizer states none: its model is not a chat model. */
   readonly chatTemplate: ChatTemplate | undefined;
 
@@ -61,8 +64,6 @@ export class Tokenizer {
   readonly #knownWords = new Map<string, readonly number[]>();
   readonly #decodeTokens: TokenDecoder;
   readonly #specialIds: ReadonlySet<number>;
-  readonly #prefix: readonly number[];
-  readonly #suffix: readonly number[];
   #hash: string | undefined;
 
   constructor(files: TokenizerFiles) {
@@ -99,7 +100,7 @@ export class Tokenizer {
       ...added.filter((token) => token.special).map((token) => token.id),
       ...named.filter((id) => id !== undefined),
     ]);
-    [this.#prefix, this.#suffix] = this.#surroundings();
+    [this.prefix, this.suffix] = this.#surroundings();
     this.chatTemplate = files.chatTemplate === undefined ? undefined : new ChatTemplate(files.chatTemplate);
   }
 
@@ -111,9 +112,9 @@ export class Tokenizer {
       else ids.push(section.id);
     }
     if (!addSpecialTokens) return Int32Array.from(ids);
-    const prefix = this.#prefix.every((id, i) => ids[i] === id) ? [] : this.#prefix;
-    const tail = ids.length - this.#suffix.length;
-    const suffix = tail >= 0 && this.#suffix.every((id, i) => ids[tail + i] === id) ? [] : this.#suffix;
+    const prefix = this.prefix.every((id, i) => ids[i] === id) ? [] : this.prefix;
+    const tail = ids.length - this.suffix.length;
+    const suffix = tail >= 0 && this.suffix.every((id, i) => ids[tail + i] === id) ? [] : this.suffix;
     return Int32Array.from([...prefix, ...ids, ...suffix]);
   }
 
