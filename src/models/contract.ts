@@ -13,8 +13,8 @@ import type { RotaryTables } from '../nn/rotary.ts';
  */
 export interface Trunk {
   readonly config: ModelConfig;
-  /** Compute dtype and device of every parameter. */
-  readonly dtype: DType;
+  /** Compute dtype of every parameter. Whoever casts the parameters (a trainer with fp32 masters) sets it as well. */
+  dtype: DType;
   readonly device: Device;
   /** Every parameter under its Hugging Face name, head included, tied weights once. Order is the reading order. */
   readonly parameters: ReadonlyMap<string, Parameter>;

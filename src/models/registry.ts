@@ -102,10 +102,11 @@ function trunk(
     embedParameters: parts.embedParameters,
     finalNorm: parts.finalNorm,
     finalNormParameters: parts.finalNormParameters,
-    context: (positions, attention) =>
-      rotary === undefined
+    context(positions, attention) {
+      return rotary === undefined
         ? { attention }
-        : { attention, rotary: rotaryTables(positions, rotary, placement.dtype) },
+        : { attention, rotary: rotaryTables(positions, rotary, this.dtype) };
+    },
     dispose() {
       for (const layer of parts.layers) for (const parameter of layer.parameters) parameter.value.dispose();
       for (const parameter of source.parameters.values()) parameter.value.dispose();
