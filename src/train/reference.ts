@@ -73,7 +73,7 @@ export async function scorePairs(
   try {
     let done = scores.filter((score) => score !== undefined).length;
     options.onProgress?.(done, pairs.length);
-    for (const batch of packByLength(pairs, rowTokens)) {
+    for (const batch of packByLength(pairs.map(packedLength), rowTokens)) {
       if (batch.every((index) => scores[index] !== undefined)) continue;
       options.signal?.throwIfAborted();
       const fresh = scoreRow(
@@ -134,21 +134,24 @@ export function scoreRow(model: CausalLM, pairs: readonly TokenizedPair[]): Pair
 
 const NOTHING: CompletionScore = { tokens: 0, logp: 0, entropy: 0 };
 
-/** Longest first (so that memory peaks at once, not after an hour), filled up to a budget; a longer pair goes alone. */
-function packByLength(pairs: readonly TokenizedPair[], rowTokens: number): number[][] {
-  const order = pairs.map((pair, index) => ({ index, tokens: packedLength(pair) }));
+/**
+ * Groups items into rows of at most `rowTokens`: longest first, so that memory peaks at once and not after an hour. An
+ * item longer than the budget goes alone.
+ */
+export function packByLength(lengths: readonly number[], rowTokens: number): number[][] {
+  const order = lengths.map((tokens, index) => ({ index, tokens }));
   order.sort((a, b) => b.tokens - a.tokens || a.index - b.index);
-  const batches: number[][] = [];
+  const rows: number[][] = [];
   let room = 0;
   for (const { index, tokens } of order) {
-    if (tokens > room || batches.length === 0) {
-      batches.push([]);
+    if (tokens > room || rows.length === 0) {
+      rows.push([]);
       room = rowTokens;
     }
-    batches.at(-1)!.push(index);
+    rows.at(-1)!.push(index);
     room -= tokens;
   }
-  return batches;
+  return rows;
 }
 
 /**

@@ -1,0 +1,139 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { tinyModel } from '../../tests/support/tiny-models.ts';
+import { tinyPairs } from '../../tests/support/tiny-pairs.ts';
+import { memory, noGrad, ops, setThreads, tensor, tidy } from '../engine/index.ts';
+import { sequenceKl } from './kl.ts';
+import { packByLength, type ReferenceCache, referencePath, scorePairs, scoreRow } from './reference.ts';
+
+setThreads(1);
+const key = { model: 'm', data: 'd', maxLength: 64, dtype: 'float64', style: 'text' };
+const cacheIn = (): ReferenceCache => ({ directory: mkdtempSync(join(tmpdir(), 'mallows-reference-')), key });
+
+describe('scoring pairs', () => {
+  it('gives each pair what it gets alone, in input order', async () => {
+    const model = tinyModel();
+    const pairs = tinyPairs(9);
+    const scores = await scorePairs(model, pairs, { rowTokens: 40 });
+    for (const [index, pair] of pairs.entries()) {
+      const [alone] = scoreRow(model, [pair]);
+      expect(scores[index]!.id).toBe(pair.id);
+      for (const side of ['chosen', 'rejected'] as const) {
+        expect(scores[index]![side].tokens).toBe(pair[side].length);
+        expect(scores[index]![side].logp).toBeCloseTo(alone![side].logp, 10);
+        expect(scores[index]![side].entropy).toBeCloseTo(alone![side].entropy, 10);
+      }
+    }
+    model.dispose();
+  });
+
+  it('by hand: a model that knows nothing gives −n ln V and ln V', async () => {
+    const model = tinyModel();
+    tidy(() => noGrad(() => ops.zero_(model.head.weight.value)));
+    const [score] = await scorePairs(model, tinyPairs(1));
+    expect(score!.chosen.logp).toBeCloseTo(-score!.chosen.tokens * Math.log(53), 10);
+    expect(score!.chosen.entropy).toBeCloseTo(Math.log(53), 12);
+    model.dispose();
+  });
+
+  it('goes on where it was stopped, ignores a torn line, and is free the next time', async () => {
+    const model = tinyModel();
+    const pairs = tinyPairs(12);
+    const cache = cacheIn();
+    const expected = await scorePairs(model, pairs, { rowTokens: 30 });
+    const stop = new AbortController();
+    const onProgress = (done: number) => done >= 4 && stop.abort();
+    const stopped = scorePairs(model, pairs, { rowTokens: 30, cache, onProgress, signal: stop.signal });
+    await expect(stopped).rejects.toMatchObject({ name: 'AbortError' });
+    const partial = referencePath(cache, 30).replace('.jsonl', '.partial.jsonl');
+    writeFileSync(partial, `${readFileSync(partial, 'utf8')}{"index": 7, "id`);
+    const firstProgress: number[] = [];
+    const resumed = await scorePairs(model, pairs, {
+      rowTokens: 30,
+      cache,
+      onProgress: (done) => firstProgress.push(done),
+    });
+    expect(firstProgress[0]).toBeGreaterThanOrEqual(4);
+    expect(firstProgress[0]).toBeLessThan(12);
+    expect(resumed).toEqual(expected);
+    expect(existsSync(partial)).toBe(false);
+    // A model that would answer differently shows that nothing is computed any more.
+    const other = tinyModel('llama', 'float64', 9);
+    expect(await scorePairs(other, pairs, { rowTokens: 30, cache })).toEqual(expected);
+    expect(readdirSync(cache.directory)).toHaveLength(1);
+    other.dispose();
+    model.dispose();
+  });
+
+  it('does not trust a file of other pairs or with damage', async () => {
+    const model = tinyModel();
+    const pairs = tinyPairs(5);
+    const cache = cacheIn();
+    const expected = await scorePairs(model, pairs, { cache });
+    const path = referencePath(cache);
+    const good = readFileSync(path, 'utf8');
+    for (const bad of [
+      good.replace('pair-3', 'pair-x'),
+      good.replace('"logp":-', '"logp":"'),
+      'nonsense\n',
+    ]) {
+      expect(bad).not.toBe(good);
+      writeFileSync(path, bad);
+      expect(await scorePairs(model, pairs, { cache })).toEqual(expected);
+      expect(readFileSync(path, 'utf8')).toBe(good);
+    }
+    model.dispose();
+  });
+
+  it('names rows whose scores are not numbers', async () => {
+    const model = tinyModel();
+    const { value } = model.finalNormParameters[0]!;
+    tidy(() => noGrad(() => ops.copy_(value, tensor(new Array(16).fill(Number.NaN), { dtype: 'float64' }))));
+    await expect(scorePairs(model, tinyPairs(2))).rejects.toMatchObject({
+      code: 'score-not-finite',
+      message: expect.stringMatching(/pair-[01], pair-[01]/),
+    });
+    model.dispose();
+  });
+
+  it('leaves no tensor behind', async () => {
+    const model = tinyModel();
+    const before = memory().liveTensors;
+    await scorePairs(model, tinyPairs(6));
+    expect(memory().liveTensors).toBe(before);
+    model.dispose();
+  });
+});
+
+describe('rows by length', () => {
+  it('by hand: longest first, up to the budget, a longer one alone', () => {
+    expect(packByLength([3, 9, 2, 4, 5], 8)).toEqual([[1], [4], [3, 0], [2]]);
+  });
+});
+
+describe('KL on completions', () => {
+  const sequences = tinyPairs(3).map(({ prompt, chosen }) => ({ prompt, completion: chosen }));
+
+  it('is zero for equal models and positive for others', () => {
+    const [a, b] = [tinyModel(), tinyModel('llama', 'float64', 4)];
+    expect(Math.max(...sequenceKl(a, a, sequences))).toBeLessThan(1e-12);
+    expect(Math.min(...sequenceKl(a, b, sequences))).toBeGreaterThan(0.01);
+    a.dispose();
+    b.dispose();
+  });
+
+  it('by hand: against a uniform reference it is Σ (ln V − H_t)', () => {
+    const [policy, uniform] = [tinyModel(), tinyModel()];
+    tidy(() => noGrad(() => ops.zero_(uniform.head.weight.value)));
+    const pairs = tinyPairs(3);
+    const scores = scoreRow(policy, pairs);
+    for (const [i, kl] of sequenceKl(policy, uniform, sequences).entries()) {
+      const { tokens, entropy } = scores[i]!.chosen;
+      expect(kl).toBeCloseTo(tokens * (Math.log(53) - entropy), 9);
+    }
+    policy.dispose();
+    uniform.dispose();
+  });
+});
