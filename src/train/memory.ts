@@ -57,7 +57,7 @@ export function countParameters(config: ModelConfig): number {
 export function estimateMemory(config: ModelConfig, options: MemoryOptions): MemoryEstimate {
   const { dtype, optimizer, rowTokens, headPositions, recompute = 'none' } = options;
   const { chunkBytes = DEFAULT_CHUNK_BYTES, keepBytes = DEFAULT_KEEP_BYTES } = options;
-  const width = bytesPerElement(dtype);
+  const width = bytesPerElement[dtype];
   const parameters = countParameters(config);
   const trained = options.trainedParameters ?? parameters;
   const adapters = trained < parameters ? trained : 0;
