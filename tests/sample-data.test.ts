@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { countReasons, loadPairs, plainText } from '../src/data/index.ts';
+import { loadPairs, plainText, summarizeReasons } from '../src/data/index.ts';
 
 const path = (name: string) => fileURLToPath(new URL(`../examples/data/${name}`, import.meta.url));
 
@@ -19,7 +19,7 @@ describe('the committed samples', () => {
     const data = await loadPairs(path(file));
     expect(data.format).toBe(format);
     expect(data.pairs).toHaveLength(pairs);
-    expect(countReasons(data.badRows)).toBe(left);
+    expect(summarizeReasons(data.badRows)).toBe(left);
   });
 
   it('keeps the quickstart’s held-out prompts out of its training pairs', async () => {

@@ -6,7 +6,7 @@ export { packedLength, packPairs, packSequences } from './pack.ts';
 export type { PackedRow } from './packed.ts';
 export { type LoadPairsOptions, loadPairs, type PairStyle, plainText, scoreGap } from './pairs.ts';
 export { loadPrompts } from './prompts.ts';
-export { countReasons, describeBadRow, REASONS, type ReadOptions } from './read.ts';
+export { countReasons, describeBadRow, REASONS, type ReadOptions, summarizeReasons } from './read.ts';
 export { loadSft } from './sft.ts';
 export { type HubFetcher, type OpenSource, openSource } from './sources/index.ts';
 export {

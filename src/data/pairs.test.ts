@@ -3,7 +3,7 @@ import { jsonLines, withFiles } from '../../tests/support/data.ts';
 import type { PairDataset } from './contract.ts';
 import { canonicalJson } from './hash.ts';
 import { type LoadPairsOptions, loadPairs, scoreGap } from './pairs.ts';
-import { countReasons } from './read.ts';
+import { summarizeReasons } from './read.ts';
 
 const load = (content: string, options?: LoadPairsOptions, name = 'pairs.jsonl'): Promise<PairDataset> =>
   withFiles({ [name]: content }, async (path) => {
@@ -166,7 +166,7 @@ describe('formats', () => {
       rejected: [says('assistant', 'Use sort.\n\n- One\n- Two')],
       meta: { qid: 7, score_chosen: 4, score_rejected: 1 },
     });
-    expect(countReasons(badRows)).toBe('a tie: 1');
+    expect(summarizeReasons(badRows)).toBe('a tie: 1');
   });
 
   it('reads f-DPO’s IMDB pairs from CSV: the space goes with the completion', async () => {
@@ -231,7 +231,7 @@ describe('formats', () => {
     ]);
     expect(pairs[0]!.prompt).toEqual([says('user', 'Shorten\n\na long text')]);
     expect(pairs[2]!.prompt).toEqual([says('user', 'Shorten')]);
-    expect(countReasons(badRows)).toBe('a tie: 2, wrong kind of value: 1');
+    expect(summarizeReasons(badRows)).toBe('a tie: 2, wrong kind of value: 1');
   });
 
   it('reads an A/B log', async () => {
@@ -247,7 +247,7 @@ describe('formats', () => {
       ['A', 'B'],
       ['B', 'A'],
     ]);
-    expect(countReasons(badRows)).toBe('a tie: 1, wrong kind of value: 1');
+    expect(summarizeReasons(badRows)).toBe('a tie: 1, wrong kind of value: 1');
   });
 
   it('reads the generic layout with votes, dispersion, id and other facts', async () => {
@@ -360,7 +360,7 @@ describe('what cannot be used', () => {
       [11, 'wrong-type'],
     ]);
     expect(badRows.every(({ file }) => file.endsWith('pairs.jsonl'))).toBe(true);
-    expect(countReasons(badRows)).toContain('wrong kind of value: 5');
+    expect(summarizeReasons(badRows)).toContain('wrong kind of value: 5');
   });
 
   it('stops strict reading with its place', async () => {

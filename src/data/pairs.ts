@@ -26,7 +26,7 @@ export interface LoadPairsOptions extends ReadOptions {
  * Loads preference pairs from files or the hub. Bad rows are left out, counted and listed in `badRows`.
  *
  *     const data = await loadPairs('pairs.jsonl.gz');
- *     console.log(data.format, data.pairs.length, countReasons(data.badRows));
+ *     console.log(data.format, data.pairs.length, summarizeReasons(data.badRows));
  *
  * Throws `DataError` when nothing is usable, when ids repeat, or at the first bad row when `strict`.
  */

@@ -140,7 +140,7 @@ function unknownLayout<E extends { readonly id: string }>(
     'missing-columns',
     `The columns of ${source} fit no known format. Found: ${excerpt(found.join(', ') || 'none', 200)}.\nKnown formats:\n${layouts}`,
     {
-      hint: `${misspelt.length > 0 ? `${misspelt.join('; ')}. ` : ''}Rename the columns, or map them: columns.prompt=YOUR_COLUMN.`,
+      hint: `${misspelt.length > 0 ? `${misspelt.join('; ')}. ` : ''}Rename the columns, or map them with the option "columns", e.g. { prompt: 'YOUR_COLUMN' }.`,
       at: { file: first.file, line: first.line },
     },
   );
@@ -185,12 +185,19 @@ export const REASONS: Readonly<Record<BadRowReason, string>> = {
   'template-refuses': 'refused by the chat template',
 };
 
-/** Bad rows by reason, the most frequent first: `missing field: 12, invalid JSON: 3`. */
-export function countReasons(badRows: readonly Pick<BadRow, 'reason'>[]): string {
+/** How many bad rows each reason has, the most frequent first. */
+export function countReasons(
+  badRows: readonly Pick<BadRow, 'reason'>[],
+): Partial<Record<BadRowReason, number>> {
   const counts = new Map<BadRowReason, number>();
   for (const { reason } of badRows) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  const sorted = [...counts].sort((a, b) => b[1] - a[1]);
-  return sorted.map(([reason, count]) => `${REASONS[reason]}: ${count}`).join(', ');
+  return Object.fromEntries([...counts].sort((a, b) => b[1] - a[1]));
+}
+
+/** The same for people: `missing field: 12, invalid JSON: 3`. */
+export function summarizeReasons(badRows: readonly Pick<BadRow, 'reason'>[]): string {
+  const counts = Object.entries(countReasons(badRows)) as [BadRowReason, number][];
+  return counts.map(([reason, count]) => `${REASONS[reason]}: ${count}`).join(', ');
 }
 
 /** One bad row for people: `pairs.jsonl:12: identical completions: both completions read Yes.` */
@@ -216,7 +223,7 @@ export function noUsableRows(
   const at = badRows[0] && { file: badRows[0].file, line: badRows[0].line };
   return new DataError(
     'no-usable-rows',
-    `Not one row of ${source} is usable (${countReasons(badRows) || 'no rows'}).\n${first.join('\n')}`,
+    `Not one row of ${source} is usable (${summarizeReasons(badRows) || 'no rows'}).\n${first.join('\n')}`,
     { hint: `Expected ${layout}.`, ...(at !== undefined && { at }) },
   );
 }
