@@ -1,0 +1,178 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { z } from 'zod';
+import { keep, ops, type Tensor, tidy } from '../engine/index.ts';
+import { ModelError } from '../errors.ts';
+import type { Trunk } from '../models/index.ts';
+import { detachLora, type Linear, setLoraAdapter } from '../nn/index.ts';
+import type { TokenizerFiles } from '../text/tokenizer.ts';
+import { writeTokenizerFiles } from '../text/tokenizer-files.ts';
+import { writeAtomically } from './atomic-file.ts';
+import { readJsonObject, writeJson } from './files.ts';
+import { type ModelCard, renderModelCard } from './model-card.ts';
+import { openSafetensors } from './safetensors.ts';
+import { writeSafetensors } from './safetensors-write.ts';
+
+/** PEFT's layout: adapter_config.json and adapter_model.safetensors with names `base_model.model.<linear>.lora_A.weight`. */
+const CONFIG = 'adapter_config.json';
+const WEIGHTS = 'adapter_model.safetensors';
+const PREFIX = 'base_model.model.';
+
+const configSchema = z.object({
+  peft_type: z.literal('LORA'),
+  base_model_name_or_path: z.string().min(1),
+  r: z.int().positive(),
+  lora_alpha: z.number(),
+  use_rslora: z.boolean().nullish(),
+});
+
+/** Options of PEFT that change what an adapter computes; any other value is refused by name. */
+const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
+  use_dora: [false],
+  bias: ['none'],
+  modules_to_save: [],
+  rank_pattern: [],
+  alpha_pattern: [],
+  lora_bias: [false],
+  trainable_token_indices: [],
+  layer_replication: [],
+  use_qalora: [false],
+};
+
+export interface AdapterConfig {
+  /** How the base model is named: a path or a hub id. */
+  readonly baseModel: string;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly rankStabilised: boolean;
+}
+
+export function isAdapterDirectory(directory: string): boolean {
+  return existsSync(join(directory, CONFIG));
+}
+
+/** Reads and checks adapter_config.json. Throws `adapter-unsupported` naming every option that cannot be honoured. */
+export function readAdapterConfig(directory: string): AdapterConfig {
+  const path = join(directory, CONFIG);
+  const raw = readJsonObject(path) ?? {};
+  const parsed = configSchema.safeParse(raw);
+  if (!parsed.success) {
+    throw new ModelError(
+      'adapter-invalid',
+      `${path} is not a LoRA adapter's: ${z.prettifyError(parsed.error)}`,
+    );
+  }
+  const refused = Object.entries(NEUTRAL)
+    .filter(([key, neutral]) => !isNeutral(raw[key], neutral))
+    .map(([key]) => `${key} = ${JSON.stringify(raw[key])}`);
+  if (refused.length > 0) {
+    throw new ModelError(
+      'adapter-unsupported',
+      `${path} asks for what is not supported: ${refused.join(', ')}.`,
+      {
+        hint: 'Merge the adapter into its model with PEFT and give the merged model.',
+      },
+    );
+  }
+  const {
+    base_model_name_or_path: base,
+    r: rank,
+    lora_alpha: alpha,
+    use_rslora: rankStabilised,
+  } = parsed.data;
+  const local = join(directory, base);
+  const baseModel = !isAbsolute(base) && base.startsWith('.') && existsSync(local) ? local : base;
+  return { baseModel, rank, alpha, rankStabilised: rankStabilised ?? false };
+}
+
+/** Puts a saved adapter on a model, in the model's dtype and on its device. Every matrix of the file must find its place. */
+export function loadAdapter(directory: string, model: Trunk): void {
+  const { rank, alpha, rankStabilised } = readAdapterConfig(directory);
+  const scale = alpha / (rankStabilised ? Math.sqrt(rank) : rank);
+  const weights = openSafetensors([join(directory, WEIGHTS)]);
+  const unread = new Set(weights.names());
+  const take = (name: string): Tensor => {
+    unread.delete(name);
+    return tidy(() => keep(ops.toDevice(weights.get(name), model.device, model.dtype)));
+  };
+  const loaded: Linear[] = [];
+  for (const linear of linearsOf(model)) {
+    const a = `${PREFIX}${linear.name}.lora_A.weight`;
+    const b = `${PREFIX}${linear.name}.lora_B.weight`;
+    if (!weights.has(a) || !weights.has(b)) continue;
+    setLoraAdapter(linear, take(a), take(b), scale);
+    loaded.push(linear);
+  }
+  weights.close();
+  if (unread.size === 0 && loaded.length > 0) return;
+  detachLora(loaded);
+  const names = [...unread].slice(0, 5).join(', ');
+  throw new ModelError(
+    'adapter-mismatch',
+    `${join(directory, WEIGHTS)} does not fit the base model: ${unread.size} matrices have no place there (${names}).`,
+    { hint: 'Check that adapter_config.json names the model that the adapter was trained on.' },
+  );
+}
+
+export interface AdapterToSave {
+  /** How a reader finds the base model: its hub id or path. */
+  readonly baseModel: string;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly rankStabilised?: boolean;
+  readonly taskType?: 'CAUSAL_LM' | 'SEQ_CLS';
+  readonly card: ModelCard;
+  readonly tokenizer?: TokenizerFiles;
+  /** Values to save instead of the model's own, by parameter name: fp32 masters. */
+  readonly values?: ReadonlyMap<string, Tensor>;
+}
+
+/** Saves a model's adapters as a directory that PEFT loads. */
+export async function saveAdapter(directory: string, model: Trunk, adapter: AdapterToSave): Promise<void> {
+  const adapted = [...linearsOf(model)].filter((linear) => linear.adapter !== undefined);
+  if (adapted.length === 0)
+    throw new ModelError('adapter-missing', 'The model carries no LoRA adapter to save.');
+  const tensors = new Map<string, Tensor>();
+  for (const { adapter: matrices } of adapted) {
+    for (const parameter of [matrices!.a, matrices!.b]) {
+      tensors.set(`${PREFIX}${parameter.name}`, adapter.values?.get(parameter.name) ?? parameter.value);
+    }
+  }
+  await mkdir(directory, { recursive: true });
+  await writeJson(join(directory, CONFIG), {
+    peft_type: 'LORA',
+    task_type: adapter.taskType ?? 'CAUSAL_LM',
+    base_model_name_or_path: adapter.baseModel,
+    inference_mode: true,
+    r: adapter.rank,
+    lora_alpha: adapter.alpha,
+    lora_dropout: 0,
+    use_rslora: adapter.rankStabilised ?? false,
+    bias: 'none',
+    fan_in_fan_out: adapted.some((linear) => linear.layout === 'in-out'),
+    target_modules: [...new Set(adapted.map((linear) => targetName(linear.name)))].sort(),
+    modules_to_save: null,
+  });
+  if (adapter.tokenizer !== undefined) await writeTokenizerFiles(directory, adapter.tokenizer);
+  const card = renderModelCard({ ...adapter.card, library: 'peft' });
+  await writeAtomically(join(directory, 'README.md'), (file) => file.writeFile(card));
+  await writeSafetensors(join(directory, WEIGHTS), tensors);
+}
+
+export function* linearsOf(model: Trunk): Iterable<Linear> {
+  for (const layer of model.layers) yield* layer.linears.values();
+}
+
+/**
+ * The part of a linear map's name behind the layer number: `self_attn.q_proj`, `attn.c_proj`. PEFT matches by suffix,
+ * and GPT-2 has a `c_proj` in both of its blocks, so the last word alone could reach too far.
+ */
+function targetName(name: string): string {
+  return /\.\d+\.(.+)$/.exec(name)?.[1] ?? name;
+}
+
+function isNeutral(value: unknown, neutral: readonly unknown[]): boolean {
+  if (value === undefined || value === null || neutral.includes(value)) return true;
+  return typeof value === 'object' && Object.keys(value).length === 0;
+}

@@ -1,0 +1,38 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** How the hub is reached and where its files are kept. */
+export interface HubSettings {
+  readonly endpoint: string;
+  /** Sent to the endpoint's own host only. */
+  readonly token: string | undefined;
+  readonly cacheDirectory: string;
+  readonly offline: boolean;
+  /** Milliseconds until a request has to be answered. */
+  readonly connectTimeout: number;
+  /** Milliseconds without a byte after which a download is given up. */
+  readonly stallTimeout: number;
+  /** Files downloaded at a time. */
+  readonly parallel: number;
+}
+
+/** Settings from the environment variables that huggingface_hub reads. */
+export function hubSettings(env: NodeJS.ProcessEnv = process.env): HubSettings {
+  const home = env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface');
+  return {
+    endpoint: (env.HF_ENDPOINT ?? 'https://huggingface.co').replace(/\/+$/, ''),
+    token: env.HF_TOKEN ?? env.HUGGING_FACE_HUB_TOKEN ?? readToken(env.HF_TOKEN_PATH ?? join(home, 'token')),
+    cacheDirectory: env.HF_HUB_CACHE ?? env.HUGGINGFACE_HUB_CACHE ?? join(home, 'hub'),
+    offline: /^(1|on|yes|true)$/i.test(env.HF_HUB_OFFLINE ?? ''),
+    connectTimeout: 10_000,
+    stallTimeout: 30_000,
+    parallel: 4,
+  };
+}
+
+function readToken(path: string): string | undefined {
+  if (!existsSync(path)) return undefined;
+  const token = readFileSync(path, 'utf8').trim();
+  return token === '' ? undefined : token;
+}

@@ -1,0 +1,156 @@
+import { join } from 'node:path';
+import type { Device, DType, Generator } from '../engine/index.ts';
+import { ModelError } from '../errors.ts';
+import {
+  type CausalLM,
+  createClassifier,
+  createModel,
+  readModelConfig,
+  type SequenceClassifier,
+  type SupportedConfig,
+  type Trunk,
+} from '../models/index.ts';
+import type { JsonObject } from '../text/json.ts';
+import { Tokenizer } from '../text/tokenizer.ts';
+import { isAdapterDirectory, linearsOf, loadAdapter, readAdapterConfig } from './adapter.ts';
+import { ggufConfig } from './gguf/config.ts';
+import { readGgufHeader } from './gguf/read.ts';
+import { ggufTokenizer } from './gguf/tokenizer.ts';
+import { ggufWeights } from './gguf/weights.ts';
+import { type OpenCheckpoint, openDirectory } from './huggingface.ts';
+import { type ResolvedModel, type ResolveOptions, resolveModel } from './resolve.ts';
+import { type ModelProvenance, provenanceOf } from './source.ts';
+
+export interface LoadOptions extends ResolveOptions {
+  /** What the parameters are converted to; float32 by default. */
+  readonly dtype?: DType;
+  readonly device?: Device;
+}
+
+export interface LoadedModel<Model extends Trunk = CausalLM> {
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+  readonly config: SupportedConfig;
+  /** generation_config.json, `{}` when there is none. */
+  readonly generationConfig: JsonObject;
+  /** Where it came from, with the hashes of what was read. */
+  readonly source: ModelProvenance;
+}
+
+/** A checkpoint that was found and opened, before a model is made of it. */
+export interface FoundCheckpoint extends OpenCheckpoint {
+  readonly source: ModelProvenance;
+  /** Directory of a LoRA adapter that belongs on the model. */
+  readonly adapter: string | undefined;
+}
+
+/**
+ * Loads a causal language model: a directory, a .gguf file, a hub id, an alias (see `resolveModel`), or the directory
+ * of a LoRA adapter, whose base model is loaded and gets the adapter.
+ */
+export async function loadModel(spec: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  const found = await openModel(spec, options);
+  return build(found, (config, placement) => createModel(config, found.weights, placement), options);
+}
+
+/**
+ * Loads a sequence classifier or reward model (`score.weight`). A language model becomes one when `scoreGenerator`
+ * is given: its score starts fresh.
+ */
+export async function loadClassifier(
+  spec: string,
+  options: LoadOptions & { readonly scoreGenerator?: Generator; readonly labels?: number } = {},
+): Promise<LoadedModel<SequenceClassifier>> {
+  const found = await openModel(spec, options);
+  const { scoreGenerator, labels } = options;
+  const config = labels === undefined ? found.config : { ...found.config, num_labels: labels };
+  return build(
+    { ...found, config },
+    (supported, placement) => createClassifier(supported, found.weights, placement, scoreGenerator),
+    options,
+  );
+}
+
+/** Finds and opens a checkpoint without building a model: for hashing, exporting, tokenising. */
+export async function openModel(spec: string, options: ResolveOptions = {}): Promise<FoundCheckpoint> {
+  const resolved = await resolveModel(spec, options);
+  if (isAdapterDirectory(resolved.path)) return openAdapter(resolved, options);
+  const checkpoint = resolved.path.endsWith('.gguf')
+    ? openGguf(resolved.path)
+    : await openDirectory(resolved.path);
+  const { weights, config, tokenizer } = checkpoint;
+  const source = await provenanceOf(
+    { ...resolved.source, ...ggufLicense(resolved) },
+    { weightFiles: weights.files, config, tokenizer },
+  );
+  return { ...checkpoint, source, adapter: undefined };
+}
+
+/** Weights of a model by Hugging Face name, for saving. Adapters must be merged or saved by themselves. */
+export function modelTensors(model: Trunk) {
+  for (const linear of linearsOf(model)) {
+    if (linear.adapter === undefined) continue;
+    throw new ModelError('adapter-attached', `${linear.name} carries a LoRA adapter that would be lost.`, {
+      hint: 'Merge the adapters, or save them with saveAdapter.',
+    });
+  }
+  return new Map([...model.parameters].map(([name, parameter]) => [name, parameter.value]));
+}
+
+function build<Model extends Trunk>(
+  found: FoundCheckpoint,
+  create: (config: SupportedConfig, placement: { dtype: DType; device: Device }) => Model,
+  { dtype = 'float32', device = 'cpu' }: LoadOptions,
+): LoadedModel<Model> {
+  const { tokenizer, generationConfig, source, weights, adapter } = found;
+  const config = readModelConfig(found.config, generationConfig);
+  if (tokenizer.vocabularySize > config.vocabularySize) {
+    throw new ModelError(
+      'vocabulary-mismatch',
+      `The tokenizer has ${tokenizer.vocabularySize} tokens, but the model only ${config.vocabularySize} embeddings.`,
+      { hint: 'Check that tokenizer and weights belong to one model.' },
+    );
+  }
+  try {
+    const model = create(config, { dtype, device });
+    if (adapter !== undefined) loadAdapter(adapter, model);
+    return { model, tokenizer, config, generationConfig, source };
+  } finally {
+    weights.close();
+  }
+}
+
+async function openAdapter(resolved: ResolvedModel, options: ResolveOptions): Promise<FoundCheckpoint> {
+  const directory = resolved.path;
+  const base = await openModel(readAdapterConfig(directory).baseModel, options);
+  if (base.adapter !== undefined) {
+    throw new ModelError(
+      'adapter-invalid',
+      `${directory} is an adapter for another adapter, ${base.adapter}.`,
+    );
+  }
+  const weightFiles = [...base.weights.files, join(directory, 'adapter_model.safetensors')];
+  const source = await provenanceOf(
+    { ...resolved.source, baseModel: base.source.baseModel },
+    { weightFiles, config: base.config, tokenizer: base.tokenizer },
+  );
+  return { ...base, source, adapter: directory };
+}
+
+function openGguf(path: string): OpenCheckpoint {
+  const header = readGgufHeader(path);
+  const config = ggufConfig(header);
+  const ids = ['bos_token_id', 'eos_token_id', 'pad_token_id'].filter((key) => config[key] !== undefined);
+  return {
+    config,
+    generationConfig: Object.fromEntries(ids.map((key) => [key, config[key]])),
+    tokenizer: new Tokenizer(ggufTokenizer(header)),
+    weights: ggufWeights(header),
+  };
+}
+
+function ggufLicense({ path, source }: ResolvedModel): { license?: string } {
+  if (source.license !== undefined || !path.endsWith('.gguf')) return {};
+  const license = readGgufHeader(path).metadata.get('general.license');
+  return typeof license === 'string' ? { license } : {};
+}
