@@ -1,8 +1,9 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import { main } from '../src/cli/main.ts';
+import { writePairRows } from '../src/runs/index.ts';
 import { startChatServer } from './support/chat-server.ts';
 import { honestVerdict, testPairs } from './support/judge-pairs.ts';
 
@@ -118,4 +119,100 @@ it('judge says what is wrong with its arguments', async () => {
   const bad = await mallows('judge', '--a', at('a.jsonl'), '--b', at('b.jsonl'), '--judge', 'gpt');
   expect(bad.code).toBe(2);
   expect(bad.stderr).toContain('openai:MODEL or cmd:COMMAND');
+});
+
+function fakeRun(name: string, recipe: object, shift: number): string {
+  const path = at(name);
+  mkdirSync(path, { recursive: true });
+  writeFileSync(join(path, 'recipe.yaml'), JSON.stringify(recipe));
+  const evaluations = [1, 2, 3].map((k) => ({
+    step: 10 * k,
+    'eval_kl/on_policy': k + shift,
+    'eval_rewards/accuracies': 0.5 + 0.05 * k + shift / 20,
+  }));
+  writeFileSync(
+    join(path, 'metrics.jsonl'),
+    evaluations.map((record) => `${JSON.stringify(record)}\n`).join(''),
+  );
+  const rows = Array.from({ length: 120 }, (_, i) => {
+    const margin = Math.sin(12.9898 * i) + shift;
+    return {
+      id: String(i),
+      loss: 0.5,
+      margin,
+      accurate: margin > 0 ? (1 as const) : (0 as const),
+      chosenLogRatio: margin,
+      rejectedLogRatio: 0,
+    };
+  });
+  writePairRows(path, 30, rows);
+  return path;
+}
+
+it('compare weighs runs against the first and writes a page', async () => {
+  const dpo = fakeRun('dpo', { objective: { name: 'dpo', beta: 0.1 }, seed: 1 }, 0);
+  const theta = fakeRun('theta', { objective: { name: 'mallows-theta', beta: 0.1 }, seed: 1 }, 0.5);
+  const page = at('compare.html');
+  const judged = testPairs(9).map((pair, i) => ({
+    ...pair,
+    a: `<b>${pair.a}</b>`,
+    winner: ['a', 'b', 'tie'][i % 3],
+    verdicts: [],
+  }));
+  writeFileSync(join(theta, 'judged.jsonl'), judged.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  writeFileSync(
+    at('w.jsonl'),
+    judged.map(({ id }) => `${JSON.stringify({ id, negLogDispersion: 0.5 + Number(id) / 9 })}\n`).join(''),
+  );
+  const text = await mallows(
+    'compare',
+    dpo,
+    theta,
+    '--report',
+    page,
+    '--output',
+    at('compare.json'),
+    '--dispersion',
+    at('w.jsonl'),
+  );
+  expect(text.code, text.stderr).toBe(0);
+  expect(text.stdout).toMatch(/theta is better than dpo in held-out accuracy: \+\d/);
+  expect(text.stdout).toMatch(
+    /log-ratio margin \(nats\)\n {2}dpo .*\n {2}theta .*difference 0\.50 \[0\.50, 0\.50\], p < 0\.001/,
+  );
+  const report = JSON.parse(readFileSync(at('compare.json'), 'utf8'));
+  expect(report.comparisons.map(({ metric }: { metric: string }) => metric)).toEqual([
+    'accuracy',
+    'margin',
+    'chosenLogRatio',
+  ]);
+  const html = readFileSync(page, 'utf8');
+  expect(html).toContain('theta is better than dpo');
+  expect(html).toContain('&lt;b&gt;quality=');
+  expect(html).not.toContain('<script');
+  expect(html.match(/<article class="pair" data-won="first"/g)).toHaveLength(3);
+  expect(html.match(/data-dispersion="low">/g)).toHaveLength(3);
+  expect(existsSync(at('figures/compare-accuracy.png'))).toBe(true);
+  const json = await mallows('compare', dpo, theta, '--json');
+  expect(JSON.parse(json.stdout)).toEqual(report);
+  const one = await mallows(
+    'compare',
+    dpo,
+    fakeRun('dpo-2', { objective: { name: 'dpo', beta: 0.1 }, seed: 2 }, 0),
+  );
+  expect([one.code, one.stderr.includes('differ by the seed alone')]).toEqual([2, true]);
+});
+
+it('frontier draws accuracy against KL', async () => {
+  const phi = fakeRun('phi', { objective: { name: 'mallows-phi', beta: 0.1 }, seed: 1 }, 0.25);
+  const result = await mallows('frontier', at('dpo'), phi, '--output', at('frontier.svg'), '--json');
+  expect(result.code, result.stderr).toBe(0);
+  const lines = result.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(lines.map(({ method }) => method)).toEqual(['dpo, β = 0.1', 'mallows-phi, β = 0.1']);
+  expect(lines[1].points[0]).toEqual({ at: 10, kl: 1.25, value: 0.5625, runs: 1 });
+  expect(readFileSync(at('frontier.svg'), 'utf8')).toContain('mallows-phi');
+  expect(existsSync(at('frontier.png'))).toBe(true);
 });

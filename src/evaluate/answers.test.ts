@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type SeenRequest, startChatServer } from '../../tests/support/chat-server.ts';
-import { pairAnswers, readAnswers, readPrompts } from './answers.ts';
+import { pairAnswers, readAnswers } from './answers.ts';
 import { ChatServer } from './server/client.ts';
 import { generateOnServer } from './server/generate.ts';
 
@@ -69,8 +69,8 @@ describe('answers', () => {
       { id: '1', output: 'y' },
     ]);
     await expect(readAnswers(twice)).rejects.toThrow(/Two rows have the id "1"/);
-    const bad = file('bad.jsonl', [{ prompt: 'p' }, { prompt: ['not a message'] }]);
-    await expect(readPrompts(bad)).rejects.toMatchObject({ at: { file: bad, line: 2 } });
+    const bad = file('bad.jsonl', [{ output: 'x' }, { prompt: ['not a message'], output: 'y' }]);
+    await expect(readAnswers(bad)).rejects.toMatchObject({ at: { file: bad, line: 2 } });
     await expect(readAnswers(file('none.jsonl', [{ id: '1' }]))).rejects.toThrow(/no completions; it has id/);
   });
 });

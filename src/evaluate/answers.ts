@@ -1,12 +1,7 @@
-import type { ChatMessage, TextOrChat } from '../data/index.ts';
+import type { ChatMessage, PromptExample, TextOrChat } from '../data/index.ts';
 import { DataError } from '../errors.ts';
 import type { AnswerPair } from './judge/pairwise.ts';
 import { type EvaluationRow, readEvaluationRows } from './rows.ts';
-
-export interface EvaluationPrompt {
-  readonly id: string;
-  readonly prompt: TextOrChat;
-}
 
 /** A model's answers to one prompt; `prompt` where the file repeats it. */
 export interface Answers {
@@ -17,17 +12,6 @@ export interface Answers {
 
 const PROMPT_FIELDS = ['prompt', 'instruction', 'messages'];
 const ANSWER_FIELDS = ['output', 'response', 'completion', 'answer', 'text'];
-
-/** Reads prompts: rows of `prompt` (text or chat messages; also called `instruction` or `messages`) and `id`. */
-export async function readPrompts(path: string): Promise<EvaluationPrompt[]> {
-  const rows = await readEvaluationRows(path);
-  const prompts = rows.map((row, i) => ({
-    id: idOf(row, i),
-    prompt: promptOf(row) ?? row.fail('prompt', 'text or chat messages'),
-  }));
-  requireUnique(path, prompts);
-  return prompts;
-}
 
 /**
  * Reads answers: what `mallows generate` writes (`{id, prompt, completions: [{text}]}`), or rows with one answer under
@@ -51,7 +35,7 @@ export async function readAnswers(path: string): Promise<Answers[]> {
 export function pairAnswers(
   a: readonly Answers[],
   b: readonly Answers[],
-  prompts?: readonly EvaluationPrompt[],
+  prompts?: readonly PromptExample[],
 ): AnswerPair[] {
   const fromB = new Map(b.map((answers) => [answers.id, answers]));
   const fromA = new Map(a.map((answers) => [answers.id, answers]));

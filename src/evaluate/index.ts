@@ -1,4 +1,5 @@
-export { type Answers, type EvaluationPrompt, pairAnswers, readAnswers, readPrompts } from './answers.ts';
+export { type Answers, pairAnswers, readAnswers } from './answers.ts';
+export * from './compare/index.ts';
 export * from './judge/index.ts';
 export * from './server/index.ts';
 export {

@@ -13,8 +13,15 @@ export {
   type Series,
   scatterChart,
 } from './charts.ts';
+export {
+  type ComparisonPage,
+  type ComparisonSamples,
+  comparisonReport,
+  writeComparisonReport,
+} from './comparison.ts';
 export { type Figure, renderPng, writeFigure } from './figure.ts';
 export { Html, type HtmlValue, html } from './html.ts';
+export { type JudgedSample, judgedPairs } from './judged-pairs.ts';
 export {
   dataTable,
   type Fact,

@@ -49,6 +49,12 @@ thead th{border-bottom:1px solid var(--ink)}
 .side{background:var(--wash);padding:.85rem 1rem 1rem;border-radius:.25rem}
 .side h4{margin:0 0 .35rem;color:var(--muted);font-size:.8125rem;font-weight:600}
 .side p{margin:0;white-space:pre-wrap;font-size:.9375rem}
+.remark{margin:.5rem 0 0;color:var(--muted);font-size:.8125rem}
+.filters{display:flex;flex-wrap:wrap;gap:.75rem 2rem;margin:0 0 1.5rem}
+.filters fieldset{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin:0;padding:0;border:0;font-size:.875rem}
+.filters legend{float:left;margin-right:1rem;padding:0;color:var(--muted)}
+.filters label{display:flex;align-items:center;gap:.35rem;min-height:2rem}
+.filters small{color:var(--muted)}
 .side .empty{color:var(--muted);font-style:italic}
 pre{margin:.5rem 0 1.25rem;padding:.85rem 1rem;background:var(--wash);overflow-x:auto;
   font:400 .8125rem/1.5 ui-monospace,"SFMono-Regular",Menlo,Consolas,"DejaVu Sans Mono",monospace}
@@ -60,4 +66,5 @@ footer{margin-top:4rem;color:var(--muted);font-size:.8125rem}
   section{margin-top:1.5rem}.figures{grid-template-columns:1fr 1fr;gap:1.25rem}
   pre,.scroll{overflow:visible;white-space:pre-wrap}
   h2,h3{break-after:avoid}
+  .filters{display:none}
 }`;

@@ -45,7 +45,11 @@ export function judgeCommand(context: CliContext) {
       requireJudgeName(options.judge);
       const evaluate = await import('../../evaluate/index.ts');
       const { writeFileAtomic } = await import('../../runs/index.ts');
-      const prompts = options.prompts === undefined ? undefined : await evaluate.readPrompts(options.prompts);
+      const { loadPrompts } = await import('../../data/index.ts');
+      const prompts =
+        options.prompts === undefined
+          ? undefined
+          : (await loadPrompts(options.prompts, { strict: true })).examples;
       const [a, b] = [await evaluate.readAnswers(options.a), await evaluate.readAnswers(options.b)];
       const pairs = evaluate.pairAnswers(a, b, prompts);
       const stem = options.output.replace(/\.jsonl$/, '');

@@ -1,6 +1,5 @@
-import type { TextOrChat } from '../../data/index.ts';
+import type { PromptExample, TextOrChat } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
-import type { EvaluationPrompt } from '../answers.ts';
 import type { ChatServer } from './client.ts';
 import { type Completion, chatCompletion, textCompletion } from './completions.ts';
 
@@ -40,7 +39,7 @@ export interface GeneratedRow {
  */
 export async function generateOnServer(
   server: ChatServer,
-  prompts: readonly EvaluationPrompt[],
+  prompts: readonly PromptExample[],
   options: ServerGeneration,
 ): Promise<GeneratedRow[]> {
   const samples = options.samplesPerPrompt ?? 1;

@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { UsageError } from '../../errors.ts';
+import type { ComparisonReport, Method, MetricKind, RunFiles } from '../../evaluate/index.ts';
+import type { ComparisonSamples } from '../../report/index.ts';
+import { collect, command } from '../command.ts';
+import type { CliContext } from '../context.ts';
+
+export function compareCommand(context: CliContext) {
+  return command(context, 'compare', 'say which run is better, by how much, and how sure that is', [
+    'mallows compare runs/dpo runs/mallows-theta',
+    'mallows compare runs/dpo-seed-* runs/theta-seed-* --report compare.html',
+    'mallows compare runs/dpo runs/theta --rewards runs/dpo=dpo.jsonl --rewards runs/theta=theta.jsonl',
+  ])
+    .argument('<runs...>', 'run directories; the first is what the others are compared with')
+    .option('--answers <run=file>', "a run's answers (default: answers.jsonl in the run)", collect)
+    .option('--rewards <run=file>', 'rewards of its answers (default: rewards.jsonl)', collect)
+    .option('--judged <run=file>', 'verdicts with the run as A (default: judged.jsonl)', collect)
+    .option(
+      '--dispersion <file>',
+      'w(x) of the prompts, from mallows dispersion, to sort pairs in the report',
+    )
+    .option('--output <file>', 'write the comparison as JSON')
+    .option('--report <file>', 'write it as a page')
+    .action(async (paths, options) => {
+      const evaluate = await import('../../evaluate/index.ts');
+      const files = filesByRun(paths, options);
+      const runs = await Promise.all(paths.map((path) => evaluate.loadEvidence(path, files.get(path))));
+      const methods = evaluate.groupBySeed(runs);
+      if (methods.length < 2) {
+        throw new UsageError(
+          'one-method',
+          `${paths.length} run${paths.length === 1 ? '' : 's'} of one method; expected two methods or more.`,
+          {
+            hint: 'Runs whose recipes differ by the seed alone count as one method.',
+          },
+        );
+      }
+      const report = evaluate.compareMethods(methods);
+      if (options.output !== undefined) {
+        const { writeFileAtomic } = await import('../../runs/index.ts');
+        writeFileAtomic(options.output, `${JSON.stringify(report, null, 2)}\n`);
+      }
+      if (options.report !== undefined) {
+        const { writeComparisonReport } = await import('../../report/index.ts');
+        const samples = await readSamples(evaluate, methods, files, options.dispersion);
+        const recipes = new Map(paths.map((path) => [path, readFileSync(join(path, 'recipe.yaml'), 'utf8')]));
+        await writeComparisonReport(options.report, { report, recipes, ...(samples && { samples }) });
+        context.note(`Report: ${options.report}`);
+      }
+      context.emit(report);
+      if (!context.json) context.print(describe(report, evaluate.METRICS, context));
+    });
+}
+
+const SHOWN_WINNER = { a: 'first', b: 'second', tie: 'tie' } as const;
+
+type Evaluate = typeof import('../../evaluate/index.ts');
+
+/** The judged pairs of the first run that has any, newest method first: what a reader wants to see is the change. */
+async function readSamples(
+  evaluate: Evaluate,
+  methods: readonly Method[],
+  files: ReadonlyMap<string, RunFiles>,
+  dispersionPath: string | undefined,
+): Promise<ComparisonSamples | undefined> {
+  const dispersion = dispersionPath === undefined ? undefined : await evaluate.readDispersion(dispersionPath);
+  for (const { name, runs } of methods.toReversed()) {
+    for (const { path } of runs) {
+      const judged = evaluate.runFile(path, 'judged', files.get(path));
+      if (judged === undefined) continue;
+      const pairs = (await evaluate.readJudgedPairs(judged)).map(({ id, prompt, a, b, winner }) => {
+        const w = dispersion?.get(id);
+        return {
+          prompt,
+          answers: [a, b] as const,
+          winner: winner === undefined ? ('none' as const) : SHOWN_WINNER[winner],
+          ...(w !== undefined && { negLogDispersion: w }),
+        };
+      });
+      return { names: [name, 'opponent'], pairs };
+    }
+  }
+  return undefined;
+}
+
+/** `--answers RUN=FILE` and its like, by run. */
+function filesByRun(
+  paths: readonly string[],
+  options: { answers?: string[]; rewards?: string[]; judged?: string[] },
+): Map<string, RunFiles> {
+  const files = new Map<string, RunFiles>();
+  for (const name of ['answers', 'rewards', 'judged'] as const) {
+    for (const text of options[name] ?? []) {
+      const run = paths.find((path) => text.startsWith(`${path}=`));
+      if (run === undefined) {
+        throw new UsageError('unknown-run', `--${name} ${text} names none of the runs.`, {
+          hint: `Write --${name} RUN=FILE with a run as on the command line: ${paths.join(', ')}.`,
+        });
+      }
+      files.set(run, { ...files.get(run), [name]: text.slice(run.length + 1) });
+    }
+  }
+  return files;
+}
+
+function describe(report: ComparisonReport, kinds: readonly MetricKind[], { paint }: CliContext): string {
+  const measured = kinds.filter(({ name }) => report.methods.some(({ metrics }) => name in metrics));
+  const width = Math.max(...report.methods.map(({ method }) => method.length), 12);
+  const lines = report.verdict.map((sentence) => paint.bold(sentence));
+  for (const { name, label, unit, scale, digits } of measured) {
+    lines.push('', paint.dim(`${label}${unit === '' ? '' : ` (${unit})`}`));
+    const number = (value: number) => (scale * value).toFixed(digits);
+    for (const { method, seeds, metrics } of report.methods) {
+      const estimate = metrics[name as keyof typeof metrics];
+      if (estimate === undefined) continue;
+      const { interval } = estimate;
+      const range = interval === null ? '' : ` [${number(interval[0])}, ${number(interval[1])}]`;
+      const comparison = report.comparisons.find((each) => each.metric === name && each.method === method);
+      const difference =
+        comparison === undefined
+          ? ''
+          : `   difference ${number(comparison.estimate)} [${number(comparison.low)}, ${number(comparison.high)}], ` +
+            `p ${comparison.adjustedPValue < 0.001 ? '< 0.001' : `= ${comparison.adjustedPValue.toPrecision(2)}`}`;
+      const runs = seeds > 1 ? ` (${seeds} seeds)` : '';
+      lines.push(`  ${`${method}${runs}`.padEnd(width)}  ${number(estimate.estimate)}${range}${difference}`);
+    }
+  }
+  return [...lines, '', ...report.notes.map((note) => paint.dim(note))].join('\n').trimEnd();
+}

@@ -1,0 +1,292 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type PairEvaluationRow, writePairRows } from '../../runs/index.ts';
+import { RandomStream } from '../../stats/index.ts';
+import { compareMethods } from './compare.ts';
+import { crossedBootstrap } from './crossed-bootstrap.ts';
+import { groupBySeed, loadEvidence } from './evidence.ts';
+import { frontiers } from './frontier.ts';
+import type { Method, MetricName } from './metrics.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'mallows-compare-'));
+
+function method(name: string, metric: MetricName, ...runs: (readonly number[])[]): Method {
+  return {
+    name,
+    runs: runs.map((values, seed) => ({
+      path: `${name}-${seed}`,
+      seed,
+      metrics: { [metric]: new Map(values.map((value, i) => [String(i), value])) },
+    })),
+  };
+}
+
+/** Standard normal numbers (Box–Muller). */
+function normals(count: number, stream: RandomStream): number[] {
+  return Array.from(
+    { length: count },
+    () => Math.sqrt(-2 * Math.log(1 - stream.uniform())) * Math.cos(2 * Math.PI * stream.uniform()),
+  );
+}
+
+describe('compareMethods', () => {
+  const noise = RandomStream.create(1);
+  const base = normals(200, noise);
+
+  it('sees a paired difference that the spread between prompts would hide', () => {
+    const report = compareMethods([
+      method('dpo', 'reward', base),
+      method(
+        'mallows',
+        'reward',
+        base.map((value, i) => value + 0.1 + 0.05 * Math.sin(i)),
+      ),
+    ]);
+    const [comparison] = report.comparisons;
+    expect(comparison).toMatchObject({ metric: 'reward', method: 'mallows', n: 200, unmatched: 0 });
+    expect(comparison!.estimate).toBeCloseTo(0.1, 2);
+    expect(comparison!.low).toBeGreaterThan(0.08);
+    expect(comparison!.adjustedPValue).toBeLessThan(0.001);
+    expect(report.verdict).toEqual([
+      expect.stringMatching(/^mallows is better than dpo in reward: \+0\.100 \(95 %/),
+    ]);
+    expect(report.notes.join()).toMatch(/luck of training/);
+  });
+
+  it('claims nothing where there is nothing, and knows which way is worse', () => {
+    const other = base.map((value, i) => value + (i % 2 === 0 ? 0.5 : -0.5));
+    const same = compareMethods([method('a', 'accuracy', base), method('b', 'accuracy', other)]);
+    expect(same.verdict[0]).toMatch(
+      /^No difference between b and a in held-out accuracy that 200 prompts can show/,
+    );
+    const worse = compareMethods([
+      method('a', 'accuracy', base),
+      method(
+        'b',
+        'accuracy',
+        base.map((v) => v - 0.2 * Math.abs(v)),
+      ),
+    ]);
+    expect(worse.verdict[0]).toMatch(/^b is worse than a/);
+  });
+
+  it('corrects for every comparison made', () => {
+    const shifted = (shift: number) => base.map((value, i) => value + shift + normalsOf(i));
+    const normalsOf = (i: number) => 0.3 * Math.sin(i * 12.9898);
+    const report = compareMethods([
+      method('a', 'reward', base),
+      method('b', 'reward', shifted(0.05)),
+      method('c', 'reward', shifted(0.01)),
+    ]);
+    const [b, c] = report.comparisons;
+    expect(b!.adjustedPValue).toBeCloseTo(Math.min(1, 2 * b!.pValue), 10);
+    expect(c!.adjustedPValue).toBeGreaterThanOrEqual(c!.pValue);
+    expect(report.notes.join()).toMatch(/2 comparisons \(Holm\)/);
+  });
+
+  it('compares on shared prompts only, and says how many were not', () => {
+    const report = compareMethods([
+      method('a', 'reward', base),
+      {
+        name: 'b',
+        runs: [
+          {
+            path: 'b',
+            seed: 0,
+            metrics: {
+              reward: new Map([
+                ['0', 1],
+                ['1', 2],
+                ['x', 3],
+              ]),
+            },
+          },
+        ],
+      },
+    ]);
+    expect(report.comparisons[0]).toMatchObject({ n: 2, unmatched: 199 });
+    expect(report.notes.join()).toMatch(/2 prompts shared, 199 in some runs only/);
+  });
+
+  it('has no verdict without a metric that judges', () => {
+    const report = compareMethods([method('a', 'length', base), method('b', 'length', base)]);
+    expect(report.verdict[0]).toMatch(/nothing that both were measured on tells which is better/);
+  });
+});
+
+describe('crossedBootstrap', () => {
+  it('covers the truth about as often as it says, seeds included', () => {
+    // Two methods without a difference: five seeds each, whose luck (sd 0.5) outweighs the prompts'.
+    const stream = RandomStream.create(2);
+    let covered = 0;
+    const trials = 120;
+    for (let trial = 0; trial < trials; trial++) {
+      const prompts = normals(40, stream);
+      const runs = () =>
+        normals(5, stream).map((luck) => {
+          const own = normals(40, stream);
+          return Float64Array.from(prompts, (value, i) => value + 0.5 * luck + 0.3 * own[i]!);
+        });
+      const { low, high } = crossedBootstrap(runs(), runs(), { seed: trial, resamples: 400 });
+      if (low <= 0 && high >= 0) covered++;
+    }
+    // Five seeds make a percentile interval a little short; without the seed level it would cover about 0.3.
+    expect(covered / trials).toBeGreaterThan(0.84);
+    expect(covered / trials).toBeLessThanOrEqual(1);
+  });
+
+  it('is exact where nothing varies', () => {
+    const ones = [new Float64Array(5).fill(1), new Float64Array(5).fill(1)];
+    const threes = [new Float64Array(5).fill(3)];
+    const result = crossedBootstrap(ones, threes, { resamples: 99 });
+    expect(result.estimate).toBe(2);
+    expect(result.low).toBeCloseTo(2, 12);
+    expect(result.high).toBeCloseTo(2, 12);
+    expect(result.pValue).toBeCloseTo(0.02, 12);
+  });
+});
+
+function run(
+  name: string,
+  recipe: object,
+  rows: readonly PairEvaluationRow[] = [],
+  metrics: readonly object[] = [],
+) {
+  const path = join(root, name);
+  mkdirSync(path, { recursive: true });
+  writeFileSync(join(path, 'recipe.yaml'), JSON.stringify(recipe));
+  writeFileSync(join(path, 'metrics.jsonl'), metrics.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  if (rows.length > 0) writePairRows(path, 10, rows);
+  return path;
+}
+
+const pair = (id: string, margin: number): PairEvaluationRow => ({
+  id,
+  loss: 0.5,
+  margin,
+  accurate: margin > 0 ? 1 : 0,
+  chosenLogRatio: -1,
+  rejectedLogRatio: -1 - 10 * margin,
+});
+
+describe('evidence', () => {
+  it('is gathered from a run and the files beside it', async () => {
+    const path = run(
+      'dpo',
+      { objective: { name: 'dpo' }, seed: 1 },
+      [pair('x', 0.5), pair('y', -0.25)],
+      [
+        { step: 10, 'eval_kl/on_policy': 3.5 },
+        { step: 11, loss: 0.4 },
+      ],
+    );
+    const file = (name: string, rows: object[]) =>
+      writeFileSync(join(path, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    file('answers.jsonl', [{ id: 'x', completions: [{ text: 'a b a b' }, { text: 'a b c' }] }]);
+    file('rewards.jsonl', [
+      { id: 'x', scores: [1, 2] },
+      { id: 'y', score: -1 },
+    ]);
+    file('judged.jsonl', [{ id: 'x', winner: 'a' }, { id: 'y', winner: 'tie' }, { id: 'z' }]);
+    const { metrics, seed } = await loadEvidence(path);
+    expect(seed).toBe(1);
+    expect(metrics.accuracy).toEqual(
+      new Map([
+        ['x', 1],
+        ['y', 0],
+      ]),
+    );
+    expect(metrics.margin).toEqual(
+      new Map([
+        ['x', 5],
+        ['y', -2.5],
+      ]),
+    );
+    expect(metrics.kl).toEqual(new Map([['run', 3.5]]));
+    expect(metrics.reward).toEqual(
+      new Map([
+        ['x', 1.5],
+        ['y', -1],
+      ]),
+    );
+    expect(metrics.winRate).toEqual(
+      new Map([
+        ['x', 1],
+        ['y', 0.5],
+      ]),
+    );
+    expect(metrics.length).toEqual(new Map([['x', 6]]));
+    expect(metrics.distinct1!.get('x')).toBeCloseTo((0.5 + 1) / 2, 12);
+    // (½ · ⅓ · .1/2 · .1)^¼ and e^(1 − 4/3) · (⅔ · ½ · .1 · .1)^¼, by hand.
+    const [first, second] = [(0.5 / 3 / 200) ** 0.25, Math.exp(-1 / 3) * (1 / 300) ** 0.25];
+    expect(metrics.selfBleu!.get('x')).toBeCloseTo((first + second) / 2, 12);
+  });
+
+  it('puts seeds of one recipe together', async () => {
+    const recipe = (seed: number, beta: number) => ({
+      objective: { name: 'dpo', beta },
+      seed,
+      output: `o${seed}`,
+    });
+    const paths = [
+      run('m-seed-1', recipe(1, 0.1)),
+      run('m-seed-2', recipe(2, 0.1)),
+      run('m-beta', recipe(1, 0.5)),
+    ];
+    const methods = groupBySeed(await Promise.all(paths.map((path) => loadEvidence(path))));
+    expect(methods.map(({ name, runs }) => [name, runs.length])).toEqual([
+      ['m', 2],
+      ['m-beta', 1],
+    ]);
+    await expect(loadEvidence(join(root, 'nowhere'))).rejects.toThrow(/is no run directory/);
+  });
+});
+
+describe('frontiers', () => {
+  const evaluated = (step: number, kl: number, accuracy: number) => ({
+    step,
+    'eval_kl/on_policy': kl,
+    'eval_rewards/accuracies': accuracy,
+  });
+
+  it('run along training, averaged over seeds', () => {
+    const recipe = (seed: number) => ({ objective: { name: 'dpo', beta: 0.1 }, seed });
+    const paths = [
+      run('f-1', recipe(1), [], [evaluated(10, 1, 0.6), { step: 11 }, evaluated(20, 3, 0.7)]),
+      run('f-2', recipe(2), [], [evaluated(10, 2, 0.5), evaluated(20, 4, 0.8)]),
+    ];
+    expect(frontiers(paths)).toEqual([
+      {
+        method: 'dpo, β = 0.1',
+        points: [
+          { at: 10, kl: 1.5, value: 0.55, runs: 2 },
+          { at: 20, kl: 3.5, value: 0.75, runs: 2 },
+        ],
+      },
+    ]);
+  });
+
+  it('run over β through the ends of runs', () => {
+    const recipe = (beta: number) => ({ objective: { name: 'mallows-phi', beta }, seed: 1 });
+    const paths = [
+      run('b-1', recipe(0.5), [], [evaluated(10, 1, 0.6), evaluated(20, 2, 0.65)]),
+      run('b-2', recipe(0.1), [], [evaluated(20, 9, 0.8)]),
+    ];
+    expect(frontiers(paths, { over: 'beta' })).toEqual([
+      {
+        method: 'mallows-phi',
+        points: [
+          { at: 0.1, kl: 9, value: 0.8, runs: 1 },
+          { at: 0.5, kl: 2, value: 0.65, runs: 1 },
+        ],
+      },
+    ]);
+  });
+
+  it('say what is missing', () => {
+    const path = run('f-none', { objective: { name: 'dpo' } }, [], [{ step: 1, eval_loss: 0.6 }]);
+    expect(() => frontiers([path])).toThrow(/it has loss/);
+  });
+});

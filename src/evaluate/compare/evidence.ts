@@ -1,0 +1,154 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { canonicalJson } from '../../data/index.ts';
+import { DataError, UsageError } from '../../errors.ts';
+import { pairRowSteps, readMetrics, readPairRows } from '../../runs/index.ts';
+import { mean } from '../../stats/index.ts';
+import { readAnswers } from '../answers.ts';
+import { readEvaluationRows } from '../rows.ts';
+import { codePoints } from '../winrate/annotations.ts';
+import { distinctN, selfBleu, words } from './diversity.ts';
+import type { Method, MetricName, MetricValues, RunEvidence } from './metrics.ts';
+
+/** Files that say more about a run than its own evaluation does, by default looked for inside the run. */
+export interface RunFiles {
+  /** Its answers to prompts, as `mallows generate` writes them. Default `answers.jsonl`. */
+  readonly answers?: string;
+  /** Rewards of those answers, as `mallows reward score` writes them. Default `rewards.jsonl`. */
+  readonly rewards?: string;
+  /** Verdicts on its answers, as `mallows judge` writes them with the run as A. Default `judged.jsonl`. */
+  readonly judged?: string;
+}
+
+type Recipe = Readonly<Record<string, unknown>>;
+
+/** Gathers what is known of a run, pair by pair and prompt by prompt. */
+export async function loadEvidence(runPath: string, files: RunFiles = {}): Promise<RunEvidence> {
+  const recipe = readRecipe(runPath);
+  const [answers, rewards, judged] = (['answers', 'rewards', 'judged'] as const).map((name) =>
+    runFile(runPath, name, files),
+  );
+  return {
+    path: runPath,
+    seed: typeof recipe.seed === 'number' ? recipe.seed : undefined,
+    metrics: {
+      ...pairMetrics(runPath),
+      ...klMetric(runPath),
+      ...(answers !== undefined && (await answerMetrics(answers))),
+      ...(rewards !== undefined && { reward: await readRewards(rewards) }),
+      ...(judged !== undefined && { winRate: await readWins(judged) }),
+    },
+  };
+}
+
+/** A file that says more about a run: the one named, or the one inside the run if it is there. */
+export function runFile(runPath: string, name: keyof RunFiles, files: RunFiles = {}): string | undefined {
+  const path = files[name] ?? join(runPath, `${name}.jsonl`);
+  return files[name] !== undefined || existsSync(path) ? path : undefined;
+}
+
+/** Puts runs together whose recipes differ by the seed alone. Methods come in the order of their first run. */
+export function groupBySeed(runs: readonly RunEvidence[]): Method[] {
+  const groups = new Map<string, RunEvidence[]>();
+  for (const run of runs) {
+    const { seed: _, output: __, ...rest } = readRecipe(run.path);
+    const key = canonicalJson(rest);
+    groups.set(key, [...(groups.get(key) ?? []), run]);
+  }
+  const methods = [...groups.values()].map((members) => ({ name: methodName(members), runs: members }));
+  const repeated = methods.find(({ name }, i) => methods.findIndex((other) => other.name === name) !== i);
+  if (repeated === undefined) return methods;
+  // Directories of the same name in different places: the whole path tells them apart.
+  return methods.map(({ runs: members }) => ({ name: members[0]!.path, runs: members }));
+}
+
+/** `dpo` for `dpo` alone and for `dpo-seed-1`, `dpo-seed-2`. */
+function methodName(runs: readonly RunEvidence[]): string {
+  const name = basename(resolve(runs[0]!.path));
+  return runs.length === 1 ? name : name.replace(/[-_.]?(seed|s)?[-_.]?\d+$/i, '') || name;
+}
+
+export function readRecipe(runPath: string): Recipe {
+  const path = join(runPath, 'recipe.yaml');
+  if (!existsSync(path)) {
+    throw new UsageError('not-a-run', `${runPath} is no run directory: it has no recipe.yaml.`, {
+      hint: 'Pass directories that `mallows train` wrote.',
+    });
+  }
+  return (parse(readFileSync(path, 'utf8')) ?? {}) as Recipe;
+}
+
+type Metrics = Partial<Record<MetricName, MetricValues>>;
+
+function pairMetrics(runPath: string): Metrics {
+  if (pairRowSteps(runPath).length === 0) return {};
+  const rows = readPairRows(runPath);
+  const accuracy = new Map(rows.map(({ id, accurate }) => [id, accurate]));
+  const referenced = rows.filter(
+    (row) => row.chosenLogRatio !== undefined && row.rejectedLogRatio !== undefined,
+  );
+  if (referenced.length < rows.length) return { accuracy };
+  return {
+    accuracy,
+    margin: new Map(rows.map((row) => [row.id, row.chosenLogRatio! - row.rejectedLogRatio!])),
+    chosenLogRatio: new Map(rows.map((row) => [row.id, row.chosenLogRatio!])),
+  };
+}
+
+/** The last on-policy KL: one figure for the whole run. */
+function klMetric(runPath: string): Metrics {
+  if (!existsSync(join(runPath, 'metrics.jsonl'))) return {};
+  const last = readMetrics(runPath).findLast((record) => typeof record['eval_kl/on_policy'] === 'number');
+  return last === undefined ? {} : { kl: new Map([['run', last['eval_kl/on_policy']!]]) };
+}
+
+async function answerMetrics(path: string): Promise<Metrics> {
+  const answers = (await readAnswers(path)).map(({ id, texts }) => ({ id, texts, words: texts.map(words) }));
+  const perPrompt = (value: (answer: (typeof answers)[number]) => number) =>
+    new Map(
+      answers.map((answer) => [answer.id, value(answer)] as const).filter(([, each]) => !Number.isNaN(each)),
+    );
+  const distinct = (n: number) =>
+    perPrompt((answer) => meanOfDefined(answer.words.map((text) => distinctN(text, n))));
+  return {
+    length: perPrompt(({ texts }) => mean(texts.map(codePoints))),
+    distinct1: distinct(1),
+    distinct2: distinct(2),
+    ...(answers.every(({ texts }) => texts.length > 1) && {
+      selfBleu: perPrompt((answer) => mean(selfBleu(answer.words))),
+    }),
+  };
+}
+
+function meanOfDefined(values: readonly number[]): number {
+  const defined = values.filter((value) => !Number.isNaN(value));
+  return defined.length === 0 ? Number.NaN : mean(defined);
+}
+
+/** Rows of `id` and `score`, or `scores` for several answers to a prompt (their mean counts). */
+async function readRewards(path: string): Promise<MetricValues> {
+  const rows = await readEvaluationRows(path);
+  return new Map(
+    rows.map((row, i) => {
+      const scores = row.has('scores') ? row.raw('scores') : [row.number('score')];
+      if (!Array.isArray(scores) || scores.length === 0 || !scores.every((each) => Number.isFinite(each))) {
+        row.fail('scores', 'a list of numbers');
+      }
+      return [row.has('id') ? String(row.raw('id')) : String(i), mean(scores as number[])];
+    }),
+  );
+}
+
+/** 1 for a win of A, ½ for a tie; pairs without a verdict are left out. */
+async function readWins(path: string): Promise<MetricValues> {
+  const wins = new Map<string, number>();
+  for (const row of await readEvaluationRows(path)) {
+    if (!row.has('winner')) continue;
+    const value = { a: 1, tie: 0.5, b: 0 }[row.text('winner')];
+    wins.set(String(row.raw('id')), value ?? row.fail('winner', '"a", "b" or "tie"'));
+  }
+  if (wins.size === 0)
+    throw new DataError('no-verdicts', `${path} holds no verdict.`, { at: { file: path } });
+  return wins;
+}

@@ -1,0 +1,91 @@
+import { canonicalJson } from '../../data/index.ts';
+import { DataError } from '../../errors.ts';
+import { type MetricsRecord, readMetrics } from '../../runs/index.ts';
+import { mean } from '../../stats/index.ts';
+import { readRecipe } from './evidence.ts';
+
+/** How far a model has moved from its reference, and what that bought. */
+export interface FrontierPoint {
+  /** On-policy KL to the reference, nats an answer. */
+  readonly kl: number;
+  readonly value: number;
+  /** Training step, or β when the frontier runs over β. */
+  readonly at: number;
+  /** Runs (seeds) that the point is a mean of. */
+  readonly runs: number;
+}
+
+export interface Frontier {
+  readonly method: string;
+  readonly points: readonly FrontierPoint[];
+}
+
+export interface FrontierOptions {
+  /** What is bought, a name in `metrics.jsonl` without its `eval_`. Default `rewards/accuracies`. */
+  readonly metric?: string;
+  /** Along training (default), or the ends of runs that differ in β. */
+  readonly over?: 'steps' | 'beta';
+}
+
+const KL = 'eval_kl/on_policy';
+
+/**
+ * Value against KL, a line a method. Along training a method is a recipe without its seed and its points are the
+ * evaluations, averaged over seeds; over β it is a recipe without seed and β, and its points are the ends of runs.
+ */
+export function frontiers(runPaths: readonly string[], options: FrontierOptions = {}): Frontier[] {
+  const { metric = 'rewards/accuracies', over = 'steps' } = options;
+  const methods = new Map<string, { name: string; points: Map<number, { kl: number; value: number }[]> }>();
+  for (const path of runPaths) {
+    const { seed: _, output: __, ...recipe } = readRecipe(path);
+    const { beta, ...objective } = (recipe.objective ?? {}) as { beta?: number; name?: string };
+    const key = canonicalJson(over === 'beta' ? { ...recipe, objective } : recipe);
+    const method = methods.get(key) ?? {
+      name: over === 'beta' || beta === undefined ? String(objective.name) : `${objective.name}, β = ${beta}`,
+      points: new Map<number, { kl: number; value: number }[]>(),
+    };
+    methods.set(key, method);
+    const evaluations = evaluationsOf(path, metric);
+    for (const { step, kl, value } of over === 'beta' ? evaluations.slice(-1) : evaluations) {
+      const at = over === 'beta' ? requiredBeta(path, beta) : step;
+      method.points.set(at, [...(method.points.get(at) ?? []), { kl, value }]);
+    }
+  }
+  return [...methods.values()].map(({ name, points }) => ({
+    method: name,
+    points: [...points]
+      .sort(([a], [b]) => a - b)
+      .map(([at, each]) => ({
+        at,
+        kl: mean(each.map(({ kl }) => kl)),
+        value: mean(each.map(({ value }) => value)),
+        runs: each.length,
+      })),
+  }));
+}
+
+function evaluationsOf(path: string, metric: string): { step: number; kl: number; value: number }[] {
+  const records = readMetrics(path);
+  const points = records.flatMap((record) => {
+    const [kl, value] = [record[KL], record[`eval_${metric}`]];
+    return typeof kl === 'number' && typeof value === 'number' ? [{ step: record.step, kl, value }] : [];
+  });
+  if (points.length > 0) return points;
+  throw new DataError(
+    'no-frontier',
+    `${path} has no evaluation with both the KL to the reference and ${metric}; it has ${evaluated(records)}.`,
+    { hint: 'Train with held-out pairs, eval.every and eval.kl_samples above 0.' },
+  );
+}
+
+function evaluated(records: readonly MetricsRecord[]): string {
+  const names = new Set(
+    records.flatMap((record) => Object.keys(record)).filter((name) => name.startsWith('eval_')),
+  );
+  return [...names].map((name) => name.slice('eval_'.length)).join(', ') || 'no evaluations';
+}
+
+function requiredBeta(path: string, beta: number | undefined): number {
+  if (beta !== undefined) return beta;
+  throw new DataError('no-beta', `The recipe of ${path} has no objective.beta to order it by.`);
+}

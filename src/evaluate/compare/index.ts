@@ -1,0 +1,12 @@
+export {
+  type ComparisonReport,
+  compareMethods,
+  type MethodSummary,
+  type MetricComparison,
+  type MetricEstimate,
+} from './compare.ts';
+export { bleu, distinctN, selfBleu, words } from './diversity.ts';
+export { groupBySeed, loadEvidence, type RunFiles, runFile } from './evidence.ts';
+export { type Frontier, type FrontierOptions, type FrontierPoint, frontiers } from './frontier.ts';
+export { type ReadablePair, readDispersion, readJudgedPairs } from './judged.ts';
+export { METRICS, type Method, type MetricKind, type MetricName, type RunEvidence } from './metrics.ts';

@@ -1,0 +1,36 @@
+import { promptText } from '../judge/template.ts';
+import { readEvaluationRows } from '../rows.ts';
+
+/** A judged pair as people read it. */
+export interface ReadablePair {
+  readonly id: string;
+  readonly prompt: string;
+  readonly a: string;
+  readonly b: string;
+  readonly winner: 'a' | 'b' | 'tie' | undefined;
+}
+
+/** Reads what `mallows judge` wrote. */
+export async function readJudgedPairs(path: string): Promise<ReadablePair[]> {
+  const rows = await readEvaluationRows(path);
+  return rows.map((row) => {
+    const winner = row.has('winner') ? row.text('winner') : undefined;
+    if (winner !== undefined && winner !== 'a' && winner !== 'b' && winner !== 'tie') {
+      return row.fail('winner', '"a", "b" or "tie"');
+    }
+    const prompt = row.raw('prompt');
+    return {
+      id: row.text('id'),
+      prompt: typeof prompt === 'string' ? prompt : promptText(prompt as never),
+      a: row.text('a'),
+      b: row.text('b'),
+      winner,
+    };
+  });
+}
+
+/** w(x) by id, from what `mallows dispersion` wrote. */
+export async function readDispersion(path: string): Promise<Map<string, number>> {
+  const rows = await readEvaluationRows(path);
+  return new Map(rows.map((row) => [String(row.raw('id')), row.number('negLogDispersion')]));
+}

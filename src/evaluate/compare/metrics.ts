@@ -1,0 +1,54 @@
+/** A figure that is known prompt by prompt (or pair by pair), so that models can be compared on the same ones. */
+export interface MetricKind {
+  readonly name: string;
+  /** For tables and verdicts. */
+  readonly label: string;
+  readonly unit: string;
+  /** Which way is better; `none` for figures that describe without judging. */
+  readonly better: 'higher' | 'lower' | 'none';
+  /** Multiplies stored values for display (shares are shown in points). */
+  readonly scale: number;
+  readonly digits: number;
+}
+
+const kind = (
+  name: string,
+  label: string,
+  unit: string,
+  better: MetricKind['better'],
+  scale = 1,
+  digits = 2,
+): MetricKind => ({ name, label, unit, better, scale, digits });
+
+/** Every metric, the most telling first: the first that is there decides the verdict. */
+export const METRICS = [
+  kind('winRate', 'win rate', '%', 'higher', 100, 1),
+  kind('reward', 'reward', '', 'higher', 1, 3),
+  kind('accuracy', 'held-out accuracy', '%', 'higher', 100, 1),
+  kind('margin', 'log-ratio margin', 'nats', 'higher'),
+  kind('chosenLogRatio', 'chosen log-ratio', 'nats', 'none'),
+  kind('kl', 'KL to the reference', 'nats', 'none'),
+  kind('length', 'answer length', 'characters', 'none', 1, 0),
+  kind('distinct1', 'distinct words', '%', 'none', 100, 1),
+  kind('distinct2', 'distinct word pairs', '%', 'none', 100, 1),
+  kind('selfBleu', 'self-BLEU', '', 'none', 1, 3),
+] as const satisfies readonly MetricKind[];
+
+export type MetricName = (typeof METRICS)[number]['name'];
+
+/** Values by prompt or pair id. */
+export type MetricValues = ReadonlyMap<string, number>;
+
+/** One trained model and what is known of it. */
+export interface RunEvidence {
+  /** Directory, for people. */
+  readonly path: string;
+  readonly seed: number | undefined;
+  readonly metrics: Readonly<Partial<Record<MetricName, MetricValues>>>;
+}
+
+/** Runs that differ by their seed alone. */
+export interface Method {
+  readonly name: string;
+  readonly runs: readonly RunEvidence[];
+}

@@ -1,0 +1,145 @@
+import { dirname } from 'node:path';
+import {
+  type ComparisonReport,
+  METRICS,
+  type MetricComparison,
+  type MetricEstimate,
+  type MetricKind,
+} from '../evaluate/index.ts';
+import { writeFileAtomic } from '../runs/index.ts';
+import { barChart } from './charts.ts';
+import { type Figure, writeFigure } from './figure.ts';
+import { type Html, html } from './html.ts';
+import { type JudgedSample, judgedPairs } from './judged-pairs.ts';
+import { dataTable, type Fact, figureGrid, preformatted, type ReportSection, renderReport } from './page.ts';
+
+/** Pairs to read oneself: both answers, and who won. */
+export interface ComparisonSamples {
+  /** What the two answers are called. */
+  readonly names: readonly [string, string];
+  readonly pairs: readonly JudgedSample[];
+}
+
+export interface ComparisonPage {
+  readonly report: ComparisonReport;
+  readonly samples?: ComparisonSamples;
+  /** Recipes of the runs, by path. */
+  readonly recipes: ReadonlyMap<string, string>;
+}
+
+const SHOWN_PAIRS = 60;
+
+/** A comparison as a page: the verdict, figures with intervals, a table, pairs to read, and the recipes last. */
+export async function comparisonReport(page: ComparisonPage): Promise<{ html: string; figures: Figure[] }> {
+  const { report, samples, recipes } = page;
+  const measured = METRICS.filter(({ name }) =>
+    report.methods.some(({ metrics }) => metrics[name] !== undefined),
+  );
+  const figures = measured.map((metric) => metricFigure(report, metric));
+  const sections: ReportSection[] = [
+    { heading: 'Estimates', body: figureGrid(figures.map((figure) => ({ figure }))) },
+    { heading: 'Differences', body: differenceTable(report) },
+    ...(samples === undefined || samples.pairs.length === 0 ? [] : [sampleSection(samples)]),
+    {
+      heading: 'Settings',
+      body: html`${[...recipes].map(([path, text]) => html`<h3>${path}</h3>${preformatted(text.trimEnd())}`)}`,
+    },
+  ];
+  const text = await renderReport({
+    kicker: 'Comparison',
+    title: report.methods.map(({ method }) => method).join(', '),
+    subtitle: `Compared with ${report.baseline}`,
+    verdict: [...report.verdict, ...report.notes],
+    facts: leadingFacts(report),
+    sections,
+  });
+  return { html: text, figures };
+}
+
+/** Writes the page, and its figures as SVG and PNG into `figures/` beside it. */
+export async function writeComparisonReport(path: string, page: ComparisonPage): Promise<void> {
+  const { html: text, figures } = await comparisonReport(page);
+  for (const figure of figures) await writeFigure(`${dirname(path)}/figures`, figure);
+  writeFileAtomic(path, text);
+}
+
+function metricFigure(report: ComparisonReport, metric: MetricKind & (typeof METRICS)[number]): Figure {
+  const { name, label, unit, scale, digits } = metric;
+  const bars = report.methods.flatMap(({ method, metrics }) => {
+    const estimate: MetricEstimate | undefined = metrics[name];
+    if (estimate === undefined) return [];
+    const { interval } = estimate;
+    return {
+      label: method,
+      value: scale * estimate.estimate,
+      ...(interval !== null && { low: scale * interval[0], high: scale * interval[1] }),
+    };
+  });
+  const quantity = unit === '' ? label : `${label} (${unit})`;
+  return barChart({
+    name: `compare-${name}`,
+    title: label,
+    description: `${quantity}: ${bars.map((bar) => `${bar.label} ${bar.value.toFixed(digits)}`).join(', ')}.`,
+    x: { label: quantity },
+    bars,
+    format: (value) => value.toFixed(digits),
+  });
+}
+
+function differenceTable({ comparisons, baseline }: ComparisonReport): Html {
+  return dataTable(
+    [
+      { heading: 'Method' },
+      { heading: 'Measure' },
+      { heading: `Difference to ${baseline}`, numeric: true },
+      { heading: '95 % interval', numeric: true },
+      { heading: 'p, corrected', numeric: true },
+      { heading: 'Prompts', numeric: true },
+    ],
+    comparisons.map((comparison) => {
+      const { label, unit, scale, digits } = METRICS.find(({ name }) => name === comparison.metric)!;
+      const number = (value: number) => (scale * value).toFixed(digits);
+      return [
+        comparison.method,
+        unit === '' ? label : `${label} (${unit === '%' ? 'points' : unit})`,
+        signed(number(comparison.estimate)),
+        `${number(comparison.low)} to ${number(comparison.high)}`,
+        pValueText(comparison),
+        comparison.n,
+      ];
+    }),
+  );
+}
+
+/** The first measure that judges, for the top of the page. */
+function leadingFacts({ methods }: ComparisonReport): Fact[] {
+  const metric = METRICS.find(
+    ({ name, better }) => better !== 'none' && methods.every(({ metrics }) => metrics[name] !== undefined),
+  );
+  if (metric === undefined) return [];
+  const { name, label, unit, scale, digits } = metric;
+  return methods.map(({ method, metrics }) => {
+    const { estimate, interval, n } = metrics[name]!;
+    const number = (value: number) => (scale * value).toFixed(digits);
+    return {
+      label: `${label}, ${method}`,
+      value: `${number(estimate)}${unit === '' ? '' : ` ${unit}`}`,
+      note: interval === null ? `of ${n}` : `${number(interval[0])} to ${number(interval[1])}, ${n} prompts`,
+    };
+  });
+}
+
+function sampleSection({ names, pairs }: ComparisonSamples): ReportSection {
+  const shown = pairs.slice(0, SHOWN_PAIRS);
+  const rest =
+    pairs.length > shown.length && html`<p>The first ${shown.length} of ${pairs.length} pairs.</p>`;
+  return { heading: 'Pairs to read', body: html`${rest}${judgedPairs(shown, names)}` };
+}
+
+function pValueText({ adjustedPValue: p }: MetricComparison): string {
+  return p < 0.001 ? '< 0.001' : p.toPrecision(2);
+}
+
+function signed(text: string): string {
+  return text.startsWith('-') ? text : `+${text}`;
+}
