@@ -363,6 +363,12 @@ describe('what cannot be used', () => {
     expect(summarizeReasons(badRows)).toContain('wrong kind of value: 5');
   });
 
+  it('does not hide the rows after it, however many there are', async () => {
+    const { pairs, badRows } = await load(`${'{broken\n'.repeat(200)}${jsonLines(good)}`);
+    expect(pairs).toHaveLength(1);
+    expect(badRows).toHaveLength(200);
+  });
+
   it('stops strict reading with its place', async () => {
     const error = await failure([good, { ...good, rejected: 'C' }], { strict: true });
     expect(error).toMatchObject({ code: 'identical-completions', at: { line: 2 } });

@@ -71,13 +71,14 @@ export async function readExamples<E extends { readonly id: string }>(
       }
     } catch (error) {
       if (error instanceof RowError) reject(item, error.reason, error.message, id);
-      else if (error instanceof RangeError) reject(item, 'wrong-type', 'nested too deeply to read', id);
+      else if (isStackOverflow(error)) reject(item, 'wrong-type', 'nested too deeply to read', id);
       else throw error;
     }
   };
 
   let format = options.format === undefined ? undefined : formatNamed(formats, options.format);
   let waiting: SourceRow[] = [];
+  let readable = 0;
   const settle = () => {
     format ??= detectFormat(waiting, formats, source.name);
     for (const item of waiting) take(item, format);
@@ -85,7 +86,8 @@ export async function readExamples<E extends { readonly id: string }>(
   };
   for await (const read of source.rows()) {
     waiting.push(columns !== undefined && 'row' in read ? { ...read, row: rename(read.row, columns) } : read);
-    if (format !== undefined || waiting.length >= DETECTION_ROWS) settle();
+    if ('row' in read) readable++;
+    if (format !== undefined || readable >= DETECTION_ROWS) settle();
     if (examples.length >= limit) break;
   }
   settle();
@@ -99,6 +101,9 @@ export async function readExamples<E extends { readonly id: string }>(
     source: source.name,
   };
 }
+
+/** Data nested so deeply that reading it ran out of stack is the row's fault. */
+const isStackOverflow = (error: unknown) => error instanceof RangeError && /call stack/.test(error.message);
 
 /** The format that fits the most rows; of several, the most particular. */
 function detectFormat<E extends { readonly id: string }>(

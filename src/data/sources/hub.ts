@@ -7,7 +7,8 @@ export interface HubDataset {
   readonly revision?: string;
   /** A file, or the folder that files must lie in. */
   readonly path?: string;
-  readonly split: string;
+  /** Absent: train, or everything where files name no splits. */
+  readonly split?: string;
 }
 
 const HUB_DATASET =
@@ -25,10 +26,10 @@ export function parseHubDataset(source: string): HubDataset | undefined {
       hint: 'Write hf:owner/name, with @revision, /folder-or-file and :split as needed, e.g. hf:Anthropic/hh-rlhf/harmless-base:test.',
     });
   }
-  const { repository, revision, path, split = 'train' } = groups;
+  const { repository, revision, path, split } = groups;
   return {
     repository: repository!,
-    split,
+    ...(split !== undefined && { split }),
     ...(revision !== undefined && { revision }),
     ...(path !== undefined && { path }),
   };
@@ -39,16 +40,22 @@ export function selectSplit(paths: readonly string[], dataset: HubDataset): read
   const data = paths.filter((path) => DATA_EXTENSIONS.includes(dataExtension(path))).sort();
   if (dataset.path !== undefined && data.includes(dataset.path)) return [dataset.path];
   const folder = dataset.path === undefined ? '' : `${dataset.path.replace(/\/$/, '')}/`;
-  const split = new RegExp(`(^|/)${dataset.split.replaceAll('.', '\\.')}([-/.]|$)`);
-  const chosen = data.filter((path) => path.startsWith(folder) && split.test(path.slice(folder.length)));
+  const inFolder = data.filter((path) => path.startsWith(folder));
+  const unsplit = inFolder.filter((path) => !/(^|[^a-z])(train|test|val|validation|dev|eval)/i.test(path));
+  if (dataset.split === undefined && inFolder.length > 0 && unsplit.length === inFolder.length)
+    return inFolder;
+
+  const name = dataset.split ?? 'train';
+  const split = new RegExp(`(^|/)${name.replaceAll('.', '\\.')}([-/.]|$)`);
+  const chosen = inFolder.filter((path) => split.test(path.slice(folder.length)));
   const folders = new Set(
     chosen.map((path) => path.slice(0, folder.length + path.slice(folder.length).search(split))),
   );
   if (chosen.length > 0 && folders.size === 1) return chosen;
   const problem =
     chosen.length === 0
-      ? `has no data files of a split "${dataset.split}"`
-      : `has a split "${dataset.split}" in ${folders.size} folders (${[...folders].slice(0, 6).join(', ')})`;
+      ? `has no data files of a split "${name}"`
+      : `has a split "${name}" in ${folders.size} folders (${[...folders].slice(0, 6).join(', ')})`;
   throw new DataError('no-such-split', `The data set ${dataset.repository} ${problem}.`, {
     hint: `Choose a folder, file or split, e.g. hf:${dataset.repository}/${data[0] ?? 'FILE'}. It holds: ${data.slice(0, 12).join(', ') || 'no data files'}.`,
   });

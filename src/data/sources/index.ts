@@ -35,7 +35,7 @@ export async function openSource(source: string | readonly string[], hub?: HubFe
       ...(revision !== undefined && { revision }),
       select: (paths) => selectSplit(paths, dataset),
     });
-    const name = `hf:${repository}@${found.revision}${dataset.path ? `/${dataset.path}` : ''}:${dataset.split}`;
+    const name = `hf:${repository}@${found.revision}${dataset.path ? `/${dataset.path}` : ''}${dataset.split ? `:${dataset.split}` : ''}`;
     const files = found.files.map((file) => ({
       path: file.localPath,
       name: `hf:${repository}/${file.path}`,

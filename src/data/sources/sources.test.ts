@@ -213,7 +213,7 @@ async function drain(rows: AsyncIterable<unknown>): Promise<unknown> {
 
 describe('hub data sets', () => {
   it('reads their names', () => {
-    expect(parseHubDataset('hf:org/name')).toEqual({ repository: 'org/name', split: 'train' });
+    expect(parseHubDataset('hf:org/name')).toEqual({ repository: 'org/name' });
     expect(parseHubDataset('hf:Anthropic/hh-rlhf@1a2b/harmless-base:test')).toEqual({
       repository: 'Anthropic/hh-rlhf',
       revision: '1a2b',
@@ -232,9 +232,10 @@ describe('hub data sets', () => {
       'data/train-00001.parquet',
       'data/train-00000.parquet',
     ];
-    const dataset = { repository: 'o/n', split: 'train' };
+    const dataset = { repository: 'o/n' };
     expect(selectSplit(paths, dataset)).toEqual(['data/train-00000.parquet', 'data/train-00001.parquet']);
     expect(() => selectSplit(paths, { ...dataset, split: 'dev' })).toThrow(/no data files of a split "dev"/);
+    expect(selectSplit(['a.jsonl', 'b.jsonl', 'c.md'], dataset)).toEqual(['a.jsonl', 'b.jsonl']);
     const folders = ['a/train.jsonl.gz', 'b/train.jsonl.gz'];
     expect(() => selectSplit(folders, dataset)).toThrow(/in 2 folders/);
     expect(selectSplit(folders, { ...dataset, path: 'b' })).toEqual(['b/train.jsonl.gz']);
