@@ -41,65 +41,80 @@ function seriesTailSlope(u: number, v: number, t: number): number {
   );
 }
 
-/** P(u) = u/(1 − e^−u). */
-function growth(u: number): number {
-  if (u >= SERIES_LIMIT) return u / -Math.expm1(-u);
+/** P(u) = u/(1 − e^−u), given e^−u. */
+function growth(u: number, decay: number): number {
+  if (u >= SERIES_LIMIT) return u / (1 - decay);
   const u2 = u * u;
   return 1 + u / 2 + (u2 / 12) * (1 - (u2 / 60) * (1 - (u2 / 42) * (1 - (u2 / 40) * (1 - (u2 * 5) / 198))));
 }
 
-/** P′(u). */
-function growthSlope(u: number): number {
-  if (u >= SERIES_LIMIT) return (1 - growth(u) * Math.exp(-u)) / -Math.expm1(-u);
+/** P′(u), given e^−u. */
+function growthSlope(u: number, decay: number): number {
+  if (u >= SERIES_LIMIT) return (1 - (u * decay) / (1 - decay)) / (1 - decay);
   const u2 = u * u;
   return 1 / 2 + u * (1 / 6 - u2 * (1 / 180 - u2 * (1 / 5_040 - u2 * (1 / 151_200 - u2 / 4_790_016))));
 }
 
-/** −expm1(−t)/t, the mean of e^−x over [0, t]. */
-function meanDecay(t: number): number {
-  return -Math.expm1(-t) / t;
-}
+/** What depends on t alone; a bandit or a constant φ asks for the same t every time. */
+class Dispersion {
+  t = Number.NaN;
+  /** e^−t */
+  phi = Number.NaN;
+  /** (1 − e^−t)/t */
+  meanDecay = Number.NaN;
 
-/** log δ(a) for a ≥ 0: finite however small δ is. */
-function logTail(a: number, t: number): number {
-  const u = a * t;
-  const v = u + t;
-  if (v < SERIES_LIMIT) return Math.log(0.5 - seriesExcess(u, v));
-  return -u + Math.log(meanDecay(t) * growth(u) - Math.exp(-t)) - Math.log(-Math.expm1(-v));
+  /** Whether t is new. */
+  update(t: number): boolean {
+    if (t === this.t) return false;
+    this.t = t;
+    this.phi = Math.exp(-t);
+    this.meanDecay = -Math.expm1(-t) / t;
+    return true;
+  }
 }
 
 /** δ(a) = 1 − g(a) for a ≥ 0. */
-function tail(a: number, t: number): number {
+function tail(a: number, { t, phi, meanDecay }: Dispersion): number {
   const u = a * t;
-  const v = u + t;
-  if (v < SERIES_LIMIT) return 0.5 - seriesExcess(u, v);
-  return (Math.exp(-u) * (meanDecay(t) * growth(u) - Math.exp(-t))) / -Math.expm1(-v);
+  if (u + t < SERIES_LIMIT) return 0.5 - seriesExcess(u, u + t);
+  const decay = Math.exp(-u);
+  return (decay * (meanDecay * growth(u, decay) - phi)) / (1 - decay * phi);
+}
+
+/** log δ(a) for a ≥ 0: finite however small δ is. */
+function logTail(a: number, { t, phi, meanDecay }: Dispersion): number {
+  const u = a * t;
+  if (u + t < SERIES_LIMIT) return Math.log(0.5 - seriesExcess(u, u + t));
+  const decay = Math.exp(-u);
+  return -u + Math.log((meanDecay * growth(u, decay) - phi) / (1 - decay * phi));
 }
 
 /** g(a) − ½ for a ≥ 0, without cancellation as t → 0. */
-function excess(a: number, t: number): number {
-  const u = a * t;
-  return u + t < SERIES_LIMIT ? seriesExcess(u, u + t) : 0.5 - tail(a, t);
+function excess(a: number, dispersion: Dispersion): number {
+  const u = a * dispersion.t;
+  const v = u + dispersion.t;
+  return v < SERIES_LIMIT ? seriesExcess(u, v) : 0.5 - tail(a, dispersion);
 }
 
-/** δ′(a)/δ(a) < 0, which tends to −t. */
-function logTailSlope(a: number, t: number): number {
+/** Loss from the branch s > 0 or (`positive` false) s < 0. */
+function branchLoss(a: number, dispersion: Dispersion, positive: boolean): number {
+  return positive ? -Math.log1p(-tail(a, dispersion)) : -logTail(a, dispersion);
+}
+
+/** Slope of that branch: δ′/(1−δ) or δ′/δ, both < 0; the latter tends to −t. One exponential a call. */
+function branchSlope(a: number, { t, phi, meanDecay }: Dispersion, positive: boolean): number {
   const u = a * t;
   const v = u + t;
-  if (v < SERIES_LIMIT) return seriesTailSlope(u, v, t) / (0.5 - seriesExcess(u, v));
-  const c = meanDecay(t);
-  return t * (-1 + (c * growthSlope(u)) / (c * growth(u) - Math.exp(-t)) - Math.exp(-v) / -Math.expm1(-v));
-}
-
-/** The raw link's loss, from the branch s > 0 or (`positive` false) s < 0. */
-function branchLoss(a: number, t: number, positive: boolean): number {
-  return positive ? -Math.log1p(-tail(a, t)) : -logTail(a, t);
-}
-
-function branchSlope(a: number, t: number, positive: boolean): number {
-  const relative = logTailSlope(a, t);
+  if (v < SERIES_LIMIT) {
+    const delta = 0.5 - seriesExcess(u, v);
+    return seriesTailSlope(u, v, t) / (positive ? 1 - delta : delta);
+  }
+  const decay = Math.exp(-u);
+  const inner = meanDecay * growth(u, decay) - phi;
+  const outer = 1 - decay * phi; // v ≥ ½: no cancellation
+  const relative = t * (-1 + (meanDecay * growthSlope(u, decay)) / inner - (decay * phi) / outer);
   if (!positive) return relative;
-  const delta = tail(a, t);
+  const delta = (decay * inner) / outer;
   return (relative * delta) / (1 - delta);
 }
 
@@ -107,31 +122,38 @@ function branchSlope(a: number, t: number, positive: boolean): number {
 const RAW_TIE = 1e-6;
 
 /** Eq. 9 as it stands, with its jump at 0. There, and within 1e-6 of it, the s < 0 branch applies. */
-const raw: Link = {
-  name: 'mallows-phi-raw',
-  loss: (s, t) => branchLoss(Math.abs(s), t, s >= RAW_TIE),
-  slope: (s, t) => branchSlope(Math.abs(s), t, s >= RAW_TIE),
-};
+function raw(): Link {
+  const dispersion = new Dispersion();
+  return {
+    name: 'mallows-phi-raw',
+    loss: (s, t) => {
+      dispersion.update(t);
+      return branchLoss(Math.abs(s), dispersion, s >= RAW_TIE);
+    },
+    slope: (s, t) => {
+      dispersion.update(t);
+      return branchSlope(Math.abs(s), dispersion, s >= RAW_TIE);
+    },
+  };
+}
 
 /**
  * Section 3.4: on (−ε, ε) the cubic a₃s³ + a₁s + ½ that meets g in value and slope at ±ε. It is evaluated from its end
  * −ε in powers of the distance, all terms positive, because a₃s³ + a₁s + ½ cancels where g is tiny.
  */
 function cubic(epsilonAt: (t: number) => number): Link {
-  // Bandits and constant φ ask for the same t every time; the coefficients depend on t alone.
-  let lastT = Number.NaN;
+  const dispersion = new Dispersion();
   let epsilon = 0;
   let end = 0; // g(−ε)
   let endSlope = 0; // g′(±ε)
   let bend = 0; // −a₃ > 0
   let middleSlope = 0; // a₁ = g′(0)
   const prepare = (t: number): void => {
-    if (t === lastT) return;
-    lastT = t;
+    if (!dispersion.update(t)) return;
     epsilon = epsilonAt(t);
-    end = tail(epsilon, t);
-    endSlope = -logTailSlope(epsilon, t) * end;
-    const rise = excess(epsilon, t);
+    end = tail(epsilon, dispersion);
+    endSlope = -branchSlope(epsilon, dispersion, false) * end;
+    const rise = excess(epsilon, dispersion);
     bend = (rise - epsilon * endSlope) / (2 * epsilon ** 3);
     middleSlope = (3 * rise - epsilon * endSlope) / (2 * epsilon);
   };
@@ -146,13 +168,13 @@ function cubic(epsilonAt: (t: number) => number): Link {
     loss: (s, t) => {
       prepare(t);
       const a = Math.abs(s);
-      if (a >= epsilon) return branchLoss(a, t, s > 0);
+      if (a >= epsilon) return branchLoss(a, dispersion, s > 0);
       return s > 0 ? -Math.log1p(-lower(a)) : -Math.log(lower(a));
     },
     slope: (s, t) => {
       prepare(t);
       const a = Math.abs(s);
-      if (a >= epsilon) return branchSlope(a, t, s > 0);
+      if (a >= epsilon) return branchSlope(a, dispersion, s > 0);
       const rate = a === 0 ? middleSlope : endSlope + 3 * bend * (epsilon - a) * (epsilon + a);
       return -rate / (s > 0 ? 1 - lower(a) : lower(a));
     },
@@ -179,7 +201,7 @@ export interface MallowsPhiOptions {
 export function mallowsPhi({ smoothing = 'cubic', epsilon = 0.1 }: MallowsPhiOptions = {}): Link {
   switch (smoothing) {
     case 'raw':
-      return raw;
+      return raw();
     case 'sigmoid':
       return sigmoidSmoothed;
     case 'cubic':

@@ -1,0 +1,5 @@
+/** The paper's experiments, run again. */
+export * from './bandit.ts';
+export { banditFigures } from './bandit-figures.ts';
+export { banditPage, writeBanditReport } from './bandit-report.ts';
+export type { Claim, Verdict } from './claims.ts';
