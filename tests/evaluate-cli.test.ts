@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import { main } from '../src/cli/main.ts';
-import { writePairRows } from '../src/runs/index.ts';
 import { startChatServer } from './support/chat-server.ts';
 import { honestVerdict, testPairs } from './support/judge-pairs.ts';
 
@@ -139,13 +138,14 @@ function fakeRun(name: string, recipe: object, shift: number): string {
     return {
       id: String(i),
       loss: 0.5,
-      margin,
-      accurate: margin > 0 ? (1 as const) : (0 as const),
+      win: margin > 0 ? 1 : 0,
       chosenLogRatio: margin,
       rejectedLogRatio: 0,
     };
   });
-  writePairRows(path, 30, rows);
+  mkdirSync(join(path, 'evaluations'));
+  const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+  writeFileSync(join(path, 'evaluations', 'step-30.jsonl'), lines);
   return path;
 }
 

@@ -9,4 +9,3 @@ export {
 export { readJson, sha256File, writeFileAtomic } from './files.ts';
 export { type JsonLines, JsonLinesWriter, readJsonLines } from './jsonl.ts';
 export { RunLock } from './lock.ts';
-export { type PairEvaluationRow, pairRowSteps, readPairRows, writePairRows } from './pair-rows.ts';

@@ -13,6 +13,9 @@ export interface EvaluatedPair {
   readonly win: number;
   readonly chosenReward: number;
   readonly rejectedReward: number;
+  /** log π − log π_ref of each completion, nats; absent without a reference. Unlike rewards, comparable across objectives. */
+  readonly chosenLogRatio?: number;
+  readonly rejectedLogRatio?: number;
 }
 
 /** Losses of all items without gradients, rows packed from items of similar length. */
@@ -47,7 +50,8 @@ export function summarizePreferences(
   start: readonly EvaluatedPair[] | undefined,
 ): PreferenceEvaluation {
   const byItem = new Map<number, EvaluatedPair>();
-  for (const { items, losses, outcome } of results) {
+  for (const { items, losses, outcome, batch } of results) {
+    const { chosen, rejected } = batch;
     for (const [index, item] of items.entries()) {
       byItem.set(item, {
         id: idOf(item),
@@ -55,6 +59,11 @@ export function summarizePreferences(
         win: win(outcome, index),
         chosenReward: outcome.chosenRewards[index]!,
         rejectedReward: outcome.rejectedRewards[index]!,
+        ...(chosen.referenceLogps &&
+          rejected.referenceLogps && {
+            chosenLogRatio: chosen.logps[index]! - chosen.referenceLogps[index]!,
+            rejectedLogRatio: rejected.logps[index]! - rejected.referenceLogps[index]!,
+          }),
       });
     }
   }

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type PairEvaluationRow, writePairRows } from '../../runs/index.ts';
 import { RandomStream } from '../../stats/index.ts';
+import type { EvaluatedPair } from '../../train/evaluation.ts';
 import { compareMethods } from './compare.ts';
 import { crossedBootstrap } from './crossed-bootstrap.ts';
 import { groupBySeed, loadEvidence } from './evidence.ts';
@@ -151,22 +151,26 @@ describe('crossedBootstrap', () => {
 function run(
   name: string,
   recipe: object,
-  rows: readonly PairEvaluationRow[] = [],
+  rows: readonly EvaluatedPair[] = [],
   metrics: readonly object[] = [],
 ) {
   const path = join(root, name);
   mkdirSync(path, { recursive: true });
   writeFileSync(join(path, 'recipe.yaml'), JSON.stringify(recipe));
   writeFileSync(join(path, 'metrics.jsonl'), metrics.map((record) => `${JSON.stringify(record)}\n`).join(''));
-  if (rows.length > 0) writePairRows(path, 10, rows);
+  mkdirSync(join(path, 'evaluations'), { recursive: true });
+  const lines = (each: readonly object[]) => each.map((row) => `${JSON.stringify(row)}\n`).join('');
+  writeFileSync(join(path, 'evaluations', 'step-9.jsonl'), lines(rows.map((row) => ({ ...row, win: 0 }))));
+  writeFileSync(join(path, 'evaluations', 'step-10.jsonl'), lines(rows));
   return path;
 }
 
-const pair = (id: string, margin: number): PairEvaluationRow => ({
+const pair = (id: string, margin: number): EvaluatedPair => ({
   id,
   loss: 0.5,
-  margin,
-  accurate: margin > 0 ? 1 : 0,
+  win: margin > 0 ? 1 : 0,
+  chosenReward: margin,
+  rejectedReward: 0,
   chosenLogRatio: -1,
   rejectedLogRatio: -1 - 10 * margin,
 });

@@ -1,10 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { canonicalJson } from '../../data/index.ts';
 import { DataError, UsageError } from '../../errors.ts';
-import { pairRowSteps, readMetrics, readPairRows } from '../../runs/index.ts';
+import { readJsonLines, readMetrics } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
+import type { EvaluatedPair } from '../../train/evaluation.ts';
 import { readAnswers } from '../answers.ts';
 import { readEvaluationRows } from '../rows.ts';
 import { codePoints } from '../winrate/annotations.ts';
@@ -82,9 +83,9 @@ export function readRecipe(runPath: string): Recipe {
 type Metrics = Partial<Record<MetricName, MetricValues>>;
 
 function pairMetrics(runPath: string): Metrics {
-  if (pairRowSteps(runPath).length === 0) return {};
-  const rows = readPairRows(runPath);
-  const accuracy = new Map(rows.map(({ id, accurate }) => [id, accurate]));
+  const rows = lastEvaluation(runPath);
+  if (rows === undefined) return {};
+  const accuracy = new Map(rows.map(({ id, win }) => [id, win]));
   const referenced = rows.filter(
     (row) => row.chosenLogRatio !== undefined && row.rejectedLogRatio !== undefined,
   );
@@ -94,6 +95,16 @@ function pairMetrics(runPath: string): Metrics {
     margin: new Map(rows.map((row) => [row.id, row.chosenLogRatio! - row.rejectedLogRatio!])),
     chosenLogRatio: new Map(rows.map((row) => [row.id, row.chosenLogRatio!])),
   };
+}
+
+/** The held-out pairs at the last evaluation that the run kept. */
+function lastEvaluation(runPath: string): readonly EvaluatedPair[] | undefined {
+  const directory = join(runPath, 'evaluations');
+  if (!existsSync(directory)) return undefined;
+  const steps = readdirSync(directory).flatMap((name) => /^step-(\d+)\.jsonl$/.exec(name)?.[1] ?? []);
+  if (steps.length === 0) return undefined;
+  const last = Math.max(...steps.map(Number));
+  return readJsonLines(join(directory, `step-${last}.jsonl`)).records as EvaluatedPair[];
 }
 
 /** The last on-policy KL: one figure for the whole run. */
