@@ -1,4 +1,6 @@
-import { parseHTML } from 'linkedom';
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
 
 /** Elements that stand on lines of their own. */
 const BLOCKS = new Set(['P', 'DIV', 'PRE', 'UL', 'OL', 'BLOCKQUOTE', 'H1', 'H2', 'H3', 'H4', 'TABLE', 'HR']);
@@ -6,6 +8,8 @@ const BLOCKS = new Set(['P', 'DIV', 'PRE', 'UL', 'OL', 'BLOCKQUOTE', 'H1', 'H2',
 /** The text of a fragment of HTML: paragraphs apart, list items marked, code as it was. Text without tags is unchanged. */
 export function htmlToText(html: string): string {
   if (!/<\/?[a-z][^>]*>/i.test(html)) return html;
+  // Loaded when first needed: few data sets are HTML, and the library takes longer to load than all the rest here.
+  const { parseHTML } = require('linkedom') as typeof import('linkedom');
   const { document } = parseHTML(`<!doctype html><html><body>${html}</body></html>`);
   return walk(document.body as unknown as HtmlNode, false)
     .replace(/[ \t]+\n/g, '\n')

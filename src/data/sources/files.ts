@@ -3,21 +3,32 @@ import { basename, dirname, extname, join } from 'node:path';
 import { DataError } from '../../errors.ts';
 import { closest } from '../text.ts';
 import type { RowStream } from './contract.ts';
-import { readCsv } from './csv.ts';
 import { readJson } from './json.ts';
 import { readJsonLines, readTextLines } from './jsonl.ts';
-import { readParquet } from './parquet.ts';
 
 type Reader = (file: string, name: string) => RowStream;
+
+/** A reader whose libraries are loaded when the first such file is read. */
+const lazily = (load: () => Promise<Reader>): Reader =>
+  async function* (file, name) {
+    const reader = await load();
+    yield* reader(file, name);
+  };
+
+const csv = (delimiter: string) =>
+  lazily(async () => {
+    const { readCsv } = await import('./csv.ts');
+    return (file, name) => readCsv(file, name, delimiter);
+  });
 
 /** File types by extension; each but Parquet may also be gzipped (`.jsonl.gz`). */
 const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
   ['.jsonl', readJsonLines],
   ['.ndjson', readJsonLines],
   ['.json', readJson],
-  ['.csv', readCsv],
-  ['.tsv', (file, name) => readCsv(file, name, '\t')],
-  ['.parquet', readParquet],
+  ['.csv', csv(',')],
+  ['.tsv', csv('\t')],
+  ['.parquet', lazily(async () => (await import('./parquet.ts')).readParquet)],
   ['.txt', readTextLines],
 ]);
 
