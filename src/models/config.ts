@@ -49,11 +49,11 @@ export function readModelConfig(
   raw: Readonly<Record<string, unknown>>,
   generation: Readonly<Record<string, unknown>> = {},
 ): SupportedConfig {
-  const modelType = z.string().safeParse(raw['model_type']).data;
+  const modelType = z.string().safeParse(raw.model_type).data;
   if (!isSupportedType(modelType)) {
     throw new ModelError(
       'unsupported-architecture',
-      `This model's architecture is not supported: config.json says model_type ${JSON.stringify(raw['model_type'])}.`,
+      `This model's architecture is not supported: config.json says model_type ${JSON.stringify(raw.model_type)}.`,
       { hint: `Use a model of one of these types: ${SUPPORTED_MODEL_TYPES.join(', ')}.` },
     );
   }
@@ -194,12 +194,12 @@ function commonFields(
   modelType: ModelType,
   defaults: { readonly bos: number | undefined; readonly eos: number | undefined },
 ) {
-  const labelNames = fields.raw['id2label'];
+  const labelNames = fields.raw.id2label;
   return {
     modelType,
     vocabularySize: fields.size('vocab_size'),
     bosTokenId: fields.tokenId('bos_token_id', defaults.bos),
-    eosTokenIds: defaults.eos === undefined || fields.raw['eos_token_id'] === null ? [] : [defaults.eos],
+    eosTokenIds: defaults.eos === undefined || fields.raw.eos_token_id === null ? [] : [defaults.eos],
     padTokenId: fields.tokenId('pad_token_id', undefined),
     initializerRange: fields.number('initializer_range', 0.02),
     labels: fields.size('num_labels', isRecord(labelNames) ? Object.keys(labelNames).length : 2),
@@ -208,7 +208,7 @@ function commonFields(
 }
 
 function tokenIds(fields: ConfigFields, source: Readonly<Record<string, unknown>>): number[] {
-  const value = source['eos_token_id'];
+  const value = source.eos_token_id;
   if (value === undefined || value === null) return [];
   const ids = z.union([z.int().transform((id) => [id]), z.array(z.int())]).safeParse(value);
   if (ids.success) return ids.data;
@@ -218,7 +218,7 @@ function tokenIds(fields: ConfigFields, source: Readonly<Record<string, unknown>
 
 /** Per layer, as transformers decides it: Mistral's holds everywhere, Qwen's from `max_window_layers` on or by `layer_types`. */
 function llamaWindows(fields: ConfigFields, modelType: ModelType, layers: number): (number | undefined)[] {
-  const types = fields.raw['layer_types'] ?? undefined;
+  const types = fields.raw.layer_types ?? undefined;
   if (modelType === 'llama') {
     fields.refuseUnless('sliding_window', null);
     fields.refuseUnless('use_sliding_window', false);
@@ -226,7 +226,7 @@ function llamaWindows(fields: ConfigFields, modelType: ModelType, layers: number
   const inUse =
     modelType === 'mistral' || (modelType.startsWith('qwen') && fields.flag('use_sliding_window', false));
   const window =
-    inUse && fields.raw['sliding_window'] !== null ? fields.size('sliding_window', 4096) : undefined;
+    inUse && fields.raw.sliding_window !== null ? fields.size('sliding_window', 4096) : undefined;
   const firstWindowed = modelType === 'mistral' ? 0 : fields.count('max_window_layers', 28);
   const byIndex = Array.from({ length: layers }, (_, layer) => (layer >= firstWindowed ? window : undefined));
   if (types === undefined) return byIndex;
@@ -254,7 +254,7 @@ function readRotary(
   model: { readonly headWidth: number; readonly maxPositions: number; readonly partial: number | undefined },
 ): RotarySettings {
   const raw = fields.raw;
-  const declared = [raw['rope_scaling'], raw['rope_parameters']].find(
+  const declared = [raw.rope_scaling, raw.rope_parameters].find(
     (value) => isRecord(value) && Object.keys(value).length > 0,
   );
   const parameters = new ConfigFields(isRecord(declared) ? declared : {}, fields);
@@ -282,7 +282,7 @@ function readRotary(
 }
 
 function readScaling(parameters: ConfigFields, fields: ConfigFields, maxPositions: number): RotaryScaling {
-  const type = (parameters.raw['rope_type'] ?? parameters.raw['type'] ?? 'default') as RotaryScaling['type'];
+  const type = (parameters.raw.rope_type ?? parameters.raw.type ?? 'default') as RotaryScaling['type'];
   switch (type) {
     case 'default':
       return { type };
@@ -310,8 +310,8 @@ function readScaling(parameters: ConfigFields, fields: ConfigFields, maxPosition
 
 /** Options of other architectures that would change the arithmetic if this model had them. */
 function refuseForeignOptions(fields: ConfigFields): void {
-  if (isRecord(fields.raw['quantization_config'])) {
-    const method = fields.raw['quantization_config']['quant_method'];
+  if (isRecord(fields.raw.quantization_config)) {
+    const method = fields.raw.quantization_config.quant_method;
     fields.problem(
       `quantization_config (${JSON.stringify(method ?? 'unnamed')}): load an unquantised checkpoint or a GGUF`,
     );

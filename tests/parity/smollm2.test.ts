@@ -10,7 +10,7 @@ import { dpoLoss, hiddenStates, nextTokenLogps, packPairs, scoreCompletion, sequ
 const fixture = JSON.parse(
   readFileSync(fileURLToPath(new URL('../fixtures/smollm2-135m.json', import.meta.url)), 'utf8'),
 );
-const folder = process.env['MALLOWS_TEST_SMOLLM2'] ?? '';
+const folder = process.env.MALLOWS_TEST_SMOLLM2 ?? '';
 
 describe.skipIf(!existsSync(folder))('SmolLM2-135M agrees with transformers in fp32', () => {
   let model: CausalLM;
