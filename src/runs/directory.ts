@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { UsageError } from '../errors.ts';
 import { CheckpointStore } from './checkpoint.ts';
@@ -31,7 +31,7 @@ export interface RunDirectoryOptions {
  *     metrics.jsonl      one line a step; equal runs write equal bytes
  *     timing.jsonl       wall-clock, tokens per second, memory
  *     checkpoints/step-N everything to go on bit for bit
- *     eval/pairs-step-N.jsonl  what each evaluation found for each held-out pair
+ *     evaluations/step-N.jsonl  what each evaluation found for each held-out pair
  *     model/             the result
  *
  * Metrics are flushed to disk at every checkpoint and at the end. In between they are in the kernel's hands, which a
@@ -94,6 +94,19 @@ export class RunDirectory {
     this.#open(this.#timing).append(record);
   }
 
+  /** Writes a whole file of one JSON object a line, atomically. `name` may hold a folder: `evaluations/step-0.jsonl`. */
+  writeRecords(name: string, records: readonly unknown[]): void {
+    const file = join(this.path, name);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileAtomic(file, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  }
+
+  /** The records of such a file; undefined when there is none. */
+  readRecords(name: string): readonly unknown[] | undefined {
+    const file = join(this.path, name);
+    return existsSync(file) ? readJsonLines(file).records : undefined;
+  }
+
   get metricsBytes(): number {
     return this.#open(this.#metrics).bytes;
   }
@@ -130,7 +143,7 @@ export function readProvenance(runPath: string): Readonly<Record<string, unknown
 /** Removes a run, and nothing that a run does not write. */
 function clear(path: string): void {
   const ours =
-    /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples)\.jsonl|report\.(html|json)|checkpoints|eval|model|figures)$/;
+    /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples|dispersion)\.jsonl|(report|dispersion)\.json|report\.html|checkpoints|evaluations|model|adapter|figures)$/;
   for (const name of readdirSync(path)) if (ours.test(name)) removeTree(join(path, name));
 }
 

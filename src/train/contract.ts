@@ -1,3 +1,4 @@
+import type { BadRow } from '../data/contract.ts';
 import type { MetricsRecord } from '../runs/index.ts';
 
 /** How much an update reads: `pairs` (or up to `tokens` tokens) at once, `accumulate` times. */
@@ -21,6 +22,19 @@ export type TrainEvent =
       readonly level: 'info' | 'warning';
       readonly code: string;
       readonly message: string;
+    }
+  | {
+      readonly type: 'data';
+      readonly split: 'train' | 'eval';
+      readonly source: string;
+      readonly format: string;
+      /** Rows that are trained or evaluated on. */
+      readonly usable: number;
+      readonly badRows: readonly BadRow[];
+      /** Completions that lost their tail to the maximum length, and the tokens lost. */
+      readonly cut: { readonly examples: number; readonly tokens: number };
+      /** Prompts whose last tokens changed when tokenised with the completion. */
+      readonly moved: { readonly examples: number; readonly tokens: number };
     }
   | { readonly type: 'reference'; readonly done: number; readonly total: number }
   | {

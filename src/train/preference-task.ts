@@ -1,6 +1,7 @@
 import type { TokenizedPair } from '../data/contract.ts';
 import { packedLength, packPairs } from '../data/pack.ts';
 import type { PackedRow } from '../data/packed.ts';
+import { scoredTokens } from '../data/tokenize.ts';
 import type { CompletionBatch, Objective, ObjectiveResult, PairBatch } from '../objectives/contract.ts';
 import type { CompletionStatistics } from './completions.ts';
 import type { PairScore } from './reference.ts';
@@ -44,6 +45,11 @@ export class PreferenceTask implements Task<PreferenceResults> {
 
   tokens(item: number): number {
     return packedLength(this.#data.pairs[item]!);
+  }
+
+  scoredTokens(item: number): number {
+    const { prompt, chosen, rejected } = this.#data.pairs[item]!;
+    return scoredTokens(prompt.length, chosen) + scoredTokens(prompt.length, rejected);
   }
 
   weight(): number {

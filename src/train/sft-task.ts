@@ -34,9 +34,13 @@ export class SftTask implements Task<SftResults> {
     return prompt.length + completion.length - 1;
   }
 
-  weight(item: number): number {
+  scoredTokens(item: number): number {
     const { prompt, completion } = this.#sequences[item]!;
     return scoredTokens(prompt.length, completion);
+  }
+
+  weight(item: number): number {
+    return this.scoredTokens(item);
   }
 
   pack(items: readonly number[]): PackedRow {

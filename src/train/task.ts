@@ -11,6 +11,8 @@ export interface Task<Result extends ItemResults = ItemResults> {
   id(item: number): string;
   /** Tokens an item takes in a packed row. */
   tokens(item: number): number;
+  /** Completion tokens of an item that the loss reads. */
+  scoredTokens(item: number): number;
   /** What an item counts in the mean over a step: 1 for a pair, its scored tokens for a sequence. */
   weight(item: number): number;
   pack(items: readonly number[]): PackedRow;

@@ -1,0 +1,34 @@
+/** Training: preference tuning and SFT as two callers of one loop, and the scores that both start from. */
+export type {
+  BatchOptions,
+  StepTiming,
+  TrainEvent,
+  TrainObserver,
+  TrainPhase,
+  TrainStatus,
+} from './contract.ts';
+export type { EvaluatedPair } from './evaluation.ts';
+export { sequenceKl, type WithReference } from './kl.ts';
+export { type Evaluation, type LoopOptions, type LoopResult, runLoop } from './loop.ts';
+export {
+  availableMemory,
+  countParameters,
+  estimateMemory,
+  formatBytes,
+  type MemoryEstimate,
+  type MemoryOptions,
+} from './memory.ts';
+export type { CheckpointOptions, EvaluationOptions, LoraTraining, TrainOptions } from './options.ts';
+export { type ComputePrecision, resolvePrecision, type TrainingDType } from './precision.ts';
+export { type PreferenceOptions, type PreferenceResult, trainPreference } from './preference.ts';
+export type { DispersionTraining, PairsInput } from './preference-data.ts';
+export {
+  type CompletionScore,
+  type PairScore,
+  type ReferenceCache,
+  type ReferenceKey,
+  type ScoreOptions,
+  scorePairs,
+} from './reference.ts';
+export type { Sample } from './samples.ts';
+export { type SftInput, type SftOptions, type SftResult, trainSft } from './sft.ts';

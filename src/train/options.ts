@@ -1,0 +1,93 @@
+import type { LoadedModel } from '../checkpoints/index.ts';
+import type { LoadPairsOptions } from '../data/index.ts';
+import type { Device } from '../engine/index.ts';
+import type { OptimizerOptions, ScheduleOptions } from '../optim/index.ts';
+import type { BatchOptions, TrainObserver } from './contract.ts';
+import type { TrainingDType } from './precision.ts';
+
+/** Options that preference tuning and SFT share. Everything but `model` has a default. */
+export interface TrainOptions {
+  /** A specification (`smollm2-135m`, a directory, a .gguf file, a hub id), or a model in memory, which is trained in place. */
+  readonly model: string | LoadedModel;
+  /** Run directory. Without one nothing is written: no metrics, no checkpoints, no model. */
+  readonly output?: string;
+  /** Go on with the run in `output`. */
+  readonly resume?: boolean;
+  /** Delete the run in `output` first. */
+  readonly overwrite?: boolean;
+
+  /** How files are read: format, style, columns, strictness, access to the hub. */
+  readonly reading?: LoadPairsOptions;
+  /** Tokens of prompt and completion together. Default 1024. */
+  readonly maxLength?: number;
+  /** Share of the data held out when no evaluation data are given; rows with one prompt stay together. Default 0.1. */
+  readonly evalFraction?: number;
+  /** Updates; excludes `epochs`. */
+  readonly steps?: number;
+  /** Passes over the data. Default 1. */
+  readonly epochs?: number;
+  /** Default 8 pairs, no accumulation. */
+  readonly batch?: BatchOptions;
+  /** Default AdamW without weight decay. */
+  readonly optimizer?: OptimizerOptions;
+  /** Peak. Default 1e-6 (SFT 2e-5); with LoRA 1e-4. */
+  readonly learningRate?: number;
+  /** Default linear without warm-up, as in TRL. */
+  readonly schedule?: ScheduleOptions;
+  /** Global norm that gradients are clipped to; 0: not at all. Default 1. */
+  readonly maxGradNorm?: number;
+  /** Train low-rank adapters instead of all weights. */
+  readonly lora?: LoraTraining;
+  /** Default `auto`: bf16 where the hardware multiplies it, else fp32. */
+  readonly dtype?: TrainingDType;
+  /** Default `auto`: the first CUDA device, else the CPU. */
+  readonly device?: Device | 'auto';
+  /** Compute each layer's activations again in the backward pass: far less memory, a third more time. */
+  readonly recompute?: boolean;
+  /** Of shuffling, sampling and adapters' first values. Default 0. */
+  readonly seed?: number;
+  readonly shuffle?: boolean;
+
+  readonly evaluation?: EvaluationOptions;
+  readonly checkpoint?: CheckpointOptions;
+  /** What is written to recipe.yaml, and compared on resume. Default: these options. */
+  readonly recipe?: unknown;
+  /** Where scores of reference models are kept. Default: the cache folder; `false`: nowhere. */
+  readonly referenceCache?: string | false;
+  readonly observer?: TrainObserver;
+  /** Finish the step in progress, save a checkpoint, return with status `interrupted`. */
+  readonly signal?: AbortSignal;
+}
+
+export interface LoraTraining {
+  /** Default 16. */
+  readonly rank?: number;
+  /** Default 2 · rank. */
+  readonly alpha?: number;
+  /** Name suffixes such as `q_proj`. Default: all linear maps of every layer. */
+  readonly targetModules?: readonly string[];
+  /** Also save the base model with the adapters merged in. Default false. */
+  readonly merge?: boolean;
+}
+
+export interface EvaluationOptions {
+  /** Steps between evaluations; 0 (default): at the start and the end only. */
+  readonly every?: number;
+  /** Evaluate on the first so many held-out rows. Default: all. */
+  readonly maxPairs?: number;
+  /** Held-out prompts answered greedily before and after training. Default 0. */
+  readonly samples?: number;
+  /** Completions sampled at each evaluation for the KL to the reference. Default 0. */
+  readonly klSamples?: number;
+  /** Length limit of both. Default 96. */
+  readonly maxNewTokens?: number;
+}
+
+export interface CheckpointOptions {
+  /** Steps between checkpoints; 0 (default): only when interrupted and at the end. */
+  readonly every?: number;
+  /** Checkpoints kept. Default 2. */
+  readonly keep?: number;
+}
+
+export const DEFAULT_MAX_NEW_TOKENS = 96;

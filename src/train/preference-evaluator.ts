@@ -1,0 +1,68 @@
+import type { RunDirectory } from '../runs/index.ts';
+import { type EvaluatedPair, evaluateTask, summarizePreferences } from './evaluation.ts';
+import { onPolicyKl } from './kl.ts';
+import type { Evaluation } from './loop.ts';
+import type { PreferenceTask } from './preference-task.ts';
+import type { Session } from './session.ts';
+
+export interface PairEvaluatorOptions {
+  readonly every: number;
+  /** Prompts that the policy answers for `kl/on_policy`; none: no KL. */
+  readonly prompts: readonly Int32Array[];
+  readonly maxNewTokens: number;
+}
+
+/** Held-out pairs between training steps: loss, rewards, log-ratios, and the KL of what the policy itself writes. */
+export class PairEvaluator implements Evaluation {
+  readonly every: number;
+  readonly #session: Session;
+  readonly #task: PreferenceTask;
+  readonly #run: RunDirectory | undefined;
+  readonly #options: PairEvaluatorOptions;
+  #start: readonly EvaluatedPair[] | undefined;
+  #latest: readonly EvaluatedPair[] = [];
+
+  constructor(
+    session: Session,
+    task: PreferenceTask,
+    run: RunDirectory | undefined,
+    options: PairEvaluatorOptions,
+  ) {
+    this.every = options.every;
+    this.#session = session;
+    this.#task = task;
+    this.#run = run;
+    this.#options = options;
+  }
+
+  /** Pairs at the last evaluation. */
+  get latest(): readonly EvaluatedPair[] {
+    return this.#latest;
+  }
+
+  async evaluate(step: number): Promise<Readonly<Record<string, number>>> {
+    const { model, seed, withReference } = this.#session;
+    const { prompts, maxNewTokens } = this.#options;
+    const results = await evaluateTask(model, this.#task);
+    const { metrics, pairs } = summarizePreferences(
+      results,
+      (item) => this.#task.id(item),
+      this.#startPairs(step),
+    );
+    this.#run?.writeRecords(`evaluations/step-${step}.jsonl`, pairs);
+    if (step === 0) this.#start = pairs;
+    this.#latest = pairs;
+    if (prompts.length === 0) return metrics;
+    const kl = await onPolicyKl(model, withReference, prompts, { maxNewTokens, seed: seed + step });
+    return { ...metrics, 'kl/on_policy': kl };
+  }
+
+  /** A resumed run reads what the first session found at the start. */
+  #startPairs(step: number): readonly EvaluatedPair[] | undefined {
+    if (step === 0) return undefined;
+    this.#start ??= this.#run?.readRecords('evaluations/step-0.jsonl') as
+      | readonly EvaluatedPair[]
+      | undefined;
+    return this.#start;
+  }
+}

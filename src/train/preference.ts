@@ -1,0 +1,127 @@
+import type { LoadedModel, ModelCard } from '../checkpoints/index.ts';
+import { createObjective, type Objective, type ObjectiveOptions } from '../objectives/index.ts';
+import type { EvaluatedPair } from './evaluation.ts';
+import { type LoopResult, runLoop } from './loop.ts';
+import { DEFAULT_MAX_NEW_TOKENS } from './options.ts';
+import { type PreferenceDataOptions, preparePairs, readSplits, type Splits } from './preference-data.ts';
+import { PairEvaluator } from './preference-evaluator.ts';
+import { PreferenceTask } from './preference-task.ts';
+import { type Sample, SampleSheet } from './samples.ts';
+import { Session } from './session.ts';
+
+export interface PreferenceOptions extends PreferenceDataOptions {
+  /** A preset, a preset with coefficients, or an objective of your own. Default `mallows-theta`. */
+  readonly objective?: string | ObjectiveOptions | Objective;
+}
+
+export interface PreferenceResult extends LoopResult {
+  /** The trained model, in the compute dtype. With LoRA the adapters are attached unless they were merged. */
+  readonly model: LoadedModel;
+  /** Held-out pairs at the last evaluation of this session; empty without any. */
+  readonly evaluation: readonly EvaluatedPair[];
+  readonly samples: readonly Sample[];
+}
+
+/**
+ * Tunes a model on preference pairs.
+ *
+ *     const { metrics } = await trainPreference({
+ *       model: 'smollm2-135m',
+ *       data: 'pairs.jsonl',
+ *       objective: 'mallows-theta',
+ *       output: 'runs/first',
+ *     });
+ *
+ * @throws UsageError for options that contradict each other; DataError when no row is usable; TrainingError
+ * `loss-not-finite` or `gradient-not-finite` with the rows that caused it.
+ */
+export async function trainPreference(options: PreferenceOptions): Promise<PreferenceResult> {
+  const { objective, objectiveFacts } = resolveObjective(options.objective ?? 'mallows-theta');
+  const session = await Session.open(options);
+  const splits = await readSplits(options, session);
+  const run = session.openRun({ objective: objectiveFacts, ...splits.facts });
+  try {
+    session.castForReference();
+    const data = await preparePairs(splits, options, objective, session, run);
+    const sheet = sampleSheet(options, session, splits);
+    await sheet.before(run);
+
+    const { parameters, masters } = session.startTraining();
+    const task = new PreferenceTask(data.train, objective);
+    const evaluator = pairEvaluator(
+      options,
+      session,
+      new PreferenceTask(data.heldOut, objective),
+      run,
+      data.heldOut.pairs,
+    );
+    session.checkMemory(task);
+    session.phase('train');
+    const result = await runLoop({
+      ...session.loopOptions(run, options.lora === undefined ? 1e-6 : 1e-4),
+      parameters,
+      masters,
+      task,
+      ...(evaluator && { evaluation: evaluator }),
+    });
+
+    const finished = result.status === 'finished';
+    if (finished) session.phase('save');
+    const samples = finished ? await sheet.after(run) : [];
+    if (finished && run) await session.save(run, modelCard(session, result, objective, splits));
+    else session.finish();
+    return { ...result, model: session.loaded, evaluation: evaluator?.latest ?? [], samples };
+  } finally {
+    run?.close();
+  }
+}
+
+function resolveObjective(given: string | ObjectiveOptions | Objective): {
+  objective: Objective;
+  objectiveFacts: unknown;
+} {
+  if (typeof given === 'string')
+    return { objective: createObjective({ name: given }), objectiveFacts: { name: given } };
+  if ('evaluate' in given && typeof given.evaluate === 'function') {
+    return { objective: given as Objective, objectiveFacts: { name: given.name, custom: true } };
+  }
+  return { objective: createObjective(given as ObjectiveOptions), objectiveFacts: given };
+}
+
+function sampleSheet({ evaluation }: PreferenceOptions, session: Session, { heldOut }: Splits): SampleSheet {
+  const prompts = heldOut.pairs.slice(0, evaluation?.samples ?? 0).map(({ id, prompt, chosen }, index) => {
+    return { id, prompt, chosen, tokens: heldOut.tokens[index]!.prompt };
+  });
+  const { model, tokenizer } = session.loaded;
+  return new SampleSheet(model, tokenizer, prompts, evaluation?.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS);
+}
+
+function pairEvaluator(
+  { evaluation = {} }: PreferenceOptions,
+  session: Session,
+  task: PreferenceTask,
+  run: ConstructorParameters<typeof PairEvaluator>[2],
+  pairs: readonly { readonly prompt: Int32Array }[],
+): PairEvaluator | undefined {
+  if (task.items === 0) return undefined;
+  const { every = 0, klSamples = 0, maxNewTokens = DEFAULT_MAX_NEW_TOKENS } = evaluation;
+  // A model without BOS may have an empty prompt: nothing can be sampled from it.
+  const prompts = pairs.map(({ prompt }) => prompt).filter((prompt) => prompt.length > 0);
+  return new PairEvaluator(session, task, run, { every, maxNewTokens, prompts: prompts.slice(0, klSamples) });
+}
+
+function modelCard(session: Session, result: LoopResult, objective: Objective, { facts }: Splits): ModelCard {
+  const last = result.metrics.at(-1) ?? {};
+  const shown = ['eval_loss', 'eval_rewards/accuracies', 'eval_rewards/margins', 'eval_kl/on_policy'];
+  const metrics = shown.flatMap((name) => {
+    const value = (last as Record<string, number | null | undefined>)[name];
+    return typeof value === 'number' ? [[name.slice('eval_'.length), Number(value.toFixed(4))] as const] : [];
+  });
+  const { source } = facts.train as { source: string };
+  return session.card({
+    objective: objective.name,
+    datasets: [source],
+    settings: { steps: result.step },
+    metrics: Object.fromEntries(metrics),
+  });
+}

@@ -1,0 +1,79 @@
+import type { TextOrChat } from '../data/contract.ts';
+import { generate } from '../generate/index.ts';
+import type { CausalLM } from '../models/contract.ts';
+import type { RunDirectory } from '../runs/index.ts';
+import type { Tokenizer } from '../text/index.ts';
+
+/** A held-out prompt with answers from before and after training: a line of `samples.jsonl`. */
+export interface Sample {
+  readonly id: string;
+  readonly prompt: TextOrChat;
+  /** The data's preferred answer, to compare with. */
+  readonly chosen: TextOrChat;
+  readonly before: string;
+  /** Absent while training goes on. */
+  readonly after?: string;
+}
+
+export interface SamplePrompt {
+  readonly id: string;
+  readonly prompt: TextOrChat;
+  readonly chosen: TextOrChat;
+  readonly tokens: Int32Array;
+}
+
+/** Greedy answers before and after training: what people look at first, and where repetition shows. */
+export class SampleSheet {
+  readonly #model: CausalLM;
+  readonly #tokenizer: Tokenizer;
+  readonly #prompts: readonly SamplePrompt[];
+  readonly #maxNewTokens: number;
+  #samples: readonly Sample[] = [];
+
+  constructor(model: CausalLM, tokenizer: Tokenizer, prompts: readonly SamplePrompt[], maxNewTokens: number) {
+    this.#model = model;
+    this.#tokenizer = tokenizer;
+    this.#prompts = prompts;
+    this.#maxNewTokens = maxNewTokens;
+  }
+
+  /** Call while the model is still the base model. A resumed run reads what the first session wrote. */
+  async before(run: RunDirectory | undefined): Promise<void> {
+    if (this.#prompts.length === 0) return;
+    const written = run?.readRecords('samples.jsonl') as readonly Sample[] | undefined;
+    if (
+      written !== undefined &&
+      written.map(({ id }) => id).join() === this.#prompts.map(({ id }) => id).join()
+    ) {
+      this.#samples = written;
+      return;
+    }
+    const answers = await this.#answer();
+    this.#samples = this.#prompts.map(({ id, prompt, chosen }, index) => ({
+      id,
+      prompt,
+      chosen,
+      before: answers[index]!,
+    }));
+    run?.writeRecords('samples.jsonl', this.#samples);
+  }
+
+  async after(run: RunDirectory | undefined): Promise<readonly Sample[]> {
+    if (this.#prompts.length === 0) return [];
+    const answers = await this.#answer();
+    this.#samples = this.#samples.map((sample, index) => ({ ...sample, after: answers[index]! }));
+    run?.writeRecords('samples.jsonl', this.#samples);
+    return this.#samples;
+  }
+
+  async #answer(): Promise<string[]> {
+    const prompts = this.#prompts.map(({ tokens }) => tokens);
+    const completions = await generate(this.#model, prompts, {
+      greedy: true,
+      maxNewTokens: this.#maxNewTokens,
+    });
+    return completions.map(([completion]) =>
+      this.#tokenizer.decode(completion!.tokens, { skipSpecialTokens: true }),
+    );
+  }
+}

@@ -1,0 +1,334 @@
+import { basename, join } from 'node:path';
+import {
+  type LoadedModel,
+  loadModel,
+  type ModelCard,
+  modelTensors,
+  saveAdapter,
+  saveDirectory,
+} from '../checkpoints/index.ts';
+import { type Device, devices, engineInfo, Generator, releaseFreeMemory, threads } from '../engine/index.ts';
+import { UsageError } from '../errors.ts';
+import type { CausalLM } from '../models/contract.ts';
+import type { Linear } from '../nn/linear.ts';
+import { attachLora, mergeLora } from '../nn/lora.ts';
+import type { Parameter } from '../nn/parameter.ts';
+import type { MasterWeights, OptimizerOptions } from '../optim/index.ts';
+import { RunDirectory } from '../runs/index.ts';
+import { cast, startTraining } from './compute.ts';
+import type { TrainEvent, TrainPhase } from './contract.ts';
+import type { WithReference } from './kl.ts';
+import { availableMemory, estimateMemory, formatBytes } from './memory.ts';
+import type { LoraTraining, TrainOptions } from './options.ts';
+import { BatchPlan, type PlanOptions } from './plan.ts';
+import { type ComputePrecision, resolvePrecision } from './precision.ts';
+import type { ItemResults, Task } from './task.ts';
+
+/** What both kinds of training set up and take down: the model, its adapters and masters, the run directory. */
+export class Session {
+  readonly loaded: LoadedModel;
+  readonly precision: ComputePrecision;
+  readonly optimizer: OptimizerOptions;
+  readonly seed: number;
+  readonly #options: TrainOptions;
+  readonly #device: Device;
+  readonly #lora: Required<Omit<LoraTraining, 'targetModules'>> | undefined;
+  #adapted: Linear[] = [];
+  #trained: readonly Parameter[] = [];
+  #masters: MasterWeights | undefined;
+
+  private constructor(
+    options: TrainOptions,
+    device: Device,
+    precision: ComputePrecision,
+    loaded: LoadedModel,
+  ) {
+    const { rank = 16, alpha = 2 * rank, merge = false } = options.lora ?? {};
+    this.#options = options;
+    this.#device = device;
+    this.#lora = options.lora && { rank, alpha, merge };
+    this.precision = precision;
+    this.loaded = loaded;
+    this.optimizer = options.optimizer ?? { name: 'adamw' };
+    this.seed = options.seed ?? 0;
+  }
+
+  static async open(options: TrainOptions): Promise<Session> {
+    const emit = (event: TrainEvent) => options.observer?.(event);
+    emit({ type: 'phase', phase: 'load' });
+    const given = typeof options.model === 'string' ? undefined : options.model;
+    const device = given?.model.device ?? resolveDevice(options.device ?? 'auto');
+    const precision = resolvePrecision(options.dtype ?? 'auto', device);
+    emit({
+      type: 'note',
+      level: 'info',
+      code: 'precision',
+      message: `Computing in ${precision.dtype} on ${device}. ${precision.reason}`,
+    });
+    // Full fine-tuning starts its fp32 masters from the checkpoint's own precision; a frozen base needs none.
+    const dtype = options.lora === undefined ? 'float32' : precision.dtype;
+    const notice = (message: string) => emit({ type: 'note', level: 'info', code: 'model', message });
+    const loaded = given ?? (await loadModel(options.model as string, { dtype, device, notice }));
+    const linears = loaded.model.layers.flatMap((layer) => [...layer.linears.values()]);
+    if (linears.some(({ adapter }) => adapter !== undefined)) {
+      throw new UsageError('adapter-attached', 'The model to train carries LoRA adapters already.', {
+        hint: 'Merge them first: mallows export --model ADAPTER --to DIRECTORY.',
+      });
+    }
+    return new Session(options, device, precision, loaded);
+  }
+
+  get model(): CausalLM {
+    return this.loaded.model;
+  }
+
+  emit(event: TrainEvent): void {
+    this.#options.observer?.(event);
+  }
+
+  phase(phase: TrainPhase): void {
+    this.emit({ type: 'phase', phase });
+  }
+
+  note(level: 'info' | 'warning', code: string, message: string): void {
+    this.emit({ type: 'note', level, code, message });
+  }
+
+  openRun(data: Readonly<Record<string, unknown>>): RunDirectory | undefined {
+    const { output, resume, overwrite, checkpoint, recipe } = this.#options;
+    if (output === undefined) {
+      if (resume === true) {
+        throw new UsageError('resume-without-output', 'resume needs the run directory to go on with.', {
+          hint: 'Give output.',
+        });
+      }
+      return undefined;
+    }
+    const { torchVersion, cpuCapability } = engineInfo();
+    return RunDirectory.open(output, {
+      recipe: recipe ?? describeOptions(this.#options),
+      provenance: {
+        started: new Date().toISOString(),
+        command: process.argv.slice(1),
+        node: process.version,
+        torch: torchVersion,
+        device: this.#device,
+        cpu: cpuCapability,
+        threads: threads(),
+        precision: this.precision,
+        seed: this.seed,
+        model: this.loaded.source,
+        data,
+      },
+      ...(resume !== undefined && { resume }),
+      ...(overwrite !== undefined && { overwrite }),
+      ...(checkpoint?.keep !== undefined && { keepCheckpoints: checkpoint.keep }),
+    });
+  }
+
+  /** Casts the model to the compute dtype: from here until `startTraining` it is the reference model. */
+  castForReference(): void {
+    this.#trained = [...this.model.parameters.values()];
+    this.#masters = startTraining(
+      this.model,
+      this.#lora === undefined ? this.#trained : [],
+      this.precision.dtype,
+    );
+  }
+
+  /** Attaches adapters if asked for, and returns what is trained with its masters. */
+  startTraining(): { parameters: readonly Parameter[]; masters: MasterWeights } {
+    if (this.#lora !== undefined) {
+      const linears = this.model.layers.flatMap((layer) => [...layer.linears.values()]);
+      this.#adapted = attachLora(linears, {
+        rank: this.#lora.rank,
+        alpha: this.#lora.alpha,
+        targetModules: this.#options.lora?.targetModules ?? 'all-linear',
+        generator: new Generator(this.seed, this.#device),
+      });
+      this.#trained = this.#adapted.flatMap(({ adapter }) => [adapter!.a, adapter!.b]);
+      this.#masters = startTraining(this.model, this.#trained, this.precision.dtype);
+    }
+    return { parameters: this.#trained, masters: this.#masters! };
+  }
+
+  /** The reference model for a moment: the policy with its adapters off, or loaded anew and disposed. */
+  readonly withReference: WithReference = async (use) => {
+    if (this.#lora !== undefined) {
+      const adapters = this.#adapted.map(({ adapter }) => adapter);
+      for (const linear of this.#adapted) linear.adapter = undefined;
+      try {
+        return use(this.model);
+      } finally {
+        for (const [index, linear] of this.#adapted.entries()) linear.adapter = adapters[index];
+      }
+    }
+    const { dtype } = this.precision;
+    const reference = await loadModel(this.loaded.source.spec, { dtype, device: this.#device });
+    try {
+      if (reference.source.hash !== this.loaded.source.hash) {
+        throw new UsageError(
+          'reference-changed',
+          `${this.loaded.source.spec} is not what it was when training began.`,
+          {
+            hint: 'Keep the base model unchanged while training, or set evaluation.klSamples to 0.',
+          },
+        );
+      }
+      return use(reference.model);
+    } finally {
+      reference.model.dispose();
+      releaseFreeMemory();
+    }
+  };
+
+  /** The part of the loop's options that both kinds of training share. */
+  loopOptions(run: RunDirectory | undefined, defaultLearningRate: number) {
+    const { learningRate, schedule, maxGradNorm, checkpoint, observer, signal, recompute } = this.#options;
+    return {
+      model: this.model,
+      optimizer: this.optimizer,
+      learningRate: learningRate ?? defaultLearningRate,
+      pass: { recompute: recompute === true ? 'layers' : 'none' } as const,
+      ...this.#plan(),
+      ...(schedule && { schedule }),
+      ...(maxGradNorm !== undefined && { maxGradNorm }),
+      ...(checkpoint?.every !== undefined && { checkpointEvery: checkpoint.every }),
+      ...(run && { run }),
+      ...(observer && { observer }),
+      ...(signal && { signal }),
+    };
+  }
+
+  #plan() {
+    const { batch = {}, steps, epochs, shuffle } = this.#options;
+    return {
+      batch,
+      seed: this.seed,
+      ...(steps !== undefined && { steps }),
+      ...(epochs !== undefined && { epochs }),
+      ...(shuffle !== undefined && { shuffle }),
+    };
+  }
+
+  /** A model card with what this session knows. */
+  card(facts: Omit<ModelCard, 'name' | 'baseModel' | 'license'>): ModelCard {
+    const { baseModel, license, revision } = this.loaded.source;
+    const { learningRate, output = 'model' } = this.#options;
+    return {
+      name: basename(output),
+      baseModel,
+      ...(revision !== undefined && { baseRevision: revision }),
+      ...(license !== undefined && { license }),
+      ...facts,
+      settings: {
+        ...facts.settings,
+        optimizer: this.optimizer.name,
+        ...(learningRate !== undefined && { 'learning rate': learningRate }),
+        precision: this.precision.dtype,
+        seed: this.seed,
+      },
+    };
+  }
+
+  /** Says so beforehand when a step will not fit into memory. */
+  checkMemory<Result extends ItemResults>(task: Task<Result>): void {
+    if (this.#device !== 'cpu') return;
+    const { batch, ...plan } = this.#plan();
+    const { rowTokens, headPositions } = largestRow(task, { ...batch, ...plan });
+    const trainedParameters = this.#trained.reduce((sum, { value }) => sum + value.size, 0);
+    const estimate = estimateMemory(this.loaded.config, {
+      dtype: this.precision.dtype,
+      optimizer: this.optimizer,
+      rowTokens,
+      headPositions,
+      trainedParameters,
+      recompute: this.#options.recompute === true ? 'layers' : 'none',
+    });
+    const parts = (['weights', 'gradients', 'optimizer', 'activations', 'head'] as const)
+      .map((name) => `${name} ${formatBytes(estimate[name])}`)
+      .join(', ');
+    const available = availableMemory() + process.memoryUsage.rss();
+    const message = `A step takes about ${formatBytes(estimate.total)} at its peak (${parts}); ${formatBytes(available)} are free.`;
+    if (estimate.total <= available) this.note('info', 'memory', message);
+    else {
+      const advice = 'Use recompute, fewer pairs a batch with accumulate, a shorter max_length, or LoRA.';
+      this.note('warning', 'memory-short', `${message} ${advice}`);
+    }
+  }
+
+  /** Ends training: the model holds the trained values in the compute dtype, which is what was evaluated. */
+  finish(): void {
+    if (this.#masters === undefined) return;
+    this.#masters.release();
+    this.#masters = undefined;
+    for (const parameter of this.#trained) cast(parameter, this.precision.dtype);
+  }
+
+  /** Finishes, and saves the model (with LoRA the adapter) where the run directory wants it. */
+  async save(run: RunDirectory, card: ModelCard): Promise<void> {
+    const { tokenizer, generationConfig, config, source } = this.loaded;
+    const merge = this.#lora?.merge === true;
+    if (this.#lora !== undefined) {
+      const { rank, alpha } = this.#lora;
+      await saveAdapter(merge ? join(run.path, 'adapter') : run.modelPath, this.model, {
+        // A packaged model has no path of its own: its specification is how it is found again.
+        baseModel: source.kind === 'package' ? source.spec : source.location,
+        rank,
+        alpha,
+        card: { ...card, library: 'peft' },
+        tokenizer: tokenizer.files,
+        values: this.#masters!.state(),
+      });
+    }
+    this.finish();
+    if (this.#lora !== undefined && !merge) return;
+    mergeLora(this.#adapted);
+    await saveDirectory(run.modelPath, {
+      config: config.raw,
+      generationConfig,
+      tokenizer: tokenizer.files,
+      tensors: modelTensors(this.model),
+      card,
+    });
+  }
+}
+
+function resolveDevice(wanted: Device | 'auto'): Device {
+  if (wanted !== 'auto') return wanted;
+  return devices().find((device) => device.startsWith('cuda')) ?? 'cpu';
+}
+
+function largestRow<Result extends ItemResults>(
+  task: Task<Result>,
+  options: PlanOptions,
+): { rowTokens: number; headPositions: number } {
+  const lengths = Float64Array.from({ length: task.items }, (_, item) => task.tokens(item));
+  const plan = new BatchPlan(lengths, options);
+  let rowTokens = 0;
+  let headPositions = 0;
+  for (let step = 0; step < Math.min(plan.totalSteps, 1000); step++) {
+    for (const items of plan.step(step).passes) {
+      rowTokens = Math.max(
+        rowTokens,
+        items.reduce((sum, item) => sum + lengths[item]!, 0),
+      );
+      headPositions = Math.max(
+        headPositions,
+        items.reduce((sum, item) => sum + task.scoredTokens(item), 0),
+      );
+    }
+  }
+  return { rowTokens, headPositions };
+}
+
+/** The options as they go into recipe.yaml: what can be written down, without callbacks and data. */
+function describeOptions(options: TrainOptions): Record<string, unknown> {
+  const { model, observer: _o, signal: _s, resume: _r, overwrite: _w, recipe: _p, ...rest } = options;
+  const plain = Object.entries(rest).filter(([name]) => name !== 'data' && name !== 'evalData');
+  const named = {
+    model: typeof model === 'string' ? model : model.source.spec,
+    ...Object.fromEntries(plain),
+  };
+  return JSON.parse(JSON.stringify(named)) as Record<string, unknown>;
+}

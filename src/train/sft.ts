@@ -1,0 +1,194 @@
+import type { LoadedModel } from '../checkpoints/index.ts';
+import {
+  type Dataset,
+  hashValues,
+  loadSft,
+  type SftExample,
+  type TokenizedSequence,
+  tokenizeSequences,
+} from '../data/index.ts';
+import { bootstrapIndices } from '../stats/index.ts';
+import { defined } from './defined.ts';
+import { evaluateTask } from './evaluation.ts';
+import { holdOut } from './holdout.ts';
+import { type Evaluation, type LoopResult, runLoop } from './loop.ts';
+import { DEFAULT_MAX_NEW_TOKENS, type TrainOptions } from './options.ts';
+import { type Sample, SampleSheet } from './samples.ts';
+import { Session } from './session.ts';
+import { SftTask } from './sft-task.ts';
+
+/** Examples as a file or hub data set, loaded, or in memory. */
+export type SftInput = string | Dataset<SftExample> | readonly SftExample[];
+
+export interface SftOptions extends TrainOptions {
+  readonly data: SftInput;
+  /** Held-out examples. Default: `evalFraction` of the data. */
+  readonly evalData?: SftInput;
+}
+
+export interface SftResult extends LoopResult {
+  readonly model: LoadedModel;
+  readonly samples: readonly Sample[];
+}
+
+interface Split {
+  readonly examples: readonly SftExample[];
+  readonly tokens: readonly TokenizedSequence[];
+}
+
+/**
+ * Supervised fine-tuning on prompts with completions (the prompt is not learned), or on plain text. Another caller of the
+ * loop that tunes preferences: same optimisers, run directory, resume and adapters.
+ */
+export async function trainSft(options: SftOptions): Promise<SftResult> {
+  const session = await Session.open(options);
+  const { train, heldOut, facts } = await readSplits(options, session);
+  const run = session.openRun(facts);
+  try {
+    session.castForReference();
+    const sheet = sampleSheet(options, session, heldOut);
+    await sheet.before(run);
+    const { parameters, masters } = session.startTraining();
+    const task = new SftTask(train.tokens);
+    session.checkMemory(task);
+    session.phase('train');
+    const result = await runLoop({
+      ...session.loopOptions(run, options.lora === undefined ? 2e-5 : 1e-4),
+      parameters,
+      masters,
+      task,
+      ...(heldOut.tokens.length > 0 && {
+        evaluation: sftEvaluation(options, session, new SftTask(heldOut.tokens)),
+      }),
+    });
+    const finished = result.status === 'finished';
+    if (finished) session.phase('save');
+    const samples = finished ? await sheet.after(run) : [];
+    const loss = result.metrics.at(-1)?.eval_loss;
+    const { source } = facts.train as { source: string };
+    const card = session.card({
+      objective: 'sft',
+      datasets: [source],
+      settings: { steps: result.step },
+      ...(typeof loss === 'number' && { metrics: { loss: Number(loss.toFixed(4)) } }),
+    });
+    if (finished && run) await session.save(run, card);
+    else session.finish();
+    return { ...result, model: session.loaded, samples };
+  } finally {
+    run?.close();
+  }
+}
+
+/** Held-out loss a token, with a 95 % bootstrap interval over examples. */
+function sftEvaluation({ evaluation }: SftOptions, session: Session, task: SftTask): Evaluation {
+  return {
+    every: evaluation?.every ?? 0,
+    async evaluate() {
+      const results = await evaluateTask(session.model, task);
+      const losses = results.flatMap((result) => [...result.losses]);
+      const tokens = results.flatMap((result) => [...result.tokens]);
+      const metrics = task.metrics(results);
+      if (losses.length < 2) return metrics;
+      const mean = (indices: Int32Array) => {
+        let loss = 0;
+        let count = 0;
+        for (const index of indices) {
+          loss += losses[index]!;
+          count += tokens[index]!;
+        }
+        return loss / count;
+      };
+      const { low, high } = bootstrapIndices(losses.length, mean, { resamples: 2000 });
+      return { ...metrics, 'loss/low': low, 'loss/high': high };
+    },
+  };
+}
+
+async function readSplits(options: SftOptions, session: Session) {
+  session.phase('tokenize');
+  const all = await readExamples(options.data, 'train', options, session);
+  if (options.evalData !== undefined) {
+    const heldOut = await readExamples(options.evalData, 'eval', options, session);
+    return {
+      train: all.split,
+      heldOut: limit(heldOut.split, options),
+      facts: { train: all.facts, eval: heldOut.facts as unknown },
+    };
+  }
+  const fraction = options.evalFraction ?? 0.1;
+  const { train, heldOut } = holdOut(all.split.examples, fraction, session.seed);
+  return {
+    train: select(all.split, train),
+    heldOut: limit(select(all.split, heldOut), options),
+    facts: { train: all.facts, eval: { heldOutFraction: fraction, rows: heldOut.length } as unknown },
+  };
+}
+
+async function readExamples(
+  input: SftInput,
+  name: 'train' | 'eval',
+  options: TrainOptions,
+  session: Session,
+) {
+  const { tokenizer } = session.loaded;
+  const chatTemplate = tokenizer.chatTemplate !== undefined;
+  const data =
+    typeof input === 'string'
+      ? await loadSft(input, { chatTemplate, ...options.reading })
+      : 'examples' in input
+        ? input
+        : inMemory(input);
+  const { examples, tokens, badRows, cut, moved } = await tokenizeSequences(
+    data,
+    tokenizer,
+    defined({ maxLength: options.maxLength, strict: options.reading?.strict }),
+  );
+  const { source, format, hash } = data;
+  const bad = [...data.badRows, ...badRows];
+  session.emit({
+    type: 'data',
+    split: name,
+    source,
+    format,
+    usable: examples.length,
+    badRows: bad,
+    cut,
+    moved,
+  });
+  const facts = { source, format, hash, rows: examples.length, badRows: bad.length, cut, moved };
+  return { split: { examples, tokens }, facts };
+}
+
+function inMemory(examples: readonly SftExample[]): Dataset<SftExample> {
+  const locations = examples.map((_, index) => ({ file: 'memory', line: index + 1 }));
+  return {
+    examples,
+    locations,
+    badRows: [],
+    format: 'generic',
+    hash: hashValues(examples),
+    source: 'memory',
+  };
+}
+
+function select({ examples, tokens }: Split, indices: readonly number[]): Split {
+  return {
+    examples: indices.map((index) => examples[index]!),
+    tokens: indices.map((index) => tokens[index]!),
+  };
+}
+
+function limit(split: Split, { evaluation }: TrainOptions): Split {
+  const most = evaluation?.maxPairs ?? split.examples.length;
+  return { examples: split.examples.slice(0, most), tokens: split.tokens.slice(0, most) };
+}
+
+function sampleSheet({ evaluation }: SftOptions, session: Session, { examples, tokens }: Split): SampleSheet {
+  const withPrompt = examples.flatMap(({ id, prompt, completion }, index) => {
+    return prompt === undefined ? [] : [{ id, prompt, chosen: completion, tokens: tokens[index]!.prompt }];
+  });
+  const { model, tokenizer } = session.loaded;
+  const prompts = withPrompt.slice(0, evaluation?.samples ?? 0);
+  return new SampleSheet(model, tokenizer, prompts, evaluation?.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS);
+}
