@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { type ChatMessage, ChatTemplate } from './chat-template.ts';
+
+const hi: ChatMessage[] = [{ role: 'user', content: 'Hi' }];
+
+describe('ChatTemplate', () => {
+  it('renders messages, generation prompt and variables', () => {
+    const template = new ChatTemplate(
+      "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] | trim }}\n{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}",
+    );
+    const variables = { bos_token: '<s>' };
+    expect(template.render([{ role: 'user', content: ' Hi ' }], { variables })).toBe('<s>[user]Hi\n');
+    expect(template.render(hi, { variables, addGenerationPrompt: true })).toBe('<s>[user]Hi\n[assistant]');
+  });
+
+  it('trims blocks as transformers does', () => {
+    const template = new ChatTemplate(
+      '{% for m in messages %}\n  {% if true %}\n{{ m.content }}\n  {% endif %}\n{% endfor %}\n',
+    );
+    expect(template.render(hi)).toBe('Hi\n');
+  });
+
+  it('gives the date in the same words everywhere', () => {
+    const template = new ChatTemplate("{{ strftime_now('%d %b %Y, %A %-m %H:%M %p') }}");
+    expect(template.render([], { now: new Date(2026, 2, 7, 15, 4) })).toBe(
+      '07 Mar 2026, Saturday 3 15:04 PM',
+    );
+  });
+
+  it('takes the default of several named templates', () => {
+    const template = new ChatTemplate([
+      { name: 'tool_use', template: 'tools' },
+      { name: 'default', template: 'plain' },
+    ]);
+    expect(template.render(hi)).toBe('plain');
+    expect(
+      () =>
+        new ChatTemplate([
+          { name: 'a', template: '' },
+          { name: 'b', template: '' },
+        ]),
+    ).toThrowError(/None of the chat templates \(a, b\) is named "default"/);
+  });
+
+  it('passes on why a template refuses a conversation', () => {
+    const template = new ChatTemplate(
+      "{% if messages[0].role != 'user' %}{{ raise_exception('user first') }}{% endif %}",
+    );
+    expect(template.render(hi)).toBe('');
+    expect(() => template.render([{ role: 'assistant', content: 'x' }])).toThrowError(
+      expect.objectContaining({
+        code: 'chat-template-render',
+        message: 'The chat template refuses this conversation: user first (roles: assistant).',
+      }),
+    );
+  });
+
+  it('names the problem of a broken template', () => {
+    expect(() => new ChatTemplate('{% for %}')).toThrowError(
+      expect.objectContaining({ code: 'chat-template-syntax' }),
+    );
+    expect(() => new ChatTemplate('{{ messages[0].content.nope() }}').render(hi)).toThrowError(
+      expect.objectContaining({ code: 'chat-template-render' }),
+    );
+    expect(() => new ChatTemplate("{{ strftime_now('%Q') }}").render(hi)).toThrowError(/no directive %Q/);
+  });
+
+  it('counts like Python', () => {
+    expect(new ChatTemplate('{% for i in range(3) %}{{ i }}{% endfor %}').render([])).toBe('012');
+    expect(new ChatTemplate('{% for i in range(5, 0, -2) %}{{ i }}{% endfor %}').render([])).toBe('531');
+  });
+});

@@ -1,0 +1,54 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Tokenizer } from './tokenizer.ts';
+import { readTokenizerFiles, writeTokenizerFiles } from './tokenizer-files.ts';
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'mallows-tokenizer-'));
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+const put = (name: string, value: unknown) =>
+  writeFile(join(directory, name), typeof value === 'string' ? value : JSON.stringify(value));
+
+describe('tokenizer files', () => {
+  it('are written as they were read, with the template apart', async () => {
+    await put('tokenizer.json', {
+      version: '1.0',
+      model: { type: 'BPE', vocab: { a: 0 }, merges: [] },
+      added_tokens: [],
+    });
+    await put('tokenizer_config.json', { bos_token: 'a', chat_template: '{{ 1 }}' });
+    await put('special_tokens_map.json', { eos_token: 'a' });
+    const files = await readTokenizerFiles(directory);
+    expect(files.config).toEqual({ bos_token: 'a' });
+    const copy = join(directory, 'copy');
+    await writeTokenizerFiles(copy, files);
+    expect(await readTokenizerFiles(copy)).toEqual(files);
+    expect(await readFile(join(copy, 'chat_template.jinja'), 'utf8')).toBe('{{ 1 }}');
+    expect(new Tokenizer(files).eosTokenId).toBe(0);
+  });
+
+  it('prefer chat_template.jinja', async () => {
+    await put('tokenizer.json', {});
+    await put('tokenizer_config.json', { chat_template: 'old' });
+    await put('chat_template.jinja', 'new');
+    expect((await readTokenizerFiles(directory)).chatTemplate).toBe('new');
+  });
+
+  it("may be GPT-2's vocab.json and merges.txt", async () => {
+    await put('vocab.json', { h: 0, i: 1, hi: 2, Ġ: 3, Ġh: 4, Ġhi: 5, '<|endoftext|>': 6 });
+    await put('merges.txt', '#version: 0.2\nh i\nĠ hi\n');
+    const tokenizer = new Tokenizer(await readTokenizerFiles(directory));
+    expect([...tokenizer.encode('hi hi<|endoftext|>')]).toEqual([2, 5, 6]);
+  });
+
+  it('that are missing or damaged are named', async () => {
+    await expect(readTokenizerFiles(directory)).rejects.toThrowError(/neither tokenizer.json nor vocab.json/);
+    await put('tokenizer.json', '{');
+    await expect(readTokenizerFiles(directory)).rejects.toThrowError(/tokenizer.json cannot be read/);
+  });
+});
