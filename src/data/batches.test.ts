@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type BatchOptions, batchPlan, plannedSteps } from './batches.ts';
+import { packedLength, packPairs, promptGroups } from './pack.ts';
 
 const anyOptions: fc.Arbitrary<BatchOptions> = fc
   .record({
@@ -67,6 +68,38 @@ describe('batchPlan', () => {
       return ranges.reduce((a, b) => a + b, 0) / ranges.length;
     };
     expect(spread(true)).toBeLessThan(spread(false) / 4);
+  });
+
+  it('keeps the items of a group together, in shuffled order, and still visits each once', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { minLength: 1, maxLength: 40 }),
+        fc.nat(),
+        (groups, seed) => {
+          const order = batchPlan({ lengths: groups.map(() => 1), pairs: 3, seed, groups }).flat(2);
+          expect([...order].sort((a, b) => a - b)).toEqual([...groups.keys()]);
+          const changes = order.filter((item, i) => i > 0 && groups[item] !== groups[order[i - 1]!]).length;
+          expect(changes).toBe(new Set(groups).size - 1);
+        },
+      ),
+    );
+    const options = { lengths: [1, 1], pairs: 1, seed: 1, groups: ['a', 'b'] };
+    expect(() => batchPlan({ ...options, bucket: true })).toThrow(/not both/);
+  });
+
+  it('lets pairs of one prompt meet and share its tokens', () => {
+    const pairs = Array.from({ length: 64 }, (_, i) => ({
+      prompt: Int32Array.from({ length: 50 }, () => i % 8),
+      chosen: Int32Array.of(100 + i, 1),
+      rejected: Int32Array.of(200 + i, 1),
+    }));
+    const lengths = pairs.map(packedLength);
+    const tokens = (groups: object) =>
+      batchPlan({ lengths, pairs: 8, seed: 1, ...groups })
+        .flat()
+        .reduce((sum, batch) => sum + packPairs(batch.map((item) => pairs[item]!)).tokens.length, 0);
+    expect(tokens({ groups: promptGroups(pairs) })).toBe(8 * 50 + 2 * 64);
+    expect(tokens({})).toBeGreaterThan(2000);
   });
 
   it('refuses sizes that make no sense', () => {

@@ -15,6 +15,11 @@ export interface BatchOptions {
   readonly shuffle?: boolean;
   /** Puts items of similar length together, within windows of a shuffled order. Default false. */
   readonly bucket?: boolean;
+  /**
+   * A group for each item, e.g. its prompt (`promptGroups`): the items of a group follow one another also when shuffled,
+   * so that pairs of one prompt meet in a micro-batch and share its tokens. Not together with `bucket`.
+   */
+  readonly groups?: ArrayLike<string>;
 }
 
 /** Indices of the items that go through the network together. */
@@ -37,11 +42,17 @@ const WINDOW_BATCHES = 16;
  * arguments, so resuming needs no more than the step's number.
  */
 export function batchPlan(options: BatchOptions, epoch = 0): readonly (readonly MicroBatch[])[] {
-  const { accumulate = 1, shuffle = true, bucket = false, seed } = check(options);
+  const { accumulate = 1, shuffle = true, bucket = false, groups, seed } = check(options);
   const random = RandomStream.create(seed, `batches/epoch-${epoch}`);
   const count = options.lengths.length;
-  const order = shuffle ? [...random.permutation(count)] : Array.from({ length: count }, (_, i) => i);
-  const batches = cut(bucket ? sortWindows(order, options) : order, options);
+  let order = shuffle ? [...random.permutation(count)] : Array.from({ length: count }, (_, i) => i);
+  if (groups !== undefined) {
+    const gathered = gather(order, groups);
+    // Else a large group, whose first item comes early, would tend to come early too.
+    order = (shuffle ? random.shuffle(gathered) : gathered).flat();
+  }
+  if (bucket) order = sortWindows(order, options);
+  const batches = cut(order, options);
   if (bucket && shuffle) random.shuffle(batches);
   const steps: MicroBatch[][] = [];
   for (let i = 0; i < batches.length; i += accumulate) steps.push(batches.slice(i, i + accumulate));
@@ -69,6 +80,9 @@ function check(options: BatchOptions): BatchOptions {
       'Give the batch size either in pairs or in tokens, not both and not neither.',
     );
   }
+  if (options.groups !== undefined && options.bucket) {
+    throw new UsageError('batch-order', 'Items can be kept together by group or sorted by length, not both.');
+  }
   for (const [name, value] of Object.entries({ pairs, tokens, accumulate })) {
     if (value === undefined || (Number.isInteger(value) && value > 0)) continue;
     throw new UsageError(
@@ -77,6 +91,18 @@ function check(options: BatchOptions): BatchOptions {
     );
   }
   return options;
+}
+
+/** The items of each group in a given order, groups in order of their first items. */
+function gather(order: readonly number[], groups: ArrayLike<string>): number[][] {
+  const members = new Map<string, number[]>();
+  for (const item of order) {
+    const group = groups[item]!;
+    const known = members.get(group);
+    if (known === undefined) members.set(group, [item]);
+    else known.push(item);
+  }
+  return [...members.values()];
 }
 
 /** Cuts an order into micro-batches that keep the budget. */

@@ -2,7 +2,7 @@ export { type BatchOptions, batchPlan, type MicroBatch, type PlannedStep, planne
 export * from './contract.ts';
 export { PAIR_FORMAT_NAMES, PAIR_FORMATS } from './formats/index.ts';
 export { canonicalJson, hashValues } from './hash.ts';
-export { packedLength, packPairs, packSequences } from './pack.ts';
+export { packedLength, packPairs, packSequences, promptGroups } from './pack.ts';
 export type { PackedRow } from './packed.ts';
 export { type LoadPairsOptions, loadPairs, type PairStyle, plainText, scoreGap } from './pairs.ts';
 export { loadPrompts } from './prompts.ts';

@@ -52,6 +52,11 @@ export function packedLength({
   return prompt.length + Math.max(0, chosen.length - 1) + Math.max(0, rejected.length - 1);
 }
 
+/** Each pair's prompt as a key, for batching pairs of one prompt together (`groups` of `batchPlan`). */
+export function promptGroups(pairs: readonly Pick<TokenizedPair, 'prompt'>[]): readonly string[] {
+  return pairs.map(({ prompt }) => keyOf(prompt));
+}
+
 const SIDES = ['chosen', 'rejected'] as const;
 
 type ScoredRows = Pick<PackedCompletion, 'rows' | 'targets'>;
