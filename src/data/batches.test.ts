@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BatchOptions, batchPlan, plannedSteps } from './batches.ts';
+import { type BatchOptions, batchPlan } from './batches.ts';
 import { packedLength, packPairs, promptGroups } from './pack.ts';
 
 const anyOptions: fc.Arbitrary<BatchOptions> = fc
@@ -34,16 +34,6 @@ describe('batchPlan', () => {
           }
         }
         expect(batchPlan(options, epoch)).toEqual(steps);
-      }),
-    );
-  });
-
-  it('resumes at any step as if it had never stopped', () => {
-    fc.assert(
-      fc.property(anyOptions, fc.nat({ max: 20 }), (options, stop) => {
-        const whole = take(plannedSteps(options), stop + 5);
-        expect(take(plannedSteps(options, stop), 5)).toEqual(whole.slice(stop));
-        expect(whole.map(({ step }) => step)).toEqual(whole.map((_, i) => i));
       }),
     );
   });
@@ -113,7 +103,3 @@ describe('batchPlan', () => {
     expect(() => batchPlan({ ...options, lengths: [], pairs: 1 })).toThrow(/no items/);
   });
 });
-
-function take<T>(items: Iterator<T>, count: number): T[] {
-  return Array.from({ length: count }, () => items.next().value);
-}

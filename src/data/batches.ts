@@ -25,15 +25,6 @@ export interface BatchOptions {
 /** Indices of the items that go through the network together. */
 export type MicroBatch = readonly number[];
 
-/** What one optimiser step sees. */
-export interface PlannedStep {
-  /** Zero-based, over the whole run. */
-  readonly step: number;
-  /** Zero-based. */
-  readonly epoch: number;
-  readonly microBatches: readonly MicroBatch[];
-}
-
 /** Micro-batches whose items a bucket window sorts together. */
 const WINDOW_BATCHES = 16;
 
@@ -57,17 +48,6 @@ export function batchPlan(options: BatchOptions, epoch = 0): readonly (readonly 
   const steps: MicroBatch[][] = [];
   for (let i = 0; i < batches.length; i += accumulate) steps.push(batches.slice(i, i + accumulate));
   return steps;
-}
-
-/** Steps without end, epoch after epoch, from a step on: what a resumed run continues with. */
-export function* plannedSteps(options: BatchOptions, firstStep = 0): Generator<PlannedStep, never> {
-  let step = 0;
-  for (let epoch = 0; ; epoch++) {
-    for (const microBatches of batchPlan(options, epoch)) {
-      if (step >= firstStep) yield { step, epoch, microBatches };
-      step++;
-    }
-  }
 }
 
 function check(options: BatchOptions): BatchOptions {
