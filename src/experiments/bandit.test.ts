@@ -128,7 +128,7 @@ describe('training', () => {
   });
 
   it('reaches the paper’s policies at β = .05, in larger steps over the same stretch', () => {
-    // learningRate · epochs = 2,500 as in the paper; the full 500,000 epochs agree to .0002 (docs/log.md).
+    // learningRate · epochs = 2,500 as in the paper; the full 500,000 epochs agree to .0002 (docs/reproduction.md).
     const at = (objective: BanditObjective) =>
       trainBandit({
         ...objective,

@@ -3,3 +3,5 @@ export * from './bandit.ts';
 export { banditFigures } from './bandit-figures.ts';
 export { banditPage, writeBanditReport } from './bandit-report.ts';
 export type { Claim, Verdict } from './claims.ts';
+export * from './estimate.ts';
+export { estimateFigure, estimatePage, writeEstimateReport } from './estimate-report.ts';
