@@ -19,10 +19,18 @@ export function ggufArchitecture(header: GgufHeader): GgufArchitecture {
   });
 }
 
+/**
+ * Under this key our own exports carry the model's config.json, because llama.cpp's metadata cannot say all of it
+ * (which GELU, a sliding window, unusual RoPE scaling).
+ */
+export const CONFIG_KEY = 'mallowspo.config';
+
 /** The `config.json` that `transformers` would have for the model in this file. */
 export function ggufConfig(header: GgufHeader): JsonObject {
   const architecture = ggufArchitecture(header);
   const metadata = new Metadata(header.metadata, header.path);
+  const carried = metadata.text(CONFIG_KEY);
+  if (carried !== undefined) return JSON.parse(carried) as JsonObject;
   refuseUnsupported(header, metadata, architecture);
   const common = {
     vocab_size: tensorShape(header, 'token_embd.weight')[0]!,

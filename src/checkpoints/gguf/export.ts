@@ -3,6 +3,7 @@ import { ModelError } from '../../errors.ts';
 import type { JsonObject } from '../../text/json.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
 import { tensorFloats } from '../tensor-bytes.ts';
+import { CONFIG_KEY } from './config.ts';
 import { FILE_TYPES, type GgufField, TENSOR_TYPES } from './format.ts';
 import { relayout } from './layout.ts';
 import { type GgufArchitecture, type TensorName, tensorName } from './names.ts';
@@ -38,12 +39,14 @@ export async function exportGguf(path: string, model: GgufExport): Promise<void>
     throw new ModelError('gguf-write', 'The model has no token embedding to export.');
   const rows = embedding.tensor.shape[0]!;
   const counts = headCounts(config);
+  checkActivation(architecture, config, model.notice ?? (() => {}));
   const fields: GgufField[] = [
     { key: 'general.architecture', type: 'string', value: architecture },
     { key: 'general.type', type: 'string', value: 'model' },
     { key: 'general.name', type: 'string', value: model.name },
     { key: 'general.file_type', type: 'uint32', value: FILE_TYPES[type] },
     { key: 'general.quantization_version', type: 'uint32', value: 2 },
+    { key: CONFIG_KEY, type: 'string', value: JSON.stringify(config) },
     ...modelFields(architecture, config, rows, model.notice ?? (() => {})),
     ...tokenizerFields(model.tokenizer, rows),
   ];
@@ -107,6 +110,23 @@ function architectureOf(config: JsonObject): GgufArchitecture {
     `A model of the type ${String(config.model_type)} cannot be exported to GGUF.`,
   );
 }
+
+/** llama.cpp fixes each architecture's activation: SiLU, or GELU by its tanh approximation. */
+function checkActivation(
+  architecture: GgufArchitecture,
+  config: JsonObject,
+  notice: (message: string) => void,
+): void {
+  const gelu = architecture === 'gpt2' || architecture === 'gptneox';
+  const stated = String(config.hidden_act ?? config.activation_function ?? (gelu ? 'gelu_new' : 'silu'));
+  if (gelu ? TANH_GELUS.includes(stated) : stated === 'silu') return;
+  if (!gelu || stated !== 'gelu') {
+    throw new ModelError('gguf-unsupported', `llama.cpp's ${architecture} has no activation ${stated}.`);
+  }
+  notice('llama.cpp computes GELU by its tanh approximation: its logits will differ in the third decimal.');
+}
+
+const TANH_GELUS = ['gelu_new', 'gelu_fast', 'gelu_pytorch_tanh'];
 
 function modelFields(
   architecture: GgufArchitecture,

@@ -1,0 +1,197 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { keep, ops, type Tensor, tidy } from '../../engine/index.ts';
+import { createModel, readModelConfig } from '../../models/index.ts';
+import type { JsonObject } from '../../text/json.ts';
+import { Tokenizer } from '../../text/tokenizer.ts';
+import { modelTensors } from '../load.ts';
+import { openSafetensorsDirectory } from '../safetensors.ts';
+import { CONFIG_KEY, ggufConfig } from './config.ts';
+import { exportGguf } from './export.ts';
+import { readGgufHeader } from './read.ts';
+import { llama3FrequencyFactors, recogniseLlama3Scaling } from './rope.ts';
+import { ggufWeights } from './weights.ts';
+
+const MODELS = fileURLToPath(new URL('../../../tests/fixtures/models/', import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), 'mallows-export-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** A tokenizer of two tokens: any model has that many embeddings. */
+const tokenizer = new Tokenizer({
+  tokenizer: {
+    added_tokens: [],
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+    decoder: { type: 'ByteLevel' },
+    model: { type: 'BPE', vocab: { a: 0, b: 1 }, merges: [] },
+  },
+  config: { bos_token: 'a', eos_token: 'b' },
+});
+
+function openFixture(name: string): { config: JsonObject; tensors: Map<string, Tensor>; dispose(): void } {
+  const config = JSON.parse(readFileSync(join(MODELS, name, 'config.json'), 'utf8'));
+  const weights = openSafetensorsDirectory(join(MODELS, name));
+  const model = createModel(readModelConfig(config), weights, { dtype: 'float32', device: 'cpu' });
+  return { config, tensors: modelTensors(model), dispose: () => model.dispose() };
+}
+
+const exportable = readdirSync(MODELS).filter((name) => name !== 'llama-dynamic' && name !== 'gpt2-scaled');
+
+describe('a model written to GGUF', () => {
+  it.each(exportable)('%s comes back with the same weights and the same configuration', async (name) => {
+    const path = join(directory, `${name}.gguf`);
+    const { config, tensors, dispose } = openFixture(name);
+    const notices: string[] = [];
+    await exportGguf(path, {
+      config,
+      tensors,
+      tokenizer,
+      type: 'F32',
+      name,
+      notice: (text) => notices.push(text),
+    });
+    const header = readGgufHeader(path);
+    const weights = ggufWeights(header);
+    expect([...weights.names()].sort()).toEqual([...tensors.keys()].sort());
+    for (const [key, value] of tensors) {
+      expect(weights.shape(key), key).toEqual(value.shape);
+      expect(
+        tidy(() => ops.equal(weights.get(key), value)),
+        key,
+      ).toBe(true);
+    }
+
+    expect(ggufConfig(header)).toEqual(config);
+    dispose();
+  });
+
+  // What llama.cpp's own metadata cannot say: which GELU, an unusual RoPE scaling, a sliding window.
+  const exactlyStated = exportable.filter(
+    (name) => !['gpt-neox-sequential', 'llama3', 'mistral', 'qwen2'].includes(name),
+  );
+
+  it.each(exactlyStated)('%s is described by the metadata that llama.cpp knows', async (name) => {
+    const path = join(directory, `${name}.gguf`);
+    const { config, tensors, dispose } = openFixture(name);
+    await exportGguf(path, { config, tensors, tokenizer, type: 'F32', name });
+    const header = readGgufHeader(path);
+    const metadata = new Map([...header.metadata].filter(([key]) => key !== CONFIG_KEY));
+    const { raw: _, ...again } = readModelConfig(ggufConfig({ ...header, metadata }));
+    const { raw: __, ...before } = readModelConfig(config);
+    const ids = { bosTokenId: 0, eosTokenIds: [1], padTokenId: undefined };
+    const unstated = { initializerRange: before.initializerRange, labels: before.labels };
+    expect({ ...again, ...unstated }).toEqual({ ...before, ...ids });
+    dispose();
+  });
+
+  it('has no sliding window in llama.cpp, so that its context ends where the window does', async () => {
+    const path = join(directory, 'window.gguf');
+    const { config, tensors, dispose } = openFixture('mistral');
+    const notices: string[] = [];
+    await exportGguf(path, {
+      config,
+      tensors,
+      tokenizer,
+      type: 'F32',
+      name: 'm',
+      notice: (text) => notices.push(text),
+    });
+    expect(readGgufHeader(path).metadata.get('llama.context_length')).toBe(config.sliding_window);
+    expect(notices.join()).toMatch(/no sliding window/);
+    dispose();
+  });
+
+  it.each(['F16', 'BF16', 'Q8_0'] as const)('as %s is near, norms exact', async (type) => {
+    const path = join(directory, `stories-${type}.gguf`);
+    const { config, tensors, dispose } = openFixture('stories260K');
+    const notices: string[] = [];
+    await exportGguf(path, {
+      config,
+      tensors,
+      tokenizer,
+      type,
+      name: 'stories',
+      notice: (text) => notices.push(text),
+    });
+    const weights = ggufWeights(readGgufHeader(path));
+    const tolerance = { F16: 2 ** -11, BF16: 2 ** -8, Q8_0: 1 / 127 }[type];
+    tidy(() => {
+      for (const [key, value] of tensors) {
+        const error = ops.max(ops.abs(ops.sub(weights.get(key), value))).item();
+        const largest = ops.max(ops.abs(value)).item();
+        expect(error, key).toBeLessThanOrEqual(value.shape.length === 1 ? 0 : tolerance * largest);
+      }
+    });
+    // Its feed-forward rows are 172 wide, which is not whole blocks of 32.
+    expect(notices.length > 0).toBe(type === 'Q8_0');
+    dispose();
+  });
+
+  it('is refused where GGUF cannot say what the model does', async () => {
+    const { config, tensors, dispose } = openFixture('llama-dynamic');
+    const path = join(directory, 'refused.gguf');
+    const request = { config, tensors, tokenizer, type: 'F32', name: 'x' } as const;
+    await expect(exportGguf(path, request)).rejects.toThrowError(/RoPE scaling of the type dynamic/);
+    await expect(
+      exportGguf(path, { ...request, config: { ...config, model_type: 'bert' } }),
+    ).rejects.toThrowError(/type bert cannot be exported/);
+    await expect(
+      exportGguf(path, {
+        ...request,
+        tensors: new Map([['model.extra.weight', keep(ops.zeros([1], { dtype: 'float32', device: 'cpu' }))]]),
+      }),
+    ).rejects.toThrowError(/no tensor called model.extra.weight/);
+    dispose();
+  });
+});
+
+describe('reading GGUF', () => {
+  const header = readGgufHeader(join(MODELS, 'stories260K', 'stories260K-f32.gguf'));
+
+  it('equals the same model in safetensors, and sees that an equal output matrix is tied', () => {
+    const safetensors = openSafetensorsDirectory(join(MODELS, 'stories260K'));
+    const weights = ggufWeights(header);
+    for (const name of safetensors.names()) {
+      expect(
+        tidy(() => ops.equal(weights.get(name), safetensors.get(name))),
+        name,
+      ).toBe(true);
+    }
+    expect(ggufConfig(header).tie_word_embeddings).toBe(true);
+    safetensors.close();
+  });
+
+  it.each([
+    [{ 'general.architecture': 'mamba' }, /architecture mamba/],
+    [{ 'llama.rope.dimension_count': 4 }, /turn 4 of 8 dimensions/],
+    [{ 'llama.expert_count': 8 }, /expert_count is 8/],
+    [{ 'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.factor': 4 }, /type yarn/],
+    [{ 'llama.logit_scale': 0.5 }, /logit_scale is 0.5/],
+    [{ 'llama.attention.head_count_kv': [4, 4, 2, 4, 4] }, /differs between layers/],
+    [{ 'split.count': 3 }, /split into 3 files/],
+    [{ 'llama.block_count': 'five' }, /llama.block_count should be a number/],
+  ])('refuses %j by name', (changes, message) => {
+    const metadata = new Map([...header.metadata, ...Object.entries(changes)]) as typeof header.metadata;
+    expect(() => ggufConfig({ ...header, metadata })).toThrowError(message);
+  });
+});
+
+describe("llama 3's frequency factors", () => {
+  const scaling = {
+    factor: 32,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
+  };
+
+  it('keep short wavelengths, stretch long ones, and are recognised', () => {
+    const factors = llama3FrequencyFactors(scaling, 64, 500000);
+    expect(factors[0]).toBe(1);
+    expect(factors.at(-1)).toBe(32);
+    expect(factors.some((factor) => factor > 1 && factor < 32)).toBe(true);
+    expect(recogniseLlama3Scaling(factors, 64, 500000)).toEqual(scaling);
+    expect(recogniseLlama3Scaling(factors.fill(3, 5, 6), 64, 500000)).toBeUndefined();
+  });
+});

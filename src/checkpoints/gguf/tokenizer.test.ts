@@ -1,0 +1,163 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { JsonObject } from '../../text/json.ts';
+import { Tokenizer } from '../../text/tokenizer.ts';
+import type { GgufHeader } from './read.ts';
+import { readGgufHeader } from './read.ts';
+import { ggufTokenizer } from './tokenizer.ts';
+import { tokenizerFields } from './tokenizer-fields.ts';
+import { writeGguf } from './write.ts';
+
+const STORIES = fileURLToPath(
+  new URL('../../../tests/fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url),
+);
+const read = (url: string) => JSON.parse(readFileSync(new URL(url, import.meta.url), 'utf8'));
+
+/** The stories file's header with metadata changed; `undefined` removes a key. */
+function storiesWith(changes: Record<string, unknown>): GgufHeader {
+  const header = readGgufHeader(STORIES);
+  const metadata = new Map([...header.metadata, ...Object.entries(changes)]);
+  for (const [key, value] of Object.entries(changes)) if (value === undefined) metadata.delete(key);
+  return { ...header, metadata: metadata as GgufHeader['metadata'] };
+}
+
+/** Writes a tokenizer as a GGUF file without tensors and reads it back. */
+async function throughFile(tokenizer: Tokenizer, rows = tokenizer.vocabularySize): Promise<Tokenizer> {
+  const directory = await mkdtemp(join(tmpdir(), 'mallows-gguf-'));
+  try {
+    const path = join(directory, 'vocabulary.gguf');
+    await writeGguf(
+      path,
+      [{ key: 'general.architecture', type: 'string', value: 'llama' }, ...tokenizerFields(tokenizer, rows)],
+      [],
+    );
+    return new Tokenizer(ggufTokenizer(readGgufHeader(path)));
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+describe('a SentencePiece tokenizer from GGUF', () => {
+  const tokenizer = new Tokenizer(ggufTokenizer(readGgufHeader(STORIES)));
+  const { texts, ids } = read('./fixtures/stories260k-ids.json') as { texts: string[]; ids: number[][] };
+
+  it("gives llama.cpp's ids, but for a BOS that the text has already", () => {
+    for (const [i, text] of texts.entries()) {
+      const expected = text.startsWith('<s>') ? ids[i]!.slice(1) : ids[i];
+      expect({ text, ids: [...tokenizer.encode(text)] }).toEqual({ text, ids: expected });
+    }
+  });
+
+  it('gives every text back, through bytes where it has no piece', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), (text) => {
+        fc.pre(!/<(s|\/s|unk|0x[0-9A-F]{2})>|\u2581/.test(text));
+        expect(tokenizer.decode(tokenizer.encode(text), { skipSpecialTokens: true })).toBe(text);
+      }),
+      { numRuns: 300 },
+    );
+    expect(tokenizer.decode(tokenizer.encode('\ufeff日😀'), { skipSpecialTokens: true })).toBe('\ufeff日😀');
+  });
+
+  it('marks broken bytes one by one', () => {
+    const [first] = tokenizer.encode('日', { addSpecialTokens: false }).slice(-3);
+    expect(tokenizer.decode([first!, first!])).toBe('\uFFFD\uFFFD');
+  });
+
+  it('honours add_space_prefix, add_bos_token and add_eos_token', () => {
+    const plain = new Tokenizer(
+      ggufTokenizer(
+        storiesWith({
+          'tokenizer.ggml.add_space_prefix': false,
+          'tokenizer.ggml.add_bos_token': false,
+          'tokenizer.ggml.add_eos_token': true,
+        }),
+      ),
+    );
+    const spaced = tokenizer.encode(' Once', { addSpecialTokens: false });
+    expect([...plain.encode('\u2581Once')]).toEqual([403, 2]);
+    expect([...plain.encode(' Once')]).toEqual([403, 2]);
+    expect([...plain.encode('Once')]).not.toContain(403);
+    expect(plain.decode([403])).toBe(' Once');
+    expect(spaced.length).toBeGreaterThan(1);
+  });
+
+  it('survives being written to GGUF', async () => {
+    const again = await throughFile(tokenizer);
+    for (const text of texts) expect(again.encode(text)).toEqual(tokenizer.encode(text));
+    expect(again.files.tokenizer).toEqual(tokenizer.files.tokenizer);
+  });
+
+  it('is refused for export when its merges do not follow from scores', () => {
+    const model = tokenizer.files.tokenizer.model as JsonObject & { merges: [string, string][] };
+    const [first, ...rest] = model.merges;
+    const files = {
+      ...tokenizer.files,
+      tokenizer: { ...tokenizer.files.tokenizer, model: { ...model, merges: rest } },
+    };
+    expect(first).toBeDefined();
+    expect(() => tokenizerFields(new Tokenizer(files), 512)).toThrowError(
+      /merges do not follow from one score/,
+    );
+  });
+});
+
+describe('a byte-level tokenizer from GGUF', () => {
+  const { texts, cases } = read('../../text/fixtures/tokenizers.json') as {
+    texts: string[];
+    cases: { name: string; tokenizer: JsonObject }[];
+  };
+
+  it.each(cases)('that cuts words like $name survives being written', async ({ name, tokenizer: file }) => {
+    const config = { bos_token: '<|im_start|>', eos_token: '<|im_end|>', pad_token: '<|endoftext|>' };
+    const tokenizer = new Tokenizer({ tokenizer: file, config, chatTemplate: '{{ messages[0].content }}' });
+    const fields = tokenizerFields(tokenizer, tokenizer.vocabularySize + 3);
+    expect(fields.find((field) => field.key === 'tokenizer.ggml.pre')?.value).toBe(name);
+    const again = await throughFile(tokenizer, tokenizer.vocabularySize + 3);
+    for (const text of texts) expect([...again.encode(text)]).toEqual([...tokenizer.encode(text)]);
+    expect(again.files.chatTemplate).toBe('{{ messages[0].content }}');
+    expect([again.bosTokenId, again.eosTokenId, again.padTokenId]).toEqual([1, 2, 0]);
+    expect(again.vocabularySize).toBe(tokenizer.vocabularySize + 3);
+  });
+
+  it('with an unknown pre-tokenizer is an error, and so is an unknown kind', () => {
+    const bpe = { 'tokenizer.ggml.model': 'gpt2', 'tokenizer.ggml.merges': ['a b'] };
+    expect(() => ggufTokenizer(storiesWith({ ...bpe, 'tokenizer.ggml.pre': 'martian' }))).toThrowError(
+      expect.objectContaining({ code: 'gguf-unsupported', message: expect.stringContaining('"martian"') }),
+    );
+    expect(() => ggufTokenizer(storiesWith({ 'tokenizer.ggml.model': 'bert' }))).toThrowError(
+      /of the kind bert/,
+    );
+  });
+
+  it('with a damaged vocabulary is an error', () => {
+    expect(() => ggufTokenizer(storiesWith({ 'tokenizer.ggml.tokens': undefined }))).toThrowError(
+      /missing or empty/,
+    );
+    expect(() => ggufTokenizer(storiesWith({ 'tokenizer.ggml.tokens': ['a', 'a'] }))).toThrowError(/types/);
+    expect(() => ggufTokenizer(storiesWith({ 'tokenizer.ggml.tokens': 'abc' }))).toThrowError(
+      /tokenizer.ggml.tokens should be a list of strings/,
+    );
+    expect(() => ggufTokenizer(storiesWith({ 'tokenizer.ggml.scores': undefined }))).toThrowError(
+      /without scores/,
+    );
+  });
+
+  it('whose way of cutting words llama.cpp does not know cannot be exported', () => {
+    const { tokenizer: file } = cases[0]!;
+    const preTokenizer = {
+      type: 'Sequence',
+      pretokenizers: [{ type: 'Digits', individual_digits: false }, file.pre_tokenizer],
+    };
+    const tokenizer = new Tokenizer({ tokenizer: { ...file, pre_tokenizer: preTokenizer }, config: {} });
+    expect(() => tokenizerFields(tokenizer, 1000)).toThrowError(/no name for the pre-tokenizer/);
+    expect(() => tokenizerFields(new Tokenizer({ tokenizer: file, config: {} }), 10)).toThrowError(
+      /only 10 embeddings/,
+    );
+  });
+});
