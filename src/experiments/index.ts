@@ -5,3 +5,4 @@ export { banditPage, writeBanditReport } from './bandit-report.ts';
 export type { Claim, Verdict } from './claims.ts';
 export * from './estimate.ts';
 export { estimateFigure, estimatePage, writeEstimateReport } from './estimate-report.ts';
+export * from './sweep.ts';

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { pairedTTest } from '../stats/index.ts';
+import { type SweepRun, summarizeSweep } from './sweep.ts';
+
+const runs = (cell: string, values: readonly number[], firstSeed = 0): SweepRun[] =>
+  values.map((value, i) => ({ cell, seed: firstSeed + i, value }));
+
+describe('a sweep’s summary', () => {
+  const dpo = [0.6, 0.64, 0.59];
+  const theta = [0.63, 0.66, 0.63];
+  const phi = [0.5, 0.72, 0.61];
+
+  it('has mean ± sd and the best cell, whichever way is better', () => {
+    const all = [...runs('dpo', dpo), ...runs('theta', theta)];
+    const { cells, best } = summarizeSweep(all, { higherIsBetter: true });
+    expect(cells.map(({ cell, seeds }) => [cell, seeds])).toEqual([
+      ['dpo', 3],
+      ['theta', 3],
+    ]);
+    expect(cells[0]!.mean).toBeCloseTo(0.61, 12);
+    expect(cells[0]!.sd).toBeCloseTo(Math.sqrt((0.01 ** 2 + 0.03 ** 2 + 0.02 ** 2) / 2), 12);
+    expect(best.cell).toBe('theta');
+    expect(summarizeSweep(all, { higherIsBetter: false }).best.cell).toBe('dpo');
+  });
+
+  it('pairs by seed, not by order, and adjusts for the number of comparisons', () => {
+    const shuffled = [...runs('theta', theta)].reverse();
+    const { comparisons } = summarizeSweep([...runs('dpo', dpo), ...shuffled, ...runs('phi', phi)], {
+      higherIsBetter: true,
+      baseline: 'dpo',
+    });
+    expect(comparisons.map(({ first, second }) => [first, second])).toEqual([
+      ['theta', 'dpo'],
+      ['phi', 'dpo'],
+    ]);
+    expect(comparisons[0]!.test).toEqual(pairedTTest(theta.toReversed(), dpo.toReversed()));
+    expect(comparisons[0]!.pValue).toBeCloseTo(2 * comparisons[0]!.test.pValue, 12);
+  });
+
+  it('uses common seeds only, and lists what cannot be compared', () => {
+    const { comparisons, unmeasured } = summarizeSweep(
+      [...runs('a', [1, 2, 4]), ...runs('b', [1, 5, 9], 1), ...runs('c', [3], 0)],
+      { higherIsBetter: true },
+    );
+    expect(comparisons).toHaveLength(1);
+    expect(comparisons[0]!.test).toEqual(pairedTTest([2, 4], [1, 5]));
+    expect(unmeasured).toEqual([
+      ['a', 'c'],
+      ['b', 'c'],
+    ]);
+  });
+
+  it('finds no difference between equal cells', () => {
+    const { comparisons } = summarizeSweep([...runs('a', [1, 2]), ...runs('b', [1, 2])], {
+      higherIsBetter: true,
+    });
+    expect(comparisons[0]!.pValue).toBe(1);
+  });
+
+  it('rejects no runs, a run twice, and an unknown baseline', () => {
+    expect(() => summarizeSweep([], { higherIsBetter: true })).toThrow(/without finished runs/);
+    expect(() => summarizeSweep([...runs('a', [1]), ...runs('a', [2])], { higherIsBetter: true })).toThrow(
+      /'a' has two runs with seed 0/,
+    );
+    expect(() => summarizeSweep(runs('a', [1]), { higherIsBetter: true, baseline: 'b' })).toThrow(
+      /no cell 'b'/,
+    );
+  });
+});

@@ -1,0 +1,100 @@
+import { UsageError } from '../errors.ts';
+import { holm, mean, pairedTTest, standardDeviation, type TTestResult } from '../stats/index.ts';
+
+/** One finished run of a sweep: which cell of the grid, under which seed, and the measured value. */
+export interface SweepRun {
+  readonly cell: string;
+  readonly seed: number | string;
+  readonly value: number;
+}
+
+export interface SweepCell {
+  readonly cell: string;
+  readonly seeds: number;
+  readonly mean: number;
+  /** Sample standard deviation over seeds; NaN for one seed. */
+  readonly sd: number;
+}
+
+/** Two cells over the seeds that both have. */
+export interface SweepComparison {
+  readonly first: string;
+  readonly second: string;
+  readonly test: TTestResult;
+  /** Paired t-test, adjusted (Holm) over the sweep's comparisons. */
+  readonly pValue: number;
+}
+
+export interface SweepSummary {
+  /** In the order in which cells first appear. */
+  readonly cells: readonly SweepCell[];
+  readonly best: SweepCell;
+  readonly comparisons: readonly SweepComparison[];
+  /** Comparisons with fewer than two common seeds. */
+  readonly unmeasured: readonly (readonly [first: string, second: string])[];
+}
+
+export interface SweepOptions {
+  readonly higherIsBetter: boolean;
+  /** Compare every other cell with this one. Default: every two cells. */
+  readonly baseline?: string;
+}
+
+/**
+ * Mean ± sd over seeds for each cell, the best cell, and paired t-tests over the seeds that two cells share: the same
+ * seed draws the same data order, so pairing takes that part of the noise out.
+ */
+export function summarizeSweep(
+  runs: readonly SweepRun[],
+  { higherIsBetter, baseline }: SweepOptions,
+): SweepSummary {
+  const values = new Map<string, Map<string, number>>();
+  for (const { cell, seed, value } of runs) {
+    const bySeed = values.get(cell) ?? new Map<string, number>();
+    if (bySeed.has(String(seed))) {
+      throw new UsageError('sweep-duplicate', `Cell '${cell}' has two runs with seed ${seed}.`, {
+        hint: 'Give each run of a cell its own seed.',
+      });
+    }
+    values.set(cell, bySeed.set(String(seed), value));
+  }
+  const cells = [...values].map(([cell, bySeed]): SweepCell => {
+    const all = [...bySeed.values()];
+    return { cell, seeds: all.length, mean: mean(all), sd: standardDeviation(all) };
+  });
+  const sign = higherIsBetter ? 1 : -1;
+  const [best] = [...cells].sort((a, b) => sign * (b.mean - a.mean));
+  if (best === undefined) {
+    throw new UsageError('sweep-empty', 'A sweep without finished runs has nothing to compare.', {
+      hint: 'Wait for runs to finish, or look at why they failed.',
+    });
+  }
+  if (baseline !== undefined && !values.has(baseline)) {
+    throw new UsageError('sweep-baseline', `There is no cell '${baseline}' to compare with.`, {
+      hint: `Choose one of: ${cells.map(({ cell }) => cell).join(', ')}.`,
+    });
+  }
+  const names = cells.map(({ cell }) => cell);
+  const pairs =
+    baseline === undefined
+      ? names.flatMap((first, i) => names.slice(i + 1).map((second) => [first, second] as const))
+      : names.filter((name) => name !== baseline).map((name) => [name, baseline] as const);
+  const tested: { first: string; second: string; test: TTestResult }[] = [];
+  const unmeasured: (readonly [string, string])[] = [];
+  for (const [first, second] of pairs) {
+    const own = values.get(first)!;
+    const other = values.get(second)!;
+    const seeds = [...own.keys()].filter((seed) => other.has(seed));
+    if (seeds.length < 2) unmeasured.push([first, second]);
+    else {
+      const test = pairedTTest(
+        seeds.map((seed) => own.get(seed)!),
+        seeds.map((seed) => other.get(seed)!),
+      );
+      tested.push({ first, second, test });
+    }
+  }
+  // Equal on every seed: no difference to doubt (the t statistic is 0/0).
+  const adjusted = holm(tested.map(({ test }) => (Number.isNaN(test.pValue) ? 1 : test.pValue)));
+  return { cells, best, comparisons: tested.map((one, i) => ({ ...one, pValue: adjusted[i]! })), unmeasured };
+}
