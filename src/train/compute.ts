@@ -1,10 +1,10 @@
 import { type DType, keep, noGrad, ops } from '../engine/index.ts';
-import type { CausalLM } from '../models/contract.ts';
+import type { Trunk } from '../models/contract.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { MasterWeights } from '../optim/index.ts';
 
 /** Every parameter of a model, adapters included, once. */
-export function allParameters(model: CausalLM): Parameter[] {
+export function allParameters(model: Trunk): Parameter[] {
   return [...new Set([...model.parameters.values(), ...model.layers.flatMap((layer) => layer.parameters)])];
 }
 
@@ -12,7 +12,7 @@ export function allParameters(model: CausalLM): Parameter[] {
  * Makes a model compute in `dtype`, with fp32 masters of what is trained: frozen parameters are cast for good, trained
  * ones get a copy.
  */
-export function startTraining(model: CausalLM, trained: readonly Parameter[], dtype: DType): MasterWeights {
+export function startTraining(model: Trunk, trained: readonly Parameter[], dtype: DType): MasterWeights {
   const frozen = new Set(allParameters(model));
   for (const parameter of trained) frozen.delete(parameter);
   for (const parameter of frozen) cast(parameter, dtype);

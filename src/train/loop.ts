@@ -16,17 +16,22 @@ import {
 import type { MetricsRecord, RunDirectory } from '../runs/index.ts';
 import type { BatchOptions, StepTiming, TrainObserver, TrainStatus } from './contract.ts';
 import { GradientStore } from './gradients.ts';
-import { type PassOptions, trainPass } from './pass.ts';
+import { type PassOptions, type RowPass, trainPass } from './pass.ts';
 import { BatchPlan } from './plan.ts';
 import { restoreTraining, saveTraining } from './state.ts';
-import type { ItemResults, Task } from './task.ts';
+import type { ItemResults, LoopTask, Task } from './task.ts';
 
-export interface LoopOptions<Result extends ItemResults> {
-  readonly model: CausalLM;
+/** A language model and its task, or a task with a pass of its own (a reward model's). */
+export type LoopOptions<Result extends ItemResults> = CommonOptions &
+  (
+    | { readonly model: CausalLM; readonly task: Task<Result>; readonly pass?: PassOptions }
+    | { readonly task: LoopTask<Result>; readonly rowPass: RowPass<Result> }
+  );
+
+interface CommonOptions {
   /** What is trained, in a fixed order. */
   readonly parameters: readonly Parameter[];
   readonly masters: MasterWeights;
-  readonly task: Task<Result>;
   readonly optimizer: OptimizerOptions;
   /** Peak of the schedule. */
   readonly learningRate: number;
@@ -38,7 +43,6 @@ export interface LoopOptions<Result extends ItemResults> {
   readonly epochs?: number;
   readonly seed: number;
   readonly shuffle?: boolean;
-  readonly pass?: PassOptions;
   /** Where metrics and checkpoints go; absent in memory-only runs. */
   readonly run?: RunDirectory;
   /** Steps between checkpoints; 0 (default): only when interrupted and at the end. */
@@ -83,6 +87,7 @@ export async function runLoop<Result extends ItemResults>(options: LoopOptions<R
 
 class Loop<Result extends ItemResults> {
   readonly #options: LoopOptions<Result>;
+  readonly #rowPass: RowPass<Result>;
   readonly #plan: BatchPlan;
   readonly #optimizer: Optimizer;
   readonly #schedule: Schedule;
@@ -95,6 +100,11 @@ class Loop<Result extends ItemResults> {
 
   constructor(options: LoopOptions<Result>) {
     this.#options = options;
+    this.#rowPass =
+      'rowPass' in options
+        ? options.rowPass
+        : (items, totalWeight, gradients, check) =>
+            trainPass(options.model, options.task, items, totalWeight, gradients, options.pass ?? {}, check);
     const { task, batch, seed, shuffle, steps, epochs } = options;
     const lengths = Float64Array.from({ length: task.items }, (_, item) => task.tokens(item));
     this.#plan = new BatchPlan(lengths, {
@@ -163,7 +173,7 @@ class Loop<Result extends ItemResults> {
   }
 
   async #trainStep(): Promise<void> {
-    const { model, masters, parameters, task, pass = {}, maxGradNorm = 1 } = this.#options;
+    const { masters, parameters, task, maxGradNorm = 1 } = this.#options;
     const began = performance.now();
     const { epoch, passes } = this.#plan.step(this.#step);
     const items = passes.flat();
@@ -172,7 +182,7 @@ class Loop<Result extends ItemResults> {
     const results: Result[] = [];
     let tokens = 0;
     for (const planned of passes) {
-      const passed = trainPass(model, task, planned, totalWeight, this.#gradients, pass, check);
+      const passed = this.#rowPass(planned, totalWeight, this.#gradients, check);
       results.push(passed.result);
       tokens += passed.tokens;
     }

@@ -17,6 +17,14 @@ export interface PassResult<Result> {
   readonly tokens: number;
 }
 
+/** Forward, loss and backward for the items of one row, whatever head the model has; see `trainPass`. */
+export type RowPass<Result> = (
+  items: readonly number[],
+  totalWeight: number,
+  gradients: GradientStore,
+  check: (result: Result) => void,
+) => PassResult<Result>;
+
 /**
  * Forward, loss and backward for the items of one row: adds the gradient of Σ losses / `totalWeight` to `gradients`.
  * `check` sees the losses before anything is added, and may throw.

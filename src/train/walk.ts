@@ -1,7 +1,7 @@
 import type { PackedRow } from '../data/packed.ts';
 import { enableGrad, grad, noGrad, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
 import { packedAttention } from '../models/attention/packed.ts';
-import type { CausalLM, ForwardContext, Layer } from '../models/contract.ts';
+import type { ForwardContext, Layer, Trunk } from '../models/contract.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import type { GradientStore } from './gradients.ts';
 
@@ -39,8 +39,8 @@ export interface WalkResult {
  *
  * Below the first trained parameter nothing is kept: a LoRA run on the upper layers stops its backward pass there.
  */
-export function walk(model: CausalLM, row: PackedRow, rows: Int32Array, options: WalkOptions): WalkResult {
-  const device = model.head.weight.value.device;
+export function walk(model: Trunk, row: PackedRow, rows: Int32Array, options: WalkOptions): WalkResult {
+  const { device } = model;
   const host = (values: Int32Array) => tensor(values, { shape: [values.length], dtype: 'int64', device });
   const tokens = host(row.tokens);
   const positions = host(row.positions);
@@ -88,7 +88,7 @@ function layerSegment(layer: Layer, context: ForwardContext): Omit<Segment, 'inp
 }
 
 /** Index of the lowest piece that holds a trained parameter: −1 the embedding, `layers.length` the final norm. */
-function firstTrained(model: CausalLM): number {
+function firstTrained(model: Trunk): number {
   const trained = ({ value }: Parameter) => value.requiresGrad;
   if (model.embedParameters.some(trained)) return EMBEDDING;
   const layer = model.layers.findIndex(({ parameters }) => parameters.some(trained));

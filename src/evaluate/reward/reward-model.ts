@@ -1,0 +1,128 @@
+import type { LoadedModel } from '../../checkpoints/index.ts';
+import { isProblem, type TextOrChat, tokenizeSequence } from '../../data/index.ts';
+import { tidy } from '../../engine/index.ts';
+import { DataError, ModelError } from '../../errors.ts';
+import type { SequenceClassifier } from '../../models/index.ts';
+import { packByLength } from '../../train/reference.ts';
+import type { Judge, ShownPair, Verdict } from '../judge/contract.ts';
+import { packScoredSequences, scorePass } from './score-pass.ts';
+
+/** An answer to be scored. */
+export interface AnswerToScore {
+  readonly id: string;
+  readonly prompt: TextOrChat;
+  readonly answer: string;
+}
+
+/** Tokens of one packed row. */
+const ROW_TOKENS = 2048;
+
+/**
+ * A sequence-classification checkpoint with one label, read as a reward: what it says at an answer's last token. With a
+ * chat template, a text answer to chat messages is the assistant's turn.
+ */
+export class RewardModel {
+  readonly loaded: LoadedModel<SequenceClassifier>;
+  readonly #maxLength: number;
+
+  constructor(loaded: LoadedModel<SequenceClassifier>, maxLength = 2048) {
+    const { outFeatures } = loaded.model.score;
+    if (outFeatures !== 1) {
+      throw new ModelError(
+        'not-a-reward',
+        `The classifier has ${outFeatures} labels; a reward model has one.`,
+        {
+          hint: 'Use a checkpoint with num_labels 1, as `mallows reward train` writes.',
+        },
+      );
+    }
+    this.loaded = loaded;
+    this.#maxLength = Math.min(maxLength, loaded.config.maxPositions);
+  }
+
+  /** Rewards in the order of `answers`. Throws `DataError` for an answer that has no token to score. */
+  async score(
+    answers: readonly AnswerToScore[],
+    onProgress?: (done: number, total: number) => void,
+  ): Promise<Float64Array> {
+    const { model, tokenizer } = this.loaded;
+    const sequences = answers.map(({ id, prompt, answer }) => {
+      const completion: TextOrChat =
+        typeof prompt === 'string' ? answer : [{ role: 'assistant', content: answer }];
+      const tokens = tokenizeSequence({ id, prompt, completion }, tokenizer, { maxLength: this.#maxLength });
+      if (isProblem(tokens)) {
+        throw new DataError(tokens.reason, `The answer to "${id}" cannot be scored: ${tokens.detail}.`);
+      }
+      return tokens;
+    });
+    const scores = new Float64Array(answers.length);
+    const lengths = sequences.map(({ prompt, completion }) => prompt.length + completion.length);
+    let done = 0;
+    for (const items of packByLength(lengths, ROW_TOKENS)) {
+      tidy(() => {
+        const packed = packScoredSequences(
+          items.map((item) => sequences[item]!),
+          model.config.padTokenId,
+        );
+        const row = scorePass(model, packed, { gradients: false }).scores;
+        for (const [index, item] of items.entries()) scores[item] = row[index]!;
+      });
+      done += items.length;
+      onProgress?.(done, answers.length);
+      await new Promise(setImmediate);
+    }
+    return scores;
+  }
+}
+
+interface Waiting {
+  readonly pair: ShownPair;
+  readonly resolve: (verdict: Verdict) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A reward model as judge: the higher reward wins, with probability σ(r₁ − r₂). The order shown cannot matter. */
+export class RewardJudge implements Judge {
+  readonly name: string;
+  readonly orderFree = true;
+  readonly #model: RewardModel;
+  #waiting: Waiting[] = [];
+
+  constructor(model: RewardModel) {
+    this.name = model.loaded.source.spec;
+    this.#model = model;
+  }
+
+  /** Pairs that are asked for together are scored together. */
+  compare(pair: ShownPair): Promise<Verdict> {
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.length === 0) setImmediate(() => void this.#flush());
+      this.#waiting.push({ pair, resolve, reject });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#model.loaded.model.dispose();
+  }
+
+  async #flush(): Promise<void> {
+    const batch = this.#waiting;
+    this.#waiting = [];
+    try {
+      const answers = batch.flatMap(({ pair: { id, prompt, first, second } }) => [
+        { id, prompt, answer: first },
+        { id, prompt, answer: second },
+      ]);
+      const scores = await this.#model.score(answers);
+      for (const [i, { resolve }] of batch.entries()) resolve(verdictOf(scores[2 * i]!, scores[2 * i + 1]!));
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+}
+
+function verdictOf(first: number, second: number): Verdict {
+  const text = `rewards ${first.toFixed(4)} and ${second.toFixed(4)}`;
+  const outcome = first > second ? 'first' : first < second ? 'second' : 'tie';
+  return { outcome, preference: 1 / (1 + Math.exp(second - first)), text };
+}

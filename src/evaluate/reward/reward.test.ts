@@ -1,0 +1,149 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { TINY_CONFIGS } from '../../../tests/support/tiny-models.ts';
+import { tinyPairs } from '../../../tests/support/tiny-pairs.ts';
+import { Generator, memory, noGrad, ops, setThreads, tensor, tidy } from '../../engine/index.ts';
+import { initialiseClassifier, readModelConfig, type SequenceClassifier } from '../../models/index.ts';
+import { MasterWeights } from '../../optim/index.ts';
+import { GradientStore } from '../../train/gradients.ts';
+import { runLoop } from '../../train/index.ts';
+import { bradleyTerry, RewardTask } from './reward-task.ts';
+import { packScoredPairs, packScoredSequences, scorePass } from './score-pass.ts';
+
+// Models this small lose more to waking threads than they gain.
+setThreads(1);
+
+const models: SequenceClassifier[] = [];
+afterEach(() => {
+  for (const model of models.splice(0)) model.dispose();
+});
+
+function tinyReward(dtype: 'float64' | 'float32', pad?: number): SequenceClassifier {
+  const config = readModelConfig({
+    ...TINY_CONFIGS.llama,
+    num_labels: 1,
+    ...(pad !== undefined && { pad_token_id: pad }),
+  });
+  const model = initialiseClassifier(config, new Generator(4), { dtype, device: 'cpu' });
+  models.push(model);
+  return model;
+}
+
+function scoresOf(model: SequenceClassifier, scored: ReturnType<typeof packScoredPairs>): number[] {
+  return tidy(() => [...scorePass(model, scored, { gradients: false }).scores]);
+}
+
+describe('bradleyTerry', () => {
+  it('has the loss and slopes that can be worked by hand', () => {
+    const { losses, slopes } = bradleyTerry([0, 1], Float64Array.of(2, 1, -1, 3), 0.1);
+    const lose = (margin: number) => 1 / (1 + Math.exp(margin));
+    expect(losses[0]).toBeCloseTo(Math.log(1 + Math.exp(-1)) + 0.1 * 9, 12);
+    expect(losses[1]).toBeCloseTo(Math.log(1 + Math.exp(4)) + 0.1 * 4, 12);
+    expect([...slopes].map((x) => x.toFixed(10))).toEqual(
+      [-lose(1) + 0.6, lose(1) + 0.6, -lose(-4) + 0.4, lose(-4) + 0.4].map((x) => x.toFixed(10)),
+    );
+  });
+
+  it('does not overflow', () => {
+    expect(bradleyTerry([0], Float64Array.of(-800, 800), 0).losses[0]).toBe(1600);
+    expect(bradleyTerry([0], Float64Array.of(800, -800), 0).losses[0]).toBe(0);
+  });
+});
+
+describe('scores', () => {
+  it('of packed pairs equal those of whole sequences one at a time', () => {
+    const model = tinyReward('float64');
+    const pairs = tinyPairs(6, 2);
+    const packed = scoresOf(model, packScoredPairs(pairs, undefined));
+    const alone = pairs.flatMap(({ prompt, chosen, rejected }) =>
+      [chosen, rejected].map(
+        (completion) => scoresOf(model, packScoredSequences([{ prompt, completion }], undefined))[0]!,
+      ),
+    );
+    packed.forEach((score, i) => {
+      expect(score).toBeCloseTo(alone[i]!, 10);
+    });
+    expect(new Set(packed.map((score) => score.toFixed(8))).size).toBeGreaterThan(6);
+  });
+
+  it('read the last token, and the last before padding', () => {
+    const prompt = Int32Array.of(5, 6);
+    const ending = (...tokens: number[]) => ({ prompt, completion: Int32Array.from(tokens) });
+    const read = (model: SequenceClassifier, pad: number | undefined, ...tokens: number[]) =>
+      scoresOf(model, packScoredSequences([ending(...tokens)], pad))[0]!;
+    const model = tinyReward('float64');
+    expect(read(model, undefined, 7, 8, 9)).not.toBeCloseTo(read(model, undefined, 7, 8), 6);
+    expect(read(model, 9, 7, 8, 9, 9)).toBeCloseTo(read(model, 9, 7, 8), 10);
+    expect(read(model, 9, 7, 9, 8)).not.toBeCloseTo(read(model, 9, 7), 6);
+  });
+
+  it('have the gradient of finite differences, in every kind of weight', () => {
+    const model = tinyReward('float64');
+    const pairs = tinyPairs(3, 5);
+    const task = new RewardTask(model, pairs, 0.05);
+    const parameters = [...model.parameters.values()];
+    for (const { value } of parameters) value.setRequiresGrad(true);
+    const store = new GradientStore();
+    task.rowPass()([0, 1, 2], 3, store, () => {});
+    const loss = () => task.evaluate([0, 1, 2]).losses.reduce((sum, each) => sum + each, 0) / 3;
+    const step = 1e-5;
+    const checked = [
+      'score.weight',
+      'model.embed_tokens.weight',
+      'model.layers.1.mlp.down_proj.weight',
+      'model.norm.weight',
+    ];
+    for (const name of checked) {
+      const parameter = model.parameters.get(name)!;
+      const gradient = store.get(parameter)!.toFloat64();
+      // The entry that matters most, so that the check cannot pass on zeros.
+      const at = gradient.reduce(
+        (best, slope, i) => (Math.abs(slope) > Math.abs(gradient[best]!) ? i : best),
+        0,
+      );
+      const nudge = (by: number) =>
+        tidy(() =>
+          noGrad(() => {
+            const flat = new Float64Array(parameter.value.size);
+            flat[at] = by;
+            ops.add_(parameter.value, tensor(flat, { shape: parameter.value.shape, dtype: 'float64' }));
+          }),
+        );
+      nudge(step);
+      const up = loss();
+      nudge(-2 * step);
+      const down = loss();
+      nudge(step);
+      expect(Math.abs(gradient[at]!), name).toBeGreaterThan(1e-3);
+      expect(gradient[at]! / ((up - down) / (2 * step)), name).toBeCloseTo(1, 5);
+    }
+    store.clear();
+  });
+});
+
+describe('training', () => {
+  it('learns to tell chosen from rejected, and leaves no tensor behind', async () => {
+    const model = tinyReward('float32');
+    const pairs = tinyPairs(8, 3);
+    const task = new RewardTask(model, pairs);
+    const parameters = [...model.parameters.values()];
+    const live: number[] = [];
+    const { metrics } = await runLoop({
+      parameters,
+      masters: new MasterWeights(parameters, 'float32'),
+      task,
+      rowPass: task.rowPass(),
+      optimizer: { name: 'adamw' },
+      learningRate: 3e-3,
+      seed: 0,
+      batch: { pairs: 4 },
+      steps: 60,
+      observer: (event) => {
+        if (event.type === 'step') live.push(memory().liveTensors);
+      },
+    });
+    expect(metrics.at(-1)!['rewards/accuracies']).toBe(1);
+    expect(metrics.at(-1)!.loss!).toBeLessThan(0.1);
+    expect(metrics[0]!.loss!).toBeGreaterThan(0.3);
+    expect(new Set(live.slice(2)).size).toBe(1);
+  });
+});

@@ -1,0 +1,87 @@
+import type { PackedCompletion } from '../../data/contract.ts';
+import { type PackedRow, packPairs, packSequences, type TokenizedPair } from '../../data/index.ts';
+import { noGrad, ops, type Tensor, tensor, tidy } from '../../engine/index.ts';
+import type { SequenceClassifier } from '../../models/index.ts';
+import type { GradientStore } from '../../train/gradients.ts';
+import { walk } from '../../train/walk.ts';
+
+export interface ScoredRow {
+  readonly row: PackedRow;
+  /** Row index whose hidden state gives each completion's score, in the row's order of completions. */
+  readonly places: Int32Array;
+}
+
+type PairTokens = Pick<TokenizedPair, 'prompt' | 'chosen' | 'rejected'>;
+type SequenceTokens = { readonly prompt: Int32Array; readonly completion: Int32Array };
+
+/**
+ * Packs pairs for scoring: prompt once, both completions whole. A language model's row leaves out the last token of a
+ * completion, which predicts nothing; here it is the one that is read, so each completion gets a token more to lose.
+ */
+export function packScoredPairs(pairs: readonly PairTokens[], padTokenId: number | undefined): ScoredRow {
+  const longer = pairs.map(({ prompt, chosen, rejected }) => ({
+    prompt,
+    chosen: withSlot(chosen),
+    rejected: withSlot(rejected),
+  }));
+  return scoredRow(packPairs(longer), (at) => pairs[at.item]![at.side], padTokenId);
+}
+
+/** The same for single completions. */
+export function packScoredSequences(
+  sequences: readonly SequenceTokens[],
+  padTokenId: number | undefined,
+): ScoredRow {
+  const longer = sequences.map(({ prompt, completion }) => ({ prompt, completion: withSlot(completion) }));
+  return scoredRow(packSequences(longer), ({ item }) => sequences[item]!.completion, padTokenId);
+}
+
+/**
+ * Scores `[completions]` of one row, and the way back from ∂loss/∂score. Everything belongs to the caller's `tidy` scope.
+ */
+export function scorePass(
+  model: SequenceClassifier,
+  { row, places }: ScoredRow,
+  options: { readonly gradients: boolean; readonly recompute?: 'none' | 'layers' },
+) {
+  const way = walk(model, row, places, options);
+  const output = noGrad(() => model.score.forward(way.hidden));
+  return {
+    scores: output.toFloat64(),
+    backward(slopes: Float64Array, gradients: GradientStore): void {
+      const { weight } = model.score;
+      const dHidden = tidy(
+        (): Tensor =>
+          noGrad(() => {
+            const shape = [slopes.length, 1];
+            const seed = tensor(slopes, { shape, dtype: 'float64', device: model.device });
+            const dScores = ops.to(seed, way.hidden.dtype);
+            if (weight.value.requiresGrad) gradients.addProduct(weight, ops.t(dScores), way.hidden);
+            return ops.mm(dScores, weight.value);
+          }),
+      );
+      way.backward(dHidden, gradients);
+    },
+  };
+}
+
+function scoredRow(
+  row: PackedRow,
+  tokensOf: (at: PackedCompletion) => Int32Array,
+  padTokenId: number | undefined,
+): ScoredRow {
+  const places = Int32Array.from(row.completions, (completion) => {
+    // As transformers: the last token that is not padding is read, also where a text itself ends in that token.
+    const tokens = tokensOf(completion);
+    let trailing = 0;
+    while (trailing < tokens.length && tokens[tokens.length - 1 - trailing] === padTokenId) trailing++;
+    return completion.rows[Math.max(0, completion.rows.length - 1 - trailing)]!;
+  });
+  return { row, places };
+}
+
+function withSlot(tokens: Int32Array): Int32Array {
+  const longer = new Int32Array(tokens.length + 1);
+  longer.set(tokens);
+  return longer;
+}
