@@ -1,14 +1,34 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import { compareCommand } from './commands/compare.ts';
+import { dispersionCommand } from './commands/dispersion.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { exportCommand } from './commands/export.ts';
+import { frontierCommand } from './commands/frontier.ts';
+import { generateCommand } from './commands/generate.ts';
 import { judgeCommand } from './commands/judge.ts';
+import { quickstartCommand } from './commands/quickstart.ts';
+import { reproduceCommand } from './commands/reproduce.ts';
+import { scoreCommand } from './commands/score.ts';
 import { setupCommand } from './commands/setup.ts';
+import { sftCommand } from './commands/sft.ts';
+import { trainCommand } from './commands/train.ts';
 import { winrateCommand } from './commands/winrate.ts';
 import type { CliContext } from './context.ts';
 
 /** Every command, in the order in which the help lists them. */
 const COMMANDS: readonly ((context: CliContext) => CommandUnknownOpts)[] = [
+  quickstartCommand,
+  trainCommand,
+  sftCommand,
+  scoreCommand,
+  dispersionCommand,
+  generateCommand,
   judgeCommand,
   winrateCommand,
+  compareCommand,
+  frontierCommand,
+  exportCommand,
+  reproduceCommand,
   doctorCommand,
   setupCommand,
 ];
@@ -31,7 +51,7 @@ Examples:
   $ mallows COMMAND --help                               options and examples of one command`,
     );
   for (const create of COMMANDS) program.addCommand(create(context));
-  for (const each of [program, ...program.commands]) {
+  for (const each of withSubcommands(program)) {
     each.exitOverride().configureOutput({
       writeOut: (text) => context.stdout.write(text),
       writeErr: (text) => context.stderr.write(text),
@@ -40,6 +60,11 @@ Examples:
     });
   }
   return program;
+}
+
+/** A command and all below it: commander's settings are not inherited by commands that are added. */
+function withSubcommands(command: CommandUnknownOpts): CommandUnknownOpts[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
 }
 
 function fullName(command: CommandUnknownOpts): string {

@@ -50,6 +50,7 @@ const batch = z
   .strictObject({
     pairs: count.optional().describe('pairs (sft: examples) an update reads at once; default 8'),
     tokens: count.optional().describe('instead of pairs: as many as fit into this many tokens'),
+    bucket: z.boolean().default(false).describe('put rows of similar length together'),
     accumulate: count.default(1).describe('batches summed into one update'),
   })
   .prefault({});
@@ -58,6 +59,7 @@ const lora = z
   .strictObject({
     rank: count.default(16).describe('rank of the adapters'),
     alpha: positive.default(32).describe('scale of the adapters is alpha / rank'),
+    merge: z.boolean().default(false).describe('also save the base model with the adapters merged in'),
     target_modules: z
       .array(z.string().min(1))
       .nonempty()
@@ -110,6 +112,10 @@ const common = {
     .string()
     .default('auto')
     .describe('auto; chat or text: how completions are written; or a layout: hh, ultrafeedback, shp, …'),
+  columns: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe('our column names to the data’s: {prompt: query, chosen: good, rejected: bad}'),
   strict: z.boolean().default(false).describe('stop at the first bad row instead of counting it'),
   max_length: z.int().min(2).default(1024).describe('tokens of prompt and completion together'),
   epochs: positive.optional().describe('passes over the data; default 1'),
@@ -144,6 +150,9 @@ export const trainSchema = z.strictObject({
   dispersion: z
     .strictObject({
       source: z.enum(['entropy', 'votes', 'column']).default('entropy').describe('where w(x) comes from'),
+      floor: positive
+        .optional()
+        .describe('smallest −log φ that votes may give; default: contested pairs are left out'),
       shuffle: z.boolean().default(false).describe('control: the same weights on the wrong prompts'),
     })
     .prefault({}),

@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { UsageError } from '../../errors.ts';
 import type { ComparisonReport, Method, MetricKind, RunFiles } from '../../evaluate/index.ts';
 import type { ComparisonSamples } from '../../report/index.ts';
 import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 
-export function compareCommand(context: CliContext) {
+export function compareCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'compare', 'say which run is better, by how much, and how sure that is', [
     'mallows compare runs/dpo runs/mallows-theta',
     'mallows compare runs/dpo-seed-* runs/theta-seed-* --report compare.html',

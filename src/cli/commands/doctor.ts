@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism, freemem, homedir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { EngineInfo } from '../../engine/index.ts';
 import { EngineError } from '../../errors.ts';
 import { command } from '../command.ts';
@@ -20,7 +21,7 @@ interface Findings {
   readonly hub: { readonly endpoint: string; readonly reachable: boolean; readonly detail: string };
 }
 
-export function doctorCommand(context: CliContext) {
+export function doctorCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'doctor', 'say what was found: engine, devices, memory, caches, hub', [
     'mallows doctor',
     'mallows doctor --json | jq .engine',

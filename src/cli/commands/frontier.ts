@@ -1,10 +1,10 @@
 import { basename, dirname } from 'node:path';
-import { Option } from '@commander-js/extra-typings';
+import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
 import type { Frontier } from '../../evaluate/index.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 
-export function frontierCommand(context: CliContext) {
+export function frontierCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'frontier', 'draw what was gained against the distance from the reference', [
     'mallows frontier runs/dpo runs/mallows-phi --output frontier.svg',
     'mallows frontier runs/dpo-beta-* runs/phi-beta-* --over beta --json',

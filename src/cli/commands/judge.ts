@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { InvalidArgumentError } from '@commander-js/extra-typings';
+import { type CommandUnknownOpts, InvalidArgumentError } from '@commander-js/extra-typings';
 import { DataError, UsageError } from '../../errors.ts';
 import type { Judge, JudgedPair, JudgeSummary, ServerUsage } from '../../evaluate/index.ts';
 import { command, positiveInteger } from '../command.ts';
@@ -22,7 +22,7 @@ interface JudgeReport extends JudgeSummary {
   readonly cost: number | null;
 }
 
-export function judgeCommand(context: CliContext) {
+export function judgeCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'judge', 'let a judge compare two models’ answers, each pair in both orders', [
     'mallows judge --a dpo.jsonl --b mallows.jsonl --judge openai:gpt-4.1 --price 2,8',
     'mallows judge --a A.jsonl --b B.jsonl --judge openai:local --judge-url http://127.0.0.1:8080/v1',

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { EngineError } from '../../errors.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../../scripts/setup/main.mjs', import.meta.url));
 
-export function setupCommand(context: CliContext) {
+export function setupCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'setup', 'find or fetch the engine and build the addon', [
     'mallows setup                      again only does what is missing',
     'MALLOWS_TORCH=/opt/torch mallows setup   use a PyTorch that is on the machine',

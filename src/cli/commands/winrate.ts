@@ -1,8 +1,9 @@
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { WinRate } from '../../evaluate/winrate/win-rate.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 
-export function winrateCommand(context: CliContext) {
+export function winrateCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'winrate', 'win rates from AlpacaEval annotations, plain and length-controlled', [
     'mallows winrate results/my-model/annotations.json',
     'mallows winrate annotations.csv.gz --items items.csv.gz --gamed gamed.csv.gz --json',

@@ -1,0 +1,73 @@
+import { dirname, join } from 'node:path';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { command, positiveInteger } from '../command.ts';
+import type { CliContext } from '../context.ts';
+import { DEVICE_HELP, dtypeOption, FORMAT_HELP, MODEL_HELP, PAIRS_HELP, threadsOption } from '../options.ts';
+import { plainLine } from '../paint.ts';
+
+const SHOWN = 10;
+
+export function dispersionCommand(context: CliContext): CommandUnknownOpts {
+  return command(context, 'dispersion', 'dispersion of every prompt, from the entropy of a model', [
+    'mallows dispersion --model smollm2-135m --data pairs.jsonl --output dispersion.jsonl',
+    'mallows dispersion --model runs/sft/model --data shp.jsonl.gz --max-length 512 --output d.jsonl',
+  ])
+    .requiredOption('--model <model>', MODEL_HELP)
+    .requiredOption('--data <data>', PAIRS_HELP)
+    .option('--format <name>', FORMAT_HELP, 'auto')
+    .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
+    .addOption(dtypeOption())
+    .option('--device <device>', DEVICE_HELP, 'cpu')
+    .addOption(threadsOption())
+    .option('--strict', 'stop at the first bad row')
+    .requiredOption('--output <file>', 'a JSON object a pair; summary and histogram go beside it')
+    .action(async (options) => {
+      const { scoreData } = await import('../scoring.ts');
+      const { fitDispersion } = await import('../../objectives/index.ts');
+      const { dispersionHistogram, writeFigure } = await import('../../report/index.ts');
+      const { writeFileAtomic } = await import('../../runs/index.ts');
+      const { lastTurn } = await import('../run-report.ts');
+      const { pairs, scores, vocabularySize } = await scoreData(context, options);
+      const rows = scores.map(({ id, chosen, rejected }) => ({
+        id,
+        chosenEntropy: chosen.entropy,
+        rejectedEntropy: rejected.entropy,
+      }));
+      const { weights, summary } = fitDispersion(rows, { source: 'entropy', vocabularySize });
+      const lines = rows.map(({ id, chosenEntropy, rejectedEntropy }, index) => ({
+        id,
+        entropy: (chosenEntropy + rejectedEntropy) / 2 / Math.log(vocabularySize),
+        negLogDispersion: weights[index]!,
+        dispersion: Math.exp(-weights[index]!),
+      }));
+      const stem = options.output.replace(/\.jsonl$/, '');
+      const { phiStar, count, mean, sd, skew } = summary;
+      const figure = dispersionHistogram([...weights], 'pairs');
+      writeFileAtomic(options.output, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+      writeFileAtomic(
+        `${stem}.summary.json`,
+        `${JSON.stringify({ phiStar, vocabularySize, count, mean, sd, skew }, null, 2)}\n`,
+      );
+      const name = `${stem.slice(dirname(stem) === '.' ? 0 : dirname(stem).length + 1)}.histogram`;
+      const { svg } = await writeFigure(dirname(stem), { ...figure, name });
+      print(
+        context,
+        lines.map(({ negLogDispersion: w }, index) => ({ w, prompt: lastTurn(pairs[index]!.prompt) })),
+      );
+      context.print(
+        `phi* ${phiStar.toFixed(4)}, w: sd ${sd.toFixed(3)}, skew ${skew.toFixed(2)}, ${count} pairs`,
+      );
+      context.note(`wrote ${options.output}, ${stem}.summary.json, ${join(svg)}`);
+      context.emit({ event: 'done', output: options.output, phiStar, vocabularySize, count, mean, sd, skew });
+    });
+}
+
+function print(context: CliContext, rows: readonly { readonly w: number; readonly prompt: string }[]): void {
+  const order = [...rows].sort((a, b) => a.w - b.w);
+  const list = (title: string, entries: typeof order): void => {
+    context.print(context.paint.bold(title));
+    for (const { w, prompt } of entries) context.print(`  ${w.toFixed(3)}  ${plainLine(prompt, 100)}`);
+  };
+  list('Most dispersed: many answers would do (smallest w)', order.slice(0, SHOWN));
+  list('Least dispersed: one answer is expected (largest w)', order.slice(-SHOWN).reverse());
+}

@@ -1,0 +1,42 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import type { TrainingNumbers } from '../../report/index.ts';
+import { command } from '../command.ts';
+import type { CliContext } from '../context.ts';
+import { runTrain } from './train.ts';
+
+const PACKAGE = fileURLToPath(new URL('../../../', import.meta.url));
+
+export function quickstartCommand(context: CliContext): CommandUnknownOpts {
+  return command(context, 'quickstart', 'tune a real 135M chat model on real pairs, on the CPU, in minutes', [
+    'mallows quickstart',
+    'mallows quickstart --overwrite        again from the start',
+    'mallows train quickstart --explain    the recipe it runs',
+  ])
+    .option('--output <dir>', 'run directory', 'runs/quickstart')
+    .option('--overwrite', 'delete the run that is there and start again')
+    .action(async ({ output, overwrite }) => {
+      const report = join(output, 'report.json');
+      if (overwrite !== true && existsSync(report)) {
+        const numbers = JSON.parse(readFileSync(report, 'utf8')) as TrainingNumbers;
+        context.note(`The quickstart has run already; --overwrite runs it again.`);
+        for (const sentence of numbers.verdict) context.print(sentence);
+        context.note(`model   ${join(output, 'model')}`);
+        context.note(`report  ${join(output, 'report.html')}`);
+        context.emit({ event: 'done', output, ...numbers });
+        return;
+      }
+      const data = (name: string): string => relative(process.cwd(), join(PACKAGE, 'examples', 'data', name));
+      await runTrain(context, join(PACKAGE, 'recipes', 'quickstart.yaml'), {
+        data: data('quickstart-train.jsonl.gz'),
+        evalData: data('quickstart-eval.jsonl.gz'),
+        output,
+        ...(overwrite === true ? { overwrite } : { resume: existsSync(join(output, 'recipe.yaml')) }),
+      });
+      context.note(
+        `try     mallows generate --model ${join(output, 'model')} --chat --prompt "Why is the sky blue?"`,
+      );
+    });
+}

@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import { command, positiveInteger, wholeNumber } from '../command.ts';
+import type { CliContext } from '../context.ts';
+import { plainLine } from '../paint.ts';
+import { Progress } from '../progress.ts';
+
+export function reproduceCommand(context: CliContext): CommandUnknownOpts {
+  return new Command('reproduce')
+    .summary('run an experiment of the paper again, its numbers beside ours')
+    .description('Run an experiment of the paper again, its numbers beside ours.')
+    .helpOption('-h, --help', 'this help')
+    .helpCommand(false)
+    .configureHelp({ helpWidth: 100 })
+    .addHelpText('after', '\nExamples:\n  $ mallows reproduce bandit --output runs/bandit')
+    .addCommand(banditCommand(context));
+}
+
+function banditCommand(context: CliContext): CommandUnknownOpts {
+  return command(context, 'bandit', 'the five-armed bandit of section 5.2 (Figures 8a, 8b, 9)', [
+    'mallows reproduce bandit --output runs/bandit',
+    'mallows reproduce bandit --epochs 20000 --samples 0 --output /tmp/bandit',
+  ])
+    .option(
+      '--epochs <n>',
+      'epochs of SGD; the paper’s statements are judged at its own number',
+      positiveInteger,
+      500_000,
+    )
+    .option('--samples <n>', 'fresh draws of 16 pairs, for confidence intervals; 0: none', wholeNumber, 200)
+    .option('--threads <n>', 'worker threads (default: one a core, at most 8)', positiveInteger)
+    .option('--output <dir>', 'where the figures, report.html and report.json go', 'runs/bandit')
+    .action(async (options) => {
+      const { runBandit, writeBanditReport } = await import('../../experiments/index.ts');
+      const progress = new Progress(context, { unit: 'policy' });
+      const report = await runBandit({
+        epochs: options.epochs,
+        fresh: options.samples === 0 ? false : { samples: options.samples },
+        ...(options.threads !== undefined && { workers: options.threads }),
+        onDone: (done, total) => progress.update({ done, total, fields: [] }),
+      });
+      progress.finish();
+      await writeBanditReport(options.output, report);
+      for (const { claim, paper, ours, verdict } of report.claims) {
+        const mark = verdict === 'reproduced' ? context.paint.green(verdict) : context.paint.yellow(verdict);
+        context.print(`${mark}: ${plainLine(claim)}\n  paper: ${paper}\n  here:  ${ours}`);
+      }
+      for (const finding of report.findings) context.print(finding);
+      context.note(`wrote ${join(options.output, 'report.html')}`);
+      context.emit({
+        event: 'done',
+        output: options.output,
+        claims: report.claims,
+        findings: report.findings,
+      });
+    });
+}

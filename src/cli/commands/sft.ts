@@ -1,0 +1,42 @@
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import type { SftRecipe } from '../../config/index.ts';
+import { collect, command } from '../command.ts';
+import type { CliContext } from '../context.ts';
+import { MODEL_HELP } from '../options.ts';
+import type { TrainFlags } from './train.ts';
+
+export function sftCommand(context: CliContext): CommandUnknownOpts {
+  return command(context, 'sft', 'fine-tune a model on prompts with completions, or on plain text', [
+    'mallows sft --model smollm2-135m --data chats.jsonl --output runs/sft',
+    'mallows sft recipe.yaml --set max_length=512 --set epochs=2',
+    'mallows sft --model gpt2-dir --data reviews.jsonl --set optimizer.lr=1e-5 --explain',
+  ])
+    .argument('[recipe]', 'YAML file')
+    .option('--set <key=value>', 'set any key of the recipe; may be repeated', collect)
+    .option('--model <model>', MODEL_HELP)
+    .option('--data <data>', '{prompt, completion}, {messages}, {text}, a .txt file, or preference pairs')
+    .option('--eval-data <data>', 'held-out examples (default: a tenth of the data)')
+    .option('--output <dir>', 'run directory: metrics, checkpoints, model, report')
+    .option('--resume', 'go on with the run in the output directory')
+    .option('--overwrite', 'delete the run in the output directory first')
+    .option('--explain', 'print the resolved recipe and where each value came from; train nothing')
+    .option('--schema', 'print the recipe’s JSON Schema, for editors')
+    .action(async (recipeArgument, flags: TrainFlags) => {
+      const { recipeJsonSchema, sftRecipe, sftSchema } = await import('../../config/index.ts');
+      if (flags.schema === true) {
+        context.stdout.write(`${JSON.stringify(recipeJsonSchema(sftSchema), null, 2)}\n`);
+        return;
+      }
+      const { runRecipe } = await import('../train-run.ts');
+      await runRecipe<SftRecipe>(context, recipeArgument, flags, {
+        kind: sftRecipe,
+        name: 'sft',
+        describe: () => 'supervised fine-tuning',
+        train: async (recipe, options) => {
+          const { trainSft } = await import('../../train/index.ts');
+          const evalData = recipe.eval_data === undefined ? {} : { evalData: recipe.eval_data };
+          return trainSft({ ...options, data: recipe.data, ...evalData });
+        },
+      });
+    });
+}

@@ -1,0 +1,40 @@
+import type { BadRow, LoadPairsOptions, PairStyle } from '../data/index.ts';
+import type { CliContext } from './context.ts';
+import { plainLine } from './paint.ts';
+
+const SHOWN_ROWS = 5;
+
+/** `--format` says how completions are written (`chat`, `text`) or names a data layout (`hh`, `generic`, …). */
+export function readingOptions(
+  format: string,
+  options: Pick<LoadPairsOptions, 'chatTemplate' | 'strict'>,
+): LoadPairsOptions {
+  const styles: readonly string[] = ['auto', 'chat', 'text'] satisfies PairStyle[];
+  return {
+    ...options,
+    ...(styles.includes(format) ? { style: format as PairStyle } : { format }),
+  };
+}
+
+/** What happened to the rows of a file, in a few lines on stderr. */
+export async function noteRows(
+  context: CliContext,
+  rows: {
+    readonly source: string;
+    readonly format: string;
+    readonly usable: number;
+    readonly badRows: readonly BadRow[];
+    readonly cut: { readonly examples: number; readonly tokens: number };
+  },
+): Promise<void> {
+  const { countReasons, describeBadRow } = await import('../data/index.ts');
+  const { source, format, usable, badRows, cut } = rows;
+  context.note(`${source}: ${usable} rows (${format})`);
+  if (cut.examples > 0)
+    context.note(`  ${cut.examples} completions cut to the maximum length (${cut.tokens} tokens lost)`);
+  if (badRows.length === 0) return;
+  const reasons = Object.entries(countReasons(badRows)).map(([reason, count]) => `${count} ${reason}`);
+  context.note(context.paint.yellow(`  ${badRows.length} rows left out: ${reasons.join(', ')}`));
+  for (const row of badRows.slice(0, SHOWN_ROWS)) context.note(`    ${plainLine(describeBadRow(row), 160)}`);
+  if (badRows.length > SHOWN_ROWS) context.note(`    and ${badRows.length - SHOWN_ROWS} more`);
+}

@@ -1,0 +1,18 @@
+import { Option } from '@commander-js/extra-typings';
+import { positiveInteger } from './command.ts';
+
+/** What several commands share; each is added by hand, so that a command's file shows all it takes. */
+export const MODEL_HELP = 'alias (smollm2-135m), directory, .gguf file or hub id';
+export const PAIRS_HELP = 'preference pairs: .jsonl, .jsonl.gz, .csv, .parquet or hf:owner/name';
+export const FORMAT_HELP = 'auto, chat, text, or a layout (hh, ultrafeedback, shp, …)';
+export const DEVICE_HELP = 'cpu, cuda, cuda:N, mps';
+
+export function dtypeOption() {
+  return new Option('--dtype <dtype>', 'compute type')
+    .choices(['fp32', 'bf16'] as const)
+    .default('fp32' as const);
+}
+
+export function threadsOption() {
+  return new Option('--threads <n>', 'CPU threads (default: all cores)').argParser(positiveInteger);
+}

@@ -1,0 +1,58 @@
+import type { PreferencePair } from '../data/index.ts';
+import type { PairScore } from '../train/index.ts';
+import type { CliContext } from './context.ts';
+import { noteRows, readingOptions } from './data.ts';
+import { Interrupted } from './errors.ts';
+import { hubData, type ModelOptions, openModel } from './model.ts';
+import { Progress } from './progress.ts';
+
+export interface ScoringOptions extends ModelOptions {
+  readonly data: string;
+  readonly maxLength: number;
+  readonly format: string;
+  readonly strict?: boolean;
+}
+
+export interface ScoredPairs {
+  readonly pairs: readonly PreferencePair[];
+  /** In the order of `pairs`, which is the file's. */
+  readonly scores: readonly PairScore[];
+  readonly vocabularySize: number;
+}
+
+/** Reads pairs, tokenises them and scores both completions: what `score` and `dispersion` have in common. */
+export async function scoreData(context: CliContext, options: ScoringOptions): Promise<ScoredPairs> {
+  const { loadPairs, tokenizePairs } = await import('../data/index.ts');
+  const { scorePairs } = await import('../train/index.ts');
+  const { model, tokenizer } = await openModel(context, options);
+  const strict = options.strict === true;
+  const reading = readingOptions(options.format, {
+    chatTemplate: tokenizer.chatTemplate !== undefined,
+    strict,
+  });
+  const data = await loadPairs(options.data, { ...reading, hub: await hubData(context) });
+  const tokenized = await tokenizePairs(data, tokenizer, { maxLength: options.maxLength, strict });
+  await noteRows(context, {
+    source: data.source,
+    format: data.format,
+    usable: tokenized.examples.length,
+    badRows: [...data.badRows, ...tokenized.badRows],
+    cut: tokenized.cut,
+  });
+  const interrupt = context.interruptible('Stopping.');
+  const progress = new Progress(context, { unit: 'pair' });
+  try {
+    const scores = await scorePairs(model, tokenized.tokens, {
+      signal: interrupt.signal,
+      onProgress: (done, total) => progress.update({ done, total, fields: [] }),
+    });
+    progress.finish();
+    return { pairs: tokenized.examples, scores, vocabularySize: model.config.vocabularySize };
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    throw new Interrupted('Interrupted; nothing was written.');
+  } finally {
+    interrupt.release();
+    model.dispose();
+  }
+}

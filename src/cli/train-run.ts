@@ -1,0 +1,114 @@
+import { join } from 'node:path';
+import type { z } from 'zod';
+import {
+  explainRecipe,
+  type FlagValue,
+  type RecipeKind,
+  resolveRecipe,
+  type SftRecipe,
+  type TrainRecipe,
+} from '../config/index.ts';
+import { setThreads } from '../engine/index.ts';
+import type { LoopResult, TrainOptions } from '../train/index.ts';
+import type { TrainFlags } from './commands/train.ts';
+import type { CliContext } from './context.ts';
+import { Interrupted } from './errors.ts';
+import { type Prompts, writeRunReport } from './run-report.ts';
+import { findRecipe, TrainWatcher, trainOptions } from './training.ts';
+
+/** What differs between preference tuning and SFT as commands. */
+export interface Training<Recipe extends TrainRecipe | SftRecipe> {
+  readonly kind: RecipeKind<z.ZodType<Recipe>>;
+  readonly name: string;
+  /** The method in a few words, for the report's head. */
+  describe(recipe: Recipe): string;
+  train(recipe: Recipe, options: TrainOptions): Promise<LoopResult>;
+}
+
+/** Resolves a recipe, trains by it and writes the report; the whole of `train` and `sft`. */
+export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
+  context: CliContext,
+  recipeArgument: string | undefined,
+  flags: TrainFlags,
+  training: Training<Recipe>,
+): Promise<void> {
+  const file = await findRecipe(recipeArgument);
+  const resolved = resolveRecipe(training.kind, { file, set: flags.set ?? [], flags: flagValues(flags) });
+  if (flags.explain === true) {
+    if (context.json) context.emit(resolved.recipe);
+    else context.print(explainRecipe(resolved));
+    return;
+  }
+  const { recipe } = resolved;
+  if (recipe.threads !== undefined) setThreads(recipe.threads);
+  const watcher = new TrainWatcher(context);
+  const interrupt = context.interruptible(
+    'Finishing this step and saving a checkpoint; press Ctrl-C again to stop at once.',
+  );
+  let result: LoopResult;
+  try {
+    result = await training.train(recipe, {
+      ...(await trainOptions(context, recipe)),
+      observer: watcher.observe,
+      signal: interrupt.signal,
+      resume: flags.resume === true,
+      overwrite: flags.overwrite === true,
+    });
+  } catch (error) {
+    // The reference pass stops by throwing; what it scored so far is kept.
+    if (interrupt.signal.aborted) throw interrupted(context, recipe.output);
+    throw error;
+  } finally {
+    interrupt.release();
+    await watcher.finish();
+  }
+  if (result.status === 'interrupted') throw interrupted(context, recipe.output, result);
+  const numbers = await writeRunReport(recipe.output, {
+    title: `${modelName(recipe.model)}: ${training.describe(recipe)}`,
+    subtitle: `${result.totalSteps} updates on ${recipe.data}`,
+    finished: true,
+    prompts: await promptsOf(context, recipe),
+  });
+  context.note('');
+  for (const sentence of numbers.verdict) context.print(sentence);
+  context.note(`model   ${join(recipe.output, 'model')}`);
+  context.note(`report  ${join(recipe.output, 'report.html')}`);
+  context.emit({ event: 'done', output: recipe.output, ...numbers });
+}
+
+function flagValues(flags: TrainFlags): FlagValue[] {
+  return [
+    { flag: '--model', path: ['model'], value: flags.model },
+    { flag: '--data', path: ['data'], value: flags.data },
+    { flag: '--eval-data', path: ['eval_data'], value: flags.evalData },
+    { flag: '--objective', path: ['objective', 'name'], value: flags.objective },
+    { flag: '--output', path: ['output'], value: flags.output },
+  ];
+}
+
+function interrupted(context: CliContext, output: string, result?: LoopResult): Interrupted {
+  const [, name = 'train'] = context.commandLine;
+  const where = result === undefined ? '' : ` after step ${result.step} of ${result.totalSteps}`;
+  const command =
+    name === 'quickstart' ? 'mallows quickstart' : `mallows ${name} ${join(output, 'recipe.yaml')} --resume`;
+  return new Interrupted(`Interrupted${where}. Go on with: ${command}`);
+}
+
+/** A model's name without the folders that lead to it. */
+function modelName(spec: string): string {
+  return (
+    spec
+      .split('/')
+      .filter((part) => part !== '' && part !== 'model')
+      .at(-1) ?? spec
+  );
+}
+
+/** The training prompts by id. Reading the file again is cheap beside training on it. */
+async function promptsOf(context: CliContext, recipe: TrainRecipe | SftRecipe): Promise<Prompts> {
+  if (!('dispersion' in recipe)) return new Map();
+  const { loadPairs } = await import('../data/index.ts');
+  const { reading } = await trainOptions(context, recipe);
+  const { pairs } = await loadPairs(recipe.data, reading);
+  return new Map(pairs.map(({ id, prompt }) => [id, prompt]));
+}
