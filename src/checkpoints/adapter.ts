@@ -38,6 +38,13 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   trainable_token_indices: [],
   layer_replication: [],
   use_qalora: [false],
+  use_bdlora: [false],
+  target_parameters: [],
+  alora_invocation_tokens: [],
+  arrow_config: [],
+  kasa_config: [],
+  monteclora_config: [],
+  velora_config: [],
 };
 
 export interface AdapterConfig {
