@@ -1,4 +1,5 @@
 // Builds the native addon against the engine, when its sources or the engine changed.
+import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -13,7 +14,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { findEngine, isUsable } from './engine.mjs';
 import { buildTools } from './platform.mjs';
-import { filesUnder, hashOf, query, run, SetupError, say, seconds } from './tools.mjs';
+import { filesUnder, hashOf, run, SetupError, say, seconds } from './tools.mjs';
 
 /** Builds what is out of step; returns what was done, or undefined for nothing. */
 export async function buildAddon(root) {
@@ -39,7 +40,7 @@ export async function buildAddon(root) {
   say(`  engine: PyTorch ${engine.torchVersion} in ${engine.torch}`);
   const start = performance.now();
   await compile(root, build, engine);
-  const next = join(build, 'mallows.node.next');
+  const next = join(build, 'mallows.next.node');
   copyFileSync(join(build, 'cmake', 'mallows.node'), next);
   checkLoads(next);
   // Renamed into place, so that a process that has the old one loaded keeps it.
@@ -89,10 +90,17 @@ function readCache(file) {
 
 /** Loads the addon in a process of its own, so that a crash is a message. */
 function checkLoads(file) {
-  const code = `try { require(${JSON.stringify(file)}).host() } catch (error) { console.log(error.message); process.exit(1) }`;
-  if (query(process.execPath, ['-e', code]) !== undefined) return;
+  const { status, signal, stderr } = spawnSync(
+    process.execPath,
+    ['-e', `require(${JSON.stringify(file)}).host()`],
+    {
+      encoding: 'utf8',
+    },
+  );
+  if (status === 0) return;
   throw new SetupError(
-    'the native addon was built but does not load',
-    `Run \`node -e 'require("${file}")'\` to see why; a missing library is named there.`,
+    `the native addon was built but does not load (${signal ?? `exit code ${status}`})`,
+    'A library that the message above names is missing or damaged: reinstall that PyTorch, or delete the cache and run set-up again.',
+    stderr.trim(),
   );
 }
