@@ -56,10 +56,11 @@ export async function generate(
   checkPrompts(model, prompts, options);
   const samples = options.samplesPerPrompt ?? 1;
   const results: Completion[][] = prompts.map(() => []);
-  const run = new GenerationRun(model, options, (sequence) => {
+  const total = prompts.length * samples;
+  const batchSize = Math.min(options.batchSize ?? 16, total);
+  const run = new GenerationRun(model, { ...options, batchSize }, (sequence) => {
     results[sequence.prompt]![sequence.sample] = sequence.completion();
   });
-  const total = prompts.length * samples;
   const waiting = prompts.flatMap((tokens, prompt) =>
     Array.from({ length: samples }, (_, sample) => ({ tokens, prompt, sample })),
   );
@@ -99,11 +100,15 @@ class GenerationRun {
   readonly #stopTokens: ReadonlySet<number>;
   readonly #onFinish: (sequence: Sequence) => void;
 
-  constructor(model: CausalLM, options: GenerateOptions, onFinish: (sequence: Sequence) => void) {
+  constructor(
+    model: CausalLM,
+    options: GenerateOptions & { readonly batchSize: number },
+    onFinish: (sequence: Sequence) => void,
+  ) {
     this.#model = model;
     this.#options = options;
     this.#sampler = createSampler(options);
-    this.#batchSize = options.batchSize ?? 16;
+    this.#batchSize = options.batchSize;
     this.#cache = new KeyValueCache(model, this.#batchSize, 64);
     this.#stopTokens = new Set(options.stopTokenIds ?? model.config.eosTokenIds);
     this.#onFinish = onFinish;

@@ -33,7 +33,8 @@ export interface RotaryTables {
  * Tables for `positions [T] int64`, computed in fp32 and then cast, as transformers does.
  *
  * The `dynamic` scaling depends on the longest sequence: as in transformers it is taken over everything that is
- * computed together, here one row.
+ * computed together, here one row. Rows for scoring leave out a completion's last token, so past the trained length
+ * they stretch by one token less than a padded batch does.
  */
 export function rotaryTables(positions: Tensor, settings: RotarySettings, dtype: DType): RotaryTables {
   const frequencies = rotaryFrequencies(positions, settings);

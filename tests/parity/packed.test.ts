@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { grad, memory, ops, setThreads, type Tensor, threads, tidy } from '../../src/engine/index.ts';
-import { pathOf, randomForest } from '../../src/models/attention/test-rows.ts';
 import { type CausalLM, createModel, type Segment } from '../../src/models/index.ts';
 import { MODELS, readCheckpoint } from './checkpoint.ts';
 import { hiddenStates, indices, sequenceRow } from './compute.ts';
+import { pathOf, randomForest } from './rows.ts';
 
 const before = threads();
 beforeAll(() => setThreads(1));

@@ -24,7 +24,7 @@ describe.skipIf(checkpoint === undefined)(
     beforeAll(() => {
       const { config, weights } = checkpoint!;
       model = createModel(readModelConfig(config), weights, { dtype: 'float32', device: 'cpu' });
-    });
+    }, 180_000);
     afterAll(() => model.dispose());
 
     test('logits within 2e-4', () => {

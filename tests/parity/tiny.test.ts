@@ -59,7 +59,7 @@ test('every family and option has its model', () => {
 describe.each(NAMES)('%s agrees with transformers', (name) => {
   const folder = `${MODELS}${name}`;
   const fixture: Fixture = JSON.parse(readFileSync(`${folder}/fixture.json`, 'utf8'));
-  const load = (dtype: 'float32' | 'float64') => {
+  const load = (dtype: 'float32' | 'float64' | 'bfloat16') => {
     const { config, weights } = readCheckpoint(folder);
     return createModel(config, weights, { dtype, device: 'cpu' });
   };
@@ -70,6 +70,18 @@ describe.each(NAMES)('%s agrees with transformers', (name) => {
       tidy(() => model.head.forward(hiddenStates(model, sequenceRow(fixture.sequence))).toFloat64()),
     );
     expect(largestDifference(logits, fixture.logits.flat())).toBeLessThan(2e-4);
+    model.dispose();
+  });
+
+  test('bf16 logits within 4 % of their spread', () => {
+    const model = load('bfloat16');
+    const logits = noGrad(() =>
+      tidy(() => model.head.forward(hiddenStates(model, sequenceRow(fixture.sequence))).toFloat64()),
+    );
+    const expected = fixture.logits.flat();
+    const squares = (values: readonly number[]) => values.reduce((sum, value) => sum + value * value, 0);
+    const error = squares(expected.map((value, index) => value - logits[index]!));
+    expect(Math.sqrt(error / squares(expected))).toBeLessThan(0.04);
     model.dispose();
   });
 

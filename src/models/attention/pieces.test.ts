@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { randomForest, visiblePairs } from '../../../tests/parity/rows.ts';
 import type { Segment } from '../contract.ts';
 import { attentionPieces } from './pieces.ts';
-import { randomForest, visiblePairs } from './test-rows.ts';
 import { variableLengthLayout } from './variable-length.ts';
 
 const pair: Segment[] = [

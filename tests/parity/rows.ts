@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Segment } from '../contract.ts';
+import type { Segment } from '../../src/models/index.ts';
 
 /** Forests as packed rows hold them: parents first, no gaps; empty segments, single tokens, many children, deep paths. */
 export const randomForest: fc.Arbitrary<Segment[]> = fc
