@@ -1,0 +1,64 @@
+/** What is measured. Both sides of every scenario get the same model, rows, batches, lengths, loss and optimiser. */
+
+export type Precision = 'fp32' | 'medium' | 'bf16';
+
+export interface TrainScenario {
+  readonly kind: 'train';
+  readonly precision: Precision;
+  /** Rank of the adapters; absent for full fine-tuning. */
+  readonly lora?: number;
+}
+
+export interface ScoreScenario {
+  readonly kind: 'score';
+  readonly precision: Precision;
+}
+
+export interface GenerateScenario {
+  readonly kind: 'generate';
+  readonly precision: Precision;
+}
+
+export type Scenario = TrainScenario | ScoreScenario | GenerateScenario;
+
+/** The named scenarios, in the order of the printed table. */
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  'train-fp32': { kind: 'train', precision: 'fp32' },
+  'train-medium': { kind: 'train', precision: 'medium' },
+  'train-bf16': { kind: 'train', precision: 'bf16' },
+  'lora-fp32': { kind: 'train', precision: 'fp32', lora: 16 },
+  'lora-bf16': { kind: 'train', precision: 'bf16', lora: 16 },
+  'score-fp32': { kind: 'score', precision: 'fp32' },
+  'score-bf16': { kind: 'score', precision: 'bf16' },
+  'generate-fp32': { kind: 'generate', precision: 'fp32' },
+  'generate-bf16': { kind: 'generate', precision: 'bf16' },
+};
+
+/** Settings that every scenario shares. */
+export interface Settings {
+  readonly steps: number;
+  /** Steps at the start that are not counted. */
+  readonly discard: number;
+  readonly pairs: number;
+  readonly maxLength: number;
+  readonly prompts: number;
+  readonly newTokens: number;
+}
+
+/** What one process of ours or of the peer's reports: one JSON line. */
+export interface Measurement {
+  readonly seconds: number;
+  /** Pairs, or generated tokens, in those seconds. */
+  readonly units: number;
+  readonly peakBytes: number;
+  /** Tokens that are not padding, counted once for each time they are needed, in those seconds. */
+  readonly tokens?: number;
+  readonly losses?: readonly number[];
+  readonly referenceSeconds?: number;
+  readonly referencePairs?: number;
+  /** Useful floating-point operations in those seconds, and the machine's matmul peak, a second. */
+  readonly usefulFlops?: number;
+  readonly peakFlops?: number;
+  /** Something both sides can be compared by: a mean log-probability, the generated tokens. */
+  readonly check?: unknown;
+}
