@@ -51,7 +51,11 @@ export function walk(model: Trunk, row: PackedRow, rows: Int32Array, options: Wa
   const segments: Segment[] = [];
 
   const step = (index: number, segment: Omit<Segment, 'input' | 'output'>, input?: Tensor, again = false) => {
-    if (index < bottom) return tidy(() => noGrad(() => segment.compute(input)));
+    if (index < bottom) {
+      const output = tidy(() => noGrad(() => segment.compute(input)));
+      input?.dispose();
+      return output;
+    }
     // The lowest piece needs no gradient of its own input.
     const leaf = input && (index > bottom ? ops.detach(input).setRequiresGrad(true) : input);
     const output = tidy(() => (again ? noGrad : enableGrad)(() => segment.compute(leaf)));

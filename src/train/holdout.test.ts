@@ -1,0 +1,33 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { holdOut } from './holdout.ts';
+
+describe('holding out', () => {
+  it('splits all rows, keeps equal prompts together, and takes about the share asked for', () => {
+    const rows = fc.array(fc.record({ prompt: fc.integer({ min: 0, max: 30 }) }), {
+      minLength: 2,
+      maxLength: 80,
+    });
+    fc.assert(
+      fc.property(rows, fc.double({ min: 0.05, max: 0.5, noNaN: true }), fc.nat(), (data, fraction, seed) => {
+        const { train, heldOut } = holdOut(data, fraction, seed);
+        expect([...train, ...heldOut].sort((a, b) => a - b)).toEqual(data.map((_, index) => index));
+        const trained = new Set(train.map((index) => data[index]!.prompt));
+        expect(heldOut.some((index) => trained.has(data[index]!.prompt))).toBe(false);
+        expect(train.length).toBeGreaterThan(0);
+        const largest = Math.max(
+          ...data.map((row) => data.filter(({ prompt }) => prompt === row.prompt).length),
+        );
+        expect(heldOut.length).toBeLessThan(Math.max(1, fraction * data.length + 1) + largest);
+      }),
+    );
+  });
+
+  it('is a function of the seed, and holds out nothing for 0', () => {
+    const rows = Array.from({ length: 50 }, (_, prompt) => ({ prompt }));
+    expect(holdOut(rows, 0.2, 1)).toEqual(holdOut(rows, 0.2, 1));
+    expect(holdOut(rows, 0.2, 1).heldOut).not.toEqual(holdOut(rows, 0.2, 2).heldOut);
+    expect(holdOut(rows, 0.2, 1).heldOut).toHaveLength(10);
+    expect(holdOut(rows, 0, 1).heldOut).toEqual([]);
+  });
+});
