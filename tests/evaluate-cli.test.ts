@@ -117,7 +117,7 @@ it('judge asks a server, writes verdicts, resumes for nothing, and keeps the key
 it('judge says what is wrong with its arguments', async () => {
   const bad = await mallows('judge', '--a', at('a.jsonl'), '--b', at('b.jsonl'), '--judge', 'gpt');
   expect(bad.code).toBe(2);
-  expect(bad.stderr).toContain('openai:MODEL or cmd:COMMAND');
+  expect(bad.stderr).toContain('openai:MODEL, cmd:COMMAND, or the directory of a reward model');
 });
 
 function fakeRun(name: string, recipe: object, shift: number): string {
@@ -215,4 +215,42 @@ it('frontier draws accuracy against KL', async () => {
   expect(lines[1].points[0]).toEqual({ at: 10, kl: 1.25, value: 0.5625, runs: 1 });
   expect(readFileSync(at('frontier.svg'), 'utf8')).toContain('mallows-phi');
   expect(existsSync(at('frontier.png'))).toBe(true);
+});
+
+it('generate --server answers prompts and keeps what it was answered', async () => {
+  const server = await startChatServer(({ body, path }) => {
+    const said = path.endsWith('/chat/completions') ? body.messages!.at(-1)!.content : String(body.prompt);
+    const choice = path.endsWith('/chat/completions')
+      ? { message: { content: `to ${said}` } }
+      : { text: ` after ${said}` };
+    return { kind: 'answer', content: '', body: { choices: [{ ...choice, finish_reason: 'stop' }] } };
+  });
+  writeFileSync(at('prompts.jsonl'), '{"id":"x","prompt":"One"}\n{"id":"y","prompt":"Two"}\n');
+  const argv = [
+    'generate',
+    '--server',
+    server.url,
+    '--model',
+    'm',
+    '--prompts',
+    at('prompts.jsonl'),
+    '--greedy',
+  ];
+  const text = await mallows(...argv, '--output', at('text.jsonl'));
+  expect(text.code, text.stderr).toBe(0);
+  const lines = (name: string) =>
+    readFileSync(at(name), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  expect(lines('text.jsonl')).toEqual([
+    { id: 'x', prompt: 'One', completions: [{ text: ' after One', finish: 'stop' }] },
+    { id: 'y', prompt: 'Two', completions: [{ text: ' after Two', finish: 'stop' }] },
+  ]);
+  const chat = await mallows(...argv, '--chat');
+  expect(chat.stdout).toContain('to One');
+  const before = server.counts.requests;
+  expect((await mallows(...argv, '--output', at('text.jsonl'))).code).toBe(0);
+  expect(server.counts.requests).toBe(before);
+  await server.close();
 });

@@ -8,6 +8,7 @@ import { generateCommand } from './commands/generate.ts';
 import { judgeCommand } from './commands/judge.ts';
 import { quickstartCommand } from './commands/quickstart.ts';
 import { reproduceCommand } from './commands/reproduce.ts';
+import { rewardCommand } from './commands/reward.ts';
 import { scoreCommand } from './commands/score.ts';
 import { setupCommand } from './commands/setup.ts';
 import { sftCommand } from './commands/sft.ts';
@@ -23,6 +24,7 @@ const COMMANDS: readonly ((context: CliContext) => CommandUnknownOpts)[] = [
   scoreCommand,
   dispersionCommand,
   generateCommand,
+  rewardCommand,
   judgeCommand,
   winrateCommand,
   compareCommand,

@@ -1,6 +1,7 @@
 export { type Answers, pairAnswers, readAnswers } from './answers.ts';
 export * from './compare/index.ts';
 export * from './judge/index.ts';
+export * from './reward/index.ts';
 export * from './server/index.ts';
 export {
   type GamedRow,

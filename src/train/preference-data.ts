@@ -18,6 +18,8 @@ import {
   type Objective,
 } from '../objectives/index.ts';
 import type { RunDirectory } from '../runs/index.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
 import { holdOut } from './holdout.ts';
 import type { TrainOptions } from './options.ts';
@@ -37,10 +39,15 @@ export interface DispersionTraining {
   readonly floor?: number;
 }
 
-export interface PreferenceDataOptions extends TrainOptions {
+/** Where pairs come from, and how they are read. */
+export interface PairSources
+  extends Pick<TrainOptions, 'reading' | 'maxLength' | 'evalFraction' | 'evaluation'> {
   readonly data: PairsInput;
   /** Held-out pairs. Default: `evalFraction` of the data. */
   readonly evalData?: PairsInput;
+}
+
+export interface PreferenceDataOptions extends TrainOptions, PairSources {
   readonly dispersion?: DispersionTraining;
 }
 
@@ -59,10 +66,18 @@ export interface Splits {
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
+/** What reading data needs of a session: whose tokens, whom to tell, and the seed that holds rows out. */
+export interface DataSession {
+  readonly loaded: { readonly tokenizer: Tokenizer };
+  readonly seed: number;
+  phase(phase: TrainPhase): void;
+  emit(event: TrainEvent): void;
+}
+
 const DEFAULT_EVAL_FRACTION = 0.1;
 
 /** Loads and tokenises training and held-out pairs, telling the observer what was left out and why. */
-export async function readSplits(options: PreferenceDataOptions, session: Session): Promise<Splits> {
+export async function readSplits(options: PairSources, session: DataSession): Promise<Splits> {
   session.phase('tokenize');
   const all = await readPairs(options.data, 'train', options, session);
   if (options.evalData !== undefined) {
@@ -82,7 +97,12 @@ export async function readSplits(options: PreferenceDataOptions, session: Sessio
   };
 }
 
-async function readPairs(input: PairsInput, name: 'train' | 'eval', options: TrainOptions, session: Session) {
+async function readPairs(
+  input: PairsInput,
+  name: 'train' | 'eval',
+  options: PairSources,
+  session: DataSession,
+) {
   const { tokenizer } = session.loaded;
   const chatTemplate = tokenizer.chatTemplate !== undefined;
   const data =
@@ -124,7 +144,7 @@ function select({ pairs, tokens }: PairSplit, indices: readonly number[]): PairS
   return { pairs: chosen, tokens: indices.map((index) => tokens[index]!), hash: hashValues(chosen) };
 }
 
-function limit(split: PairSplit, { evaluation }: TrainOptions): PairSplit {
+function limit(split: PairSplit, { evaluation }: PairSources): PairSplit {
   const most = evaluation?.maxPairs ?? split.pairs.length;
   return most >= split.pairs.length ? split : select(split, [...split.pairs.keys()].slice(0, most));
 }

@@ -1,18 +1,21 @@
 import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
-import type { PromptExample } from '../../data/index.ts';
+import type { PromptExample, TextOrChat } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { SamplingOptions } from '../../generate/index.ts';
 import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { Interrupted } from '../errors.ts';
+import type { ModelOptions } from '../model.ts';
 import { DEVICE_HELP, dtypeOption, MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
+import { generateFromServer } from '../server-generate.ts';
 
 export function generateCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'generate', 'answers to a prompt or to a file of prompts', [
     'mallows generate --model runs/quickstart/model --chat --prompt "Why is the sky blue?"',
     'mallows generate --model smollm2-135m --prompts prompts.jsonl --greedy --output answers.jsonl',
+    'mallows generate --server http://127.0.0.1:8080/v1 --model M --chat --prompts P.jsonl --output A.jsonl',
     'mallows generate --model M --prompts P.jsonl --n 5 --temperature 0.8 --top-p 0.95 --output A.jsonl',
   ])
     .requiredOption('--model <model>', MODEL_HELP)
@@ -32,84 +35,149 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
     .addOption(dtypeOption())
     .option('--device <device>', DEVICE_HELP, 'cpu')
     .addOption(threadsOption())
+    .option('--server <url>', 'ask an OpenAI-compatible server instead; --model is its name there')
+    .option('--key-env <name>', 'environment variable with the server’s API key', 'OPENAI_API_KEY')
     .option('--output <file>', 'a JSON object a prompt; without it, answers are printed')
     .action(async (options) => {
-      const { encodePrompt, loadPrompts, plainText } = await import('../../data/index.ts');
-      const { generate } = await import('../../generate/index.ts');
-      const { writeFileAtomic } = await import('../../runs/index.ts');
-      const { hubData, openModel } = await import('../model.ts');
       if (options.prompt === undefined && options.prompts === undefined) {
         throw new UsageError('prompt-missing', 'There is nothing to answer.', {
           hint: 'Give --prompt TEXT or --prompts FILE.',
         });
       }
-      const { model, tokenizer, generationConfig } = await openModel(context, options);
-      if (options.chat === true && tokenizer.chatTemplate === undefined) {
-        throw new UsageError('no-chat-template', `${options.model} has no chat template.`, {
-          hint: 'Leave --chat out, or use a model that was tuned for chat.',
-        });
-      }
-      const prompts: readonly PromptExample[] =
-        options.prompt !== undefined
-          ? [{ id: '0', prompt: options.chat ? [{ role: 'user', content: options.prompt }] : options.prompt }]
-          : (
-              await loadPrompts(options.prompts!, {
-                ...readingOptions(options.chat ? 'chat' : 'auto', {
-                  chatTemplate: tokenizer.chatTemplate !== undefined,
-                  strict: true,
-                }),
-                hub: await hubData(context),
-              })
-            ).examples;
       const interrupt = context.interruptible('Stopping.');
-      const progress = new Progress(context, { unit: 'answer' });
-      const began = performance.now();
       try {
-        const completions = await generate(
-          model,
-          prompts.map(({ prompt }) => encodePrompt(prompt, tokenizer)),
-          {
-            ...(options.greedy ? { greedy: true } : sampling(options, generationConfig)),
-            maxNewTokens: options.maxNewTokens,
-            samplesPerPrompt: options.n,
-            seed: options.seed,
-            batchSize: options.batch,
-            signal: interrupt.signal,
-            onProgress: ({ finished, total, newTokens }) => {
-              const rate = (1000 * newTokens) / (performance.now() - began);
-              progress.update({ done: finished, total, fields: [`${rate.toFixed(0)} tokens/s`] });
-            },
-          },
-        );
-        progress.finish();
-        const records = prompts.map(({ id, prompt }, index) => ({
-          id,
-          prompt,
-          completions: completions[index]!.map(({ tokens, finish }) => ({
-            text: tokenizer.decode(tokens, { skipSpecialTokens: true }),
-            tokens: [...tokens],
-            finish,
-          })),
-        }));
-        if (options.output === undefined) {
-          for (const { prompt, completions: answers } of records) {
-            if (records.length > 1) context.print(context.paint.bold(plainText(prompt)));
-            for (const { text } of answers) context.print(text);
-          }
-          for (const record of records) context.emit(record);
-        } else {
-          writeFileAtomic(options.output, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
-          context.note(`wrote ${options.output} (${records.length} prompts)`);
-          context.emit({ event: 'done', output: options.output, prompts: records.length });
-        }
+        const { server } = options;
+        const records =
+          server === undefined
+            ? await generateHere(context, options, interrupt.signal)
+            : await generateFromServer(
+                context,
+                await readPrompts(context, options, options.chat === true),
+                { ...options, server },
+                interrupt.signal,
+              );
+        await deliver(context, records, options.output);
       } catch (error) {
         if (!interrupt.signal.aborted) throw error;
-        throw new Interrupted('Interrupted; nothing was written.');
+        throw new Interrupted(
+          options.server === undefined
+            ? 'Interrupted; nothing was written.'
+            : 'Interrupted. Run the same command again to go on: what was answered is kept.',
+        );
       } finally {
         interrupt.release();
-        model.dispose();
       }
     });
+}
+
+interface GenerateCommandOptions extends ModelOptions {
+  readonly prompt?: string;
+  readonly prompts?: string;
+  readonly chat?: boolean;
+  readonly greedy?: boolean;
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly seed: number;
+  readonly n: number;
+  readonly maxNewTokens: number;
+  readonly batch: number;
+}
+
+/** A line of the output; `tokens` only from our own generator, servers do not give ids. */
+interface GenerateRecord {
+  readonly id: string;
+  readonly prompt: TextOrChat;
+  readonly completions: readonly {
+    readonly text: string;
+    readonly tokens?: readonly number[];
+    readonly finish: string;
+  }[];
+}
+
+async function readPrompts(
+  context: CliContext,
+  options: Pick<GenerateCommandOptions, 'prompt' | 'prompts' | 'chat'>,
+  chatTemplate: boolean,
+): Promise<readonly PromptExample[]> {
+  if (options.prompt !== undefined) {
+    return [{ id: '0', prompt: options.chat ? [{ role: 'user', content: options.prompt }] : options.prompt }];
+  }
+  const { loadPrompts } = await import('../../data/index.ts');
+  const { hubData } = await import('../model.ts');
+  const reading = readingOptions(options.chat ? 'chat' : 'auto', { chatTemplate, strict: true });
+  return (await loadPrompts(options.prompts!, { ...reading, hub: await hubData(context) })).examples;
+}
+
+async function generateHere(
+  context: CliContext,
+  options: GenerateCommandOptions,
+  signal: AbortSignal,
+): Promise<GenerateRecord[]> {
+  const { encodePrompt } = await import('../../data/index.ts');
+  const { generate } = await import('../../generate/index.ts');
+  const { openModel } = await import('../model.ts');
+  const { model, tokenizer, generationConfig } = await openModel(context, options);
+  try {
+    const chatTemplate = tokenizer.chatTemplate !== undefined;
+    if (options.chat === true && !chatTemplate) {
+      throw new UsageError('no-chat-template', `${options.model} has no chat template.`, {
+        hint: 'Leave --chat out, or use a model that was tuned for chat.',
+      });
+    }
+    const prompts = await readPrompts(context, options, chatTemplate);
+    const progress = new Progress(context, { unit: 'answer' });
+    const began = performance.now();
+    const completions = await generate(
+      model,
+      prompts.map(({ prompt }) => encodePrompt(prompt, tokenizer)),
+      {
+        ...(options.greedy ? { greedy: true } : sampling(options, generationConfig)),
+        maxNewTokens: options.maxNewTokens,
+        samplesPerPrompt: options.n,
+        seed: options.seed,
+        batchSize: options.batch,
+        signal,
+        onProgress: ({ finished, total, newTokens }) => {
+          const rate = (1000 * newTokens) / (performance.now() - began);
+          progress.update({ done: finished, total, fields: [`${rate.toFixed(0)} tokens/s`] });
+        },
+      },
+    );
+    progress.finish();
+    return prompts.map(({ id, prompt }, index) => ({
+      id,
+      prompt,
+      completions: completions[index]!.map(({ tokens, finish }) => ({
+        text: tokenizer.decode(tokens, { skipSpecialTokens: true }),
+        tokens: [...tokens],
+        finish,
+      })),
+    }));
+  } finally {
+    model.dispose();
+  }
+}
+
+/** Writes the records, or prints the answers. */
+async function deliver(
+  context: CliContext,
+  records: readonly GenerateRecord[],
+  output: string | undefined,
+): Promise<void> {
+  if (output === undefined) {
+    const { plainText } = await import('../../data/index.ts');
+    for (const { prompt, completions } of records) {
+      if (records.length > 1) context.print(context.paint.bold(plainText(prompt)));
+      for (const { text } of completions) context.print(text);
+    }
+    for (const record of records) context.emit(record);
+    return;
+  }
+  const { writeFileAtomic } = await import('../../runs/index.ts');
+  writeFileAtomic(output, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  context.note(`wrote ${output} (${records.length} prompts)`);
+  context.emit({ event: 'done', output, prompts: records.length });
 }
 
 /** What was asked for, then what the model's generation_config.json says. */

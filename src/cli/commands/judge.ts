@@ -1,4 +1,5 @@
-import { basename } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { type CommandUnknownOpts, InvalidArgumentError } from '@commander-js/extra-typings';
 import { DataError, UsageError } from '../../errors.ts';
 import type { Judge, JudgedPair, JudgeSummary, ServerUsage } from '../../evaluate/index.ts';
@@ -30,7 +31,10 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
   ])
     .requiredOption('--a <file>', "A's answers (JSONL, as `mallows generate` writes them)")
     .requiredOption('--b <file>', "B's answers")
-    .requiredOption('--judge <judge>', 'openai:MODEL, or cmd:COMMAND (JSON lines)')
+    .requiredOption(
+      '--judge <judge>',
+      'openai:MODEL, cmd:COMMAND (JSON lines), or a reward model’s directory',
+    )
     .option('--prompts <file>', 'the prompts, if the answers do not repeat them, or to judge a part')
     .option('--judge-url <url>', 'OpenAI-compatible server', OPENAI_URL)
     .option('--key-env <name>', 'environment variable that holds the API key', 'OPENAI_API_KEY')
@@ -59,7 +63,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
       let judge: Judge | undefined;
       let judged: JudgedPair[];
       try {
-        judge = createJudge(evaluate, options.judge, {
+        judge = await createJudge(evaluate, options.judge, {
           url: options.judgeUrl,
           apiKey: evaluate.apiKeyFromEnvironment(options.keyEnv),
           concurrency: options.concurrency,
@@ -99,13 +103,21 @@ type JudgeServer = import('../../evaluate/index.ts').ServerOptions & { readonly 
 
 /** Before anything is opened or read. */
 function requireJudgeName(name: string): void {
-  if (/^(openai|cmd):\s*\S/.test(name)) return;
+  if (/^(openai|cmd):\s*\S/.test(name) || existsSync(join(name, 'config.json'))) return;
   throw new UsageError('unknown-judge', `"${name}" names no judge.`, {
-    hint: 'Use openai:MODEL or cmd:COMMAND.',
+    hint: 'Use openai:MODEL, cmd:COMMAND, or the directory of a reward model.',
   });
 }
 
-function createJudge(evaluate: Evaluate, name: string, { template, ...server }: JudgeServer): Judge {
+async function createJudge(
+  evaluate: Evaluate,
+  name: string,
+  { template, ...server }: JudgeServer,
+): Promise<Judge> {
+  if (!/^(openai|cmd):/.test(name)) {
+    const { loadClassifier } = await import('../../checkpoints/index.ts');
+    return new evaluate.RewardJudge(new evaluate.RewardModel(await loadClassifier(name)));
+  }
   const rest = name.slice(name.indexOf(':') + 1).trim();
   if (name.startsWith('cmd:')) return new evaluate.CommandJudge(rest, server.concurrency);
   return new evaluate.ChatJudge(new evaluate.ChatServer(server), rest, evaluate.loadTemplate(template));

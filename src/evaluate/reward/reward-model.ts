@@ -11,7 +11,7 @@ import { packScoredSequences, scorePass } from './score-pass.ts';
 export interface AnswerToScore {
   readonly id: string;
   readonly prompt: TextOrChat;
-  readonly answer: string;
+  readonly answer: TextOrChat;
 }
 
 /** Tokens of one packed row. */
@@ -47,8 +47,8 @@ export class RewardModel {
   ): Promise<Float64Array> {
     const { model, tokenizer } = this.loaded;
     const sequences = answers.map(({ id, prompt, answer }) => {
-      const completion: TextOrChat =
-        typeof prompt === 'string' ? answer : [{ role: 'assistant', content: answer }];
+      const isText = typeof prompt === 'string' || typeof answer !== 'string';
+      const completion: TextOrChat = isText ? answer : [{ role: 'assistant', content: answer }];
       const tokens = tokenizeSequence({ id, prompt, completion }, tokenizer, { maxLength: this.#maxLength });
       if (isProblem(tokens)) {
         throw new DataError(tokens.reason, `The answer to "${id}" cannot be scored: ${tokens.detail}.`);

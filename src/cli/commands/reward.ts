@@ -1,0 +1,182 @@
+import { Command } from '@commander-js/extra-typings';
+import type { Device } from '../../engine/index.ts';
+import { UsageError } from '../../errors.ts';
+import type { AnswerToScore } from '../../evaluate/index.ts';
+import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
+import type { CliContext } from '../context.ts';
+import { readingOptions } from '../data.ts';
+import { Interrupted } from '../errors.ts';
+import { hubData, hubOptions } from '../model.ts';
+import { MODEL_HELP } from '../options.ts';
+import { Progress } from '../progress.ts';
+import { TrainWatcher } from '../training.ts';
+
+export function rewardCommand(context: CliContext) {
+  return new Command('reward')
+    .summary('train a reward model, and score answers with one')
+    .description('Train a Bradley–Terry reward model on preference pairs, and score answers with one.')
+    .helpOption('-h, --help', 'this help')
+    .helpCommand(false)
+    .addCommand(trainCommand(context))
+    .addCommand(scoreCommand(context));
+}
+
+function trainCommand(context: CliContext) {
+  return command(context, 'train', 'train a reward model on preference pairs', [
+    'mallows reward train --model smollm2-135m --data pairs.jsonl --output runs/reward',
+    'mallows reward train --model runs/reward/model --data more.jsonl --epochs 2 --output runs/reward-2',
+  ])
+    .requiredOption('--model <model>', MODEL_HELP)
+    .requiredOption('--data <data>', 'preference pairs')
+    .requiredOption('--output <dir>', 'run directory; the model goes into its model/')
+    .option('--eval-data <data>', 'held-out pairs (default: a tenth of the data)')
+    .option('--format <name>', 'auto, chat, text, or a layout', 'auto')
+    .option('--epochs <n>', 'passes over the data (default: 1)', positiveInteger)
+    .option('--steps <n>', 'updates, instead of epochs', positiveInteger)
+    .option('--batch <pairs>', 'pairs an update', positiveInteger, 8)
+    .option('--accumulate <n>', 'passes an update', positiveInteger, 1)
+    .option('--lr <rate>', 'peak learning rate', decimal, 1e-5)
+    .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
+    .option('--centering <weight>', 'keeps rewards about zero', decimal, 0.01)
+    .option('--eval-every <n>', 'steps between evaluations; 0: start and end', wholeNumber, 0)
+    .option('--checkpoint-every <n>', 'steps between checkpoints; 0: at the end', wholeNumber, 0)
+    .option('--dtype <dtype>', 'auto, fp32, bf16', 'auto')
+    .option('--device <device>', 'cpu, cuda, cuda:N (default: the first that is there)')
+    .option('--recompute', 'less memory, a third more time')
+    .option('--seed <n>', 'of the new head and of the order of pairs', wholeNumber, 0)
+    .option('--resume', 'go on with the run')
+    .option('--overwrite', 'delete the run that is there')
+    .action(async ({ json: _, debug: __, ...options }) => {
+      const { trainReward } = await import('../../evaluate/index.ts');
+      const interrupt = context.interruptible('Stopping after this step; a checkpoint will be saved.');
+      const watcher = new TrainWatcher(context);
+      const { resume, overwrite, ...recipe } = options;
+      try {
+        const result = await trainReward({
+          model: options.model,
+          data: options.data,
+          output: options.output,
+          ...(options.evalData !== undefined && { evalData: options.evalData }),
+          reading: {
+            ...readingOptions(options.format, {}),
+            hub: await hubData(context),
+          },
+          ...(options.epochs !== undefined && { epochs: options.epochs }),
+          ...(options.steps !== undefined && { steps: options.steps }),
+          batch: { pairs: options.batch, accumulate: options.accumulate },
+          learningRate: options.lr,
+          maxLength: options.maxLength,
+          centering: options.centering,
+          evaluation: { every: options.evalEvery },
+          checkpoint: { every: options.checkpointEvery },
+          dtype: options.dtype as 'auto' | 'fp32' | 'bf16',
+          ...(options.device !== undefined && { device: options.device as Device }),
+          recompute: options.recompute === true,
+          seed: options.seed,
+          ...(resume === true && { resume }),
+          ...(overwrite === true && { overwrite }),
+          recipe: { objective: { name: 'bradley-terry' }, ...recipe },
+          observer: watcher.observe,
+          signal: interrupt.signal,
+        });
+        await watcher.finish();
+        result.model.model.dispose();
+        if (result.status === 'interrupted') {
+          throw new Interrupted(`Interrupted after step ${result.step}. Go on with --resume.`);
+        }
+        context.emit({ event: 'done', output: options.output, step: result.step });
+        context.note(`Reward model: ${options.output}/model`);
+      } finally {
+        interrupt.release();
+      }
+    });
+}
+
+function scoreCommand(context: CliContext) {
+  return command(context, 'score', 'score answers, or both sides of pairs, with a reward model', [
+    'mallows reward score --model runs/reward/model --answers answers.jsonl --output rewards.jsonl',
+    'mallows reward score --model runs/reward/model --data pairs.jsonl --output rewards.jsonl',
+  ])
+    .requiredOption('--model <model>', 'sequence-classification checkpoint with one label')
+    .option('--answers <file>', 'answers, as `mallows generate` writes them')
+    .option('--data <data>', 'instead: preference pairs')
+    .option('--format <name>', 'layout of the pairs', 'auto')
+    .option('--max-length <n>', 'tokens of prompt and answer together', positiveInteger, 2048)
+    .option('--device <device>', 'cpu, cuda, cuda:N', 'cpu')
+    .requiredOption('--output <file>', '{id, scores} a prompt, or {id, chosen, rejected, margin} a pair')
+    .action(async (options) => {
+      const { loadClassifier } = await import('../../checkpoints/index.ts');
+      const { RewardModel } = await import('../../evaluate/index.ts');
+      const { writeFileAtomic } = await import('../../runs/index.ts');
+      const inputs = await readInputs(context, options);
+      const loaded = await loadClassifier(options.model, {
+        device: options.device as Device,
+        ...hubOptions(context),
+      });
+      const progress = new Progress(context, { unit: 'answer' });
+      try {
+        const reward = new RewardModel(loaded, options.maxLength);
+        const scores = await reward.score(inputs.answers, (done, total) =>
+          progress.update({ done, total, fields: [] }),
+        );
+        progress.finish();
+        const records = inputs.records(scores);
+        writeFileAtomic(options.output, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+        const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+        context.emit({ event: 'done', output: options.output, answers: scores.length, mean });
+        context.note(`wrote ${options.output} (${scores.length} answers, mean reward ${mean.toFixed(4)})`);
+      } finally {
+        loaded.model.dispose();
+      }
+    });
+}
+
+interface ScoreInputs {
+  readonly answers: readonly AnswerToScore[];
+  /** Lines of the output from the answers' scores. */
+  records(scores: Float64Array): object[];
+}
+
+async function readInputs(
+  context: CliContext,
+  options: { readonly answers?: string; readonly data?: string; readonly format: string },
+): Promise<ScoreInputs> {
+  if ((options.answers === undefined) === (options.data === undefined)) {
+    throw new UsageError('answers-or-data', 'Either --answers or --data says what to score.', {
+      hint: 'Give one of them.',
+    });
+  }
+  if (options.data !== undefined) {
+    const { loadPairs } = await import('../../data/index.ts');
+    const hub = await hubData(context);
+    const { pairs } = await loadPairs(options.data, { ...readingOptions(options.format, {}), hub });
+    return {
+      answers: pairs.flatMap(({ id, prompt, chosen, rejected }) => [
+        { id, prompt, answer: chosen },
+        { id, prompt, answer: rejected },
+      ]),
+      records: (scores) =>
+        pairs.map(({ id }, i) => {
+          const [chosen, rejected] = [scores[2 * i]!, scores[2 * i + 1]!];
+          return { id, chosen, rejected, margin: chosen - rejected };
+        }),
+    };
+  }
+  const { readAnswers } = await import('../../evaluate/index.ts');
+  const rows = await readAnswers(options.answers!);
+  const answers = rows.flatMap(({ id, prompt, texts }) => {
+    if (prompt === undefined) {
+      throw new UsageError('missing-prompt', `The answer with id "${id}" comes without its prompt.`, {
+        hint: 'A reward is a reward given the prompt: write {id, prompt, completions}.',
+      });
+    }
+    return texts.map((answer) => ({ id, prompt, answer }));
+  });
+  return {
+    answers,
+    records: (scores) => {
+      let at = 0;
+      return rows.map(({ id, texts }) => ({ id, scores: texts.map(() => scores[at++]!) }));
+    },
+  };
+}
