@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openModel } from '../../src/checkpoints/index.ts';
-import { grad, noGrad, ops, tidy } from '../../src/engine/index.ts';
+import { grad, noGrad, ops, setThreads, threads, tidy } from '../../src/engine/index.ts';
 import { generate } from '../../src/generate/index.ts';
 import { type CausalLM, createModel, readModelConfig } from '../../src/models/index.ts';
 import { dpoLoss, hiddenStates, nextTokenLogps, packPairs, scoreCompletion, sequenceRow } from './compute.ts';
@@ -21,11 +21,16 @@ describe.skipIf(checkpoint === undefined)(
   { timeout: 180_000 },
   () => {
     let model: CausalLM;
+    const before = threads();
     beforeAll(() => {
+      setThreads(1); // test files run side by side: threads of two of them would wait for each other
       const { config, weights } = checkpoint!;
       model = createModel(readModelConfig(config), weights, { dtype: 'float32', device: 'cpu' });
     }, 180_000);
-    afterAll(() => model.dispose());
+    afterAll(() => {
+      model.dispose();
+      setThreads(before);
+    });
 
     test('logits within 2e-4', () => {
       noGrad(() =>
