@@ -13,7 +13,7 @@ const { cases } = JSON.parse(
 ) as {
   cases: Record<string, Expected[]>;
 };
-const folder = process.env['MALLOWS_TEST_SMOLLM2'] ?? '';
+const folder = process.env.MALLOWS_TEST_SMOLLM2 ?? '';
 
 describe.skipIf(!existsSync(folder))('pairs become the tokens that TRL makes of them', () => {
   let tokenizer: Tokenizer;
