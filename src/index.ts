@@ -1,1 +1,29 @@
+/**
+ * Everything the commands do, as a library.
+ *
+ *     import { trainPreference } from 'mallowspo';
+ *
+ *     await trainPreference({ model: 'smollm2-135m', data: 'pairs.jsonl', output: 'runs/first' });
+ */
+export * from './checkpoints/index.ts';
+export * from './data/index.ts';
+export * from './engine/index.ts';
 export * from './errors.ts';
+// Names that two layers share: which of them the package means, and what the other is called here.
+export type { JudgedPair, Verdict } from './evaluate/index.ts';
+export * from './evaluate/index.ts';
+export type { Verdict as ClaimVerdict } from './experiments/index.ts';
+export * from './experiments/index.ts';
+export * from './generate/index.ts';
+export * from './models/index.ts';
+export * from './objectives/index.ts';
+export * from './optim/index.ts';
+export * from './report/index.ts';
+export { histogram as histogramChart } from './report/index.ts';
+export * from './runs/index.ts';
+export * from './stats/index.ts';
+export { histogram } from './stats/index.ts';
+export type { ChatMessage, ChatRole } from './text/index.ts';
+export * from './text/index.ts';
+export type { BatchOptions } from './train/index.ts';
+export * from './train/index.ts';
