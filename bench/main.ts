@@ -10,7 +10,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { engineInfo, loadModel, loadPairs, saveModel, tokenizePairs } from 'mallowspo';
+import { engineInfo, loadModel, loadPairs, modelTensors, saveDirectory, tokenizePairs } from 'mallowspo';
 import type { Inputs } from './inputs.ts';
 import { peerPython, peerRuns, runPeer } from './peer.ts';
 import { type Measurement, SCENARIOS, type Scenario, type Settings } from './scenarios.ts';
@@ -96,16 +96,21 @@ async function prepare(folder: string, settings: Settings): Promise<Inputs> {
     prompts: join(folder, 'prompts.jsonl'),
   };
   const loaded = await loadModel(values.model);
-  await saveModel(loaded, inputs.model);
-  const { pairs } = await loadPairs(values.data);
-  const { pairs: tokenized } = tokenizePairs(pairs, loaded.tokenizer, { maxLength: settings.maxLength });
-  const fitting = new Map(tokenized.map((pair) => [pair.id, pair]));
-  const used = pairs.filter(({ id }) => fitting.has(id)).slice(0, settings.steps * settings.pairs);
-  if (used.length < settings.steps * settings.pairs) {
-    throw new Error(
-      `The benchmark needs ${settings.steps * settings.pairs} pairs; ${values.data} has ${used.length}.`,
-    );
+  const { model, tokenizer, config, generationConfig, source } = loaded;
+  await saveDirectory(inputs.model, {
+    config: config.raw,
+    generationConfig,
+    tokenizer: tokenizer.files,
+    tensors: modelTensors(model),
+    card: { name: 'bench', baseModel: source.baseModel },
+  });
+  const data = await loadPairs(values.data);
+  const needed = settings.steps * settings.pairs;
+  const { examples, tokens } = await tokenizePairs(data, tokenizer, { maxLength: settings.maxLength });
+  if (examples.length < needed) {
+    throw new Error(`The benchmark needs ${needed} pairs; ${values.data} has ${examples.length}.`);
   }
+  const used = examples.slice(0, needed);
   const lines = (rows: readonly unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
   writeFileSync(
     inputs.pairs,
@@ -114,17 +119,16 @@ async function prepare(folder: string, settings: Settings): Promise<Inputs> {
   writeFileSync(
     inputs.tokens,
     lines(
-      used.map(({ id }) => {
-        const { prompt, chosen, rejected } = fitting.get(id)!;
-        return { prompt: Array.from(prompt), chosen: Array.from(chosen), rejected: Array.from(rejected) };
-      }),
+      tokens.slice(0, needed).map(({ prompt, chosen, rejected }) => ({
+        prompt: Array.from(prompt),
+        chosen: Array.from(chosen),
+        rejected: Array.from(rejected),
+      })),
     ),
   );
-  const prompts = used
-    .slice(0, settings.prompts)
-    .map(({ id }) => ({ ids: Array.from(fitting.get(id)!.prompt) }));
+  const prompts = tokens.slice(0, settings.prompts).map(({ prompt }) => ({ ids: Array.from(prompt) }));
   writeFileSync(inputs.prompts, lines(prompts));
-  loaded.model.dispose();
+  model.dispose();
   return inputs;
 }
 

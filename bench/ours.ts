@@ -106,7 +106,7 @@ async function complete({ precision }: GenerateScenario): Promise<Measurement> {
     .trim()
     .split('\n')
     .map((line) => Int32Array.from((JSON.parse(line) as { ids: number[] }).ids));
-  const options = { temperature: 0, stopTokenIds: [], batchSize: prompts.length };
+  const options = { greedy: true, stopTokenIds: [], batchSize: prompts.length };
   await generate(loaded.model, prompts, { ...options, maxNewTokens: 4 });
   const start = performance.now();
   const completions = await generate(loaded.model, prompts, { ...options, maxNewTokens: settings.newTokens });
@@ -123,8 +123,8 @@ async function prepared(precision: Precision) {
   const tokenized: readonly TokenizedPair[] =
     scenario.kind === 'generate'
       ? []
-      : tokenizePairs((await loadPairs(data)).pairs, loaded.tokenizer, { maxLength: settings.maxLength })
-          .pairs;
+      : (await tokenizePairs(await loadPairs(data), loaded.tokenizer, { maxLength: settings.maxLength }))
+          .tokens;
   return { loaded, tokenized, flops: (pairs: readonly TokenizedPair[]) => forwardFlops(loaded.model, pairs) };
 }
 
