@@ -31,6 +31,7 @@ export class Progress {
   #first: number | undefined;
   #shown = Number.NEGATIVE_INFINITY;
   #last: ProgressState | undefined;
+  #printed: ProgressState | undefined;
   #drawn = false;
 
   constructor(context: CliContext, options: ProgressOptions) {
@@ -59,13 +60,15 @@ export class Progress {
   /** Leaves the last state on the screen and gives the line back. */
   finish(): void {
     if (this.#last === undefined || this.#context.json) return;
-    this.#show(this.#last, this.#now());
+    // Elsewhere than on a terminal the last state may be a line already.
+    if (this.#context.interactive || this.#printed !== this.#last) this.#show(this.#last, this.#now());
     if (this.#context.interactive) this.#context.stderr.write('\n');
     this.#drawn = false;
     this.#last = undefined;
   }
 
   #show(state: ProgressState, now: number): void {
+    this.#printed = state;
     const { done, total, fields } = state;
     const width = String(total).length;
     const counter = `${this.#unit} ${String(done).padStart(width)}/${total}`;

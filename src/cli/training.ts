@@ -90,7 +90,6 @@ export class TrainWatcher {
         this.#finishProgress();
         this.#note(this.#context.paint.dim(PHASES[event.phase]));
         if (event.phase === 'train') this.#progress = new Progress(this.#context, { unit: 'step' });
-        if (event.phase === 'reference') this.#progress = new Progress(this.#context, { unit: 'pair' });
         break;
       case 'note':
         this.#note(event.level === 'warning' ? this.#context.paint.yellow(event.message) : event.message);
@@ -99,7 +98,10 @@ export class TrainWatcher {
         this.#pending = this.#pending.then(() => noteRows(this.#context, event));
         break;
       case 'reference':
-        this.#progress?.update({ done: event.done, total: event.total, fields: [] });
+        // One pass over the training pairs, then one over the held-out ones.
+        this.#progress ??= new Progress(this.#context, { unit: 'pair' });
+        this.#progress.update({ done: event.done, total: event.total, fields: [] });
+        if (event.done === event.total) this.#finishProgress();
         break;
       case 'step':
         this.#progress?.update({ done: event.step, total: event.totalSteps, fields: stepFields(event) });
@@ -178,6 +180,7 @@ export async function findRecipe(argument: string | undefined): Promise<string |
   const { existsSync } = await import('node:fs');
   if (existsSync(argument) || /[/\\.]/.test(argument)) return argument;
   const { fileURLToPath } = await import('node:url');
+  const { relative } = await import('node:path');
   const packaged = fileURLToPath(new URL(`../../recipes/${argument}.yaml`, import.meta.url));
-  return existsSync(packaged) ? packaged : argument;
+  return existsSync(packaged) ? relative(process.cwd(), packaged) : argument;
 }

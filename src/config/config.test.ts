@@ -87,6 +87,15 @@ describe('resolveRecipe', () => {
     expect(wrong.message).toContain('steps: excludes epochs');
   });
 
+  it('lets a later layer replace a key that excludes its own', () => {
+    const file = recipeFile(`${minimal}epochs: 3\nbatch: {tokens: 4096, accumulate: 2}\n`);
+    const { recipe } = resolveRecipe(trainRecipe, { file, set: ['steps=2', 'batch.pairs=4'] });
+    expect(recipe.steps).toBe(2);
+    expect(recipe).not.toHaveProperty('epochs');
+    expect(recipe.batch).toMatchObject({ pairs: 4, accumulate: 2 });
+    expect(recipe.batch).not.toHaveProperty('tokens');
+  });
+
   it('checks rules between keys', () => {
     const both = failure(() =>
       resolveRecipe(trainRecipe, {

@@ -146,10 +146,21 @@ function define(target: Record<string, unknown>, key: string, value: unknown): v
   Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
-/** Later layers win key by key; lists and scalars are replaced whole. */
-export function mergeLayers(layers: readonly Layer[]): Layer {
+/**
+ * Later layers win key by key; lists and scalars are replaced whole. Of keys that exclude each other (`steps` and
+ * `epochs`), one given by a later layer replaces those of earlier layers.
+ */
+export function mergeLayers(
+  layers: readonly Layer[],
+  exclusive: readonly (readonly KeyPath[])[] = [],
+): Layer {
   const values: Record<string, unknown> = {};
-  for (const layer of layers) mergeInto(values, layer.values);
+  for (const layer of layers) {
+    for (const group of exclusive) {
+      if (group.some((path) => has(layer.values, path))) for (const path of group) remove(values, path);
+    }
+    mergeInto(values, layer.values);
+  }
   return {
     values,
     origin: (path) => {
@@ -170,6 +181,12 @@ function mergeInto(target: Record<string, unknown>, source: Readonly<Record<stri
       define(target, key, value);
     }
   }
+}
+
+function remove(values: Record<string, unknown>, path: KeyPath): void {
+  let node: unknown = values;
+  for (const key of path.slice(0, -1)) node = isRecord(node) ? node[key] : undefined;
+  if (isRecord(node)) delete node[path.at(-1)!];
 }
 
 function has(values: unknown, path: KeyPath): boolean {

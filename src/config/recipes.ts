@@ -24,23 +24,21 @@ const OPTIMIZER_KEYS = {
   sgd: ['momentum', 'dampening', 'nesterov'],
 } as const;
 
-function check(recipe: TrainRecipe | SftRecipe): Problem[] {
-  const problems: Problem[] = [];
-  const exclusive = (a: readonly string[], b: readonly string[], both: boolean): void => {
-    if (both) problems.push({ path: a, message: `excludes ${b.join('.')}; keep one of them` });
-  };
-  exclusive(['steps'], ['epochs'], recipe.steps !== undefined && recipe.epochs !== undefined);
-  exclusive(
+const EXCLUSIVE = [
+  [['steps'], ['epochs']],
+  [
     ['batch', 'pairs'],
     ['batch', 'tokens'],
-    recipe.batch.pairs !== undefined && recipe.batch.tokens !== undefined,
-  );
-  const { schedule, optimizer } = recipe;
-  exclusive(
+  ],
+  [
     ['schedule', 'warmup_steps'],
     ['schedule', 'warmup_ratio'],
-    schedule.warmup_steps !== undefined && schedule.warmup_ratio !== undefined,
-  );
+  ],
+];
+
+function check(recipe: TrainRecipe | SftRecipe): Problem[] {
+  const problems: Problem[] = [];
+  const { optimizer } = recipe;
   const mine: readonly string[] = OPTIMIZER_KEYS[optimizer.name];
   for (const key of new Set(Object.values(OPTIMIZER_KEYS).flat())) {
     if (optimizer[key] !== undefined && !mine.includes(key)) {
@@ -61,12 +59,14 @@ function check(recipe: TrainRecipe | SftRecipe): Problem[] {
 
 export const trainRecipe: RecipeKind<typeof trainSchema> = {
   schema: trainSchema,
+  exclusive: EXCLUSIVE,
   check: (recipe) => [...check(recipe), ...checkObjective(recipe.objective)],
   complete: (recipe) => ({ ...complete(recipe, 1e-6), objective: resolveObjectiveOptions(recipe.objective) }),
 };
 
 export const sftRecipe: RecipeKind<typeof sftSchema> = {
   schema: sftSchema,
+  exclusive: EXCLUSIVE,
   check,
   complete: (recipe) => complete(recipe, 2e-5),
 };

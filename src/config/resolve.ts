@@ -37,6 +37,8 @@ export interface Problem {
 
 export interface RecipeKind<S extends z.ZodType> {
   readonly schema: S;
+  /** Groups of keys of which a recipe may have one. */
+  readonly exclusive?: readonly (readonly KeyPath[])[];
   /** Rules between keys. Runs when every single value is well-formed. */
   check?(recipe: z.infer<S>): readonly Problem[];
   /** Defaults that depend on other values; what it fills in counts as a default. */
@@ -52,7 +54,7 @@ export function resolveRecipe<S extends z.ZodType>(
   if (sources.file !== undefined) layers.push(fileLayer(sources.file));
   if (sources.set !== undefined) layers.push(setLayer(sources.set));
   if (sources.flags !== undefined) layers.push(flagLayer(sources.flags));
-  const merged = mergeLayers(layers);
+  const merged = mergeLayers(layers, kind.exclusive);
 
   const parsed = kind.schema.safeParse(merged.values);
   if (!parsed.success) {
@@ -61,10 +63,19 @@ export function resolveRecipe<S extends z.ZodType>(
       merged,
     );
   }
-  const problems = kind.check?.(parsed.data) ?? [];
+  const problems = [...excluded(kind, merged), ...(kind.check?.(parsed.data) ?? [])];
   if (problems.length > 0) throw recipeError(problems, merged);
   const recipe = kind.complete === undefined ? parsed.data : kind.complete(parsed.data);
   return { recipe, originOf: (path) => describeOrigin(merged.origin(path)) };
+}
+
+/** Keys of one layer that exclude each other. */
+function excluded(kind: RecipeKind<z.ZodType>, merged: Layer): Problem[] {
+  return (kind.exclusive ?? []).flatMap((group) => {
+    const [first, second] = group.filter((path) => valueAt(merged.values, path) !== undefined);
+    if (first === undefined || second === undefined) return [];
+    return [{ path: first, message: `excludes ${second.join('.')}; keep one of them` }];
+  });
 }
 
 function recipeError(problems: readonly Problem[], merged: Layer): UsageError {
