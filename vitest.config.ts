@@ -7,6 +7,8 @@ export default defineConfig({
     exclude: ['**/*.slow.test.ts', '**/node_modules/**'],
     pool: 'forks', // the engine is a native addon with per-process state
     maxWorkers: 2,
+    // Two workers with two engine threads each would fight over two cores: up to fifty times slower.
+    env: { OMP_NUM_THREADS: '1' },
     testTimeout: 60_000,
   },
 });
