@@ -69,6 +69,22 @@ export interface PromptExample {
   readonly prompt: TextOrChat;
 }
 
+/** A text of one of two kinds, such as a review: 1 is positive. */
+export interface LabelledText {
+  readonly id: string;
+  readonly text: string;
+  readonly label: 0 | 1;
+}
+
+/** Two answers to a prompt and how many people preferred which; nobody has decided which one is better. */
+export interface JudgedPair {
+  readonly id: string;
+  readonly prompt: TextOrChat;
+  readonly first: TextOrChat;
+  readonly second: TextOrChat;
+  readonly votes: { readonly first: number; readonly second: number; readonly tie: number };
+}
+
 /** Examples that were read, and what was left out on the way. */
 export interface Dataset<E> {
   readonly examples: readonly E[];

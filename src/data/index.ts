@@ -2,6 +2,8 @@ export { type BatchOptions, batchPlan, type MicroBatch } from './batches.ts';
 export * from './contract.ts';
 export { PAIR_FORMAT_NAMES, PAIR_FORMATS } from './formats/index.ts';
 export { canonicalJson, hashValues } from './hash.ts';
+export { loadJudged } from './judged.ts';
+export { loadLabelled } from './labelled.ts';
 export { packedLength, packPairs, packSequences, promptGroups } from './pack.ts';
 export type { PackedRow } from './packed.ts';
 export { type LoadPairsOptions, loadPairs, type PairStyle, plainText, scoreGap } from './pairs.ts';

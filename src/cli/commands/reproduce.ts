@@ -1,9 +1,9 @@
-import { join } from 'node:path';
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { plainLine } from '../paint.ts';
 import { Progress } from '../progress.ts';
+import { dispersionExperimentCommand } from './reproduce-dispersion.ts';
+import { announceReport } from './reproduce-report.ts';
 
 export function reproduceCommand(context: CliContext): CommandUnknownOpts {
   return new Command('reproduce')
@@ -13,7 +13,9 @@ export function reproduceCommand(context: CliContext): CommandUnknownOpts {
     .helpCommand(false)
     .configureHelp({ helpWidth: 100 })
     .addHelpText('after', '\nExamples:\n  $ mallows reproduce bandit --output runs/bandit')
-    .addCommand(banditCommand(context));
+    .addCommand(banditCommand(context))
+    .addCommand(estimateCommand(context))
+    .addCommand(dispersionExperimentCommand(context));
 }
 
 function banditCommand(context: CliContext): CommandUnknownOpts {
@@ -41,17 +43,20 @@ function banditCommand(context: CliContext): CommandUnknownOpts {
       });
       progress.finish();
       await writeBanditReport(options.output, report);
-      for (const { claim, paper, ours, verdict } of report.claims) {
-        const mark = verdict === 'reproduced' ? context.paint.green(verdict) : context.paint.yellow(verdict);
-        context.print(`${mark}: ${plainLine(claim)}\n  paper: ${paper}\n  here:  ${ours}`);
-      }
-      for (const finding of report.findings) context.print(finding);
-      context.note(`wrote ${join(options.output, 'report.html')}`);
-      context.emit({
-        event: 'done',
-        output: options.output,
-        claims: report.claims,
-        findings: report.findings,
-      });
+      announceReport(context, options.output, report);
+    });
+}
+
+function estimateCommand(context: CliContext): CommandUnknownOpts {
+  return command(context, 'estimate', 'the estimate against a known dispersion (section 3.3, Figure 3)', [
+    'mallows reproduce estimate --output runs/estimate',
+  ])
+    .option('--seed <n>', 'of the rankings', wholeNumber, 0)
+    .option('--output <dir>', 'where the figure, report.html and report.json go', 'runs/estimate')
+    .action(async ({ seed, output }) => {
+      const { runEstimate, writeEstimateReport } = await import('../../experiments/index.ts');
+      const report = runEstimate({ seed });
+      await writeEstimateReport(output, report);
+      announceReport(context, output, report);
     });
 }

@@ -1,4 +1,4 @@
-import { extras, firstOf, has, list, number, optionalText, RowError, text } from '../fields.ts';
+import { extras, firstOf, has, list, number, optionalId, optionalText, RowError, text } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { PairFormat } from './contract.ts';
 
@@ -16,32 +16,43 @@ export const votes: PairFormat = {
     has(row, 'response2') &&
     firstOf(row, ['annotators', 'annotator1']) !== undefined,
   read(row) {
-    const judgements = annotations(row);
-    const count = (vote: number) => judgements.filter((judgement) => judgement === vote).length;
-    const [tie, first, second] = [count(0), count(1), count(2)];
+    const { first, second, tie } = countVotes(row);
     if (first === second) {
-      throw new RowError(
-        'tied-scores',
-        `no majority: ${first} for each response, ${tie} of ${judgements.length} tied`,
-      );
+      const all = first + second + tie;
+      throw new RowError('tied-scores', `no majority: ${first} for each response, ${tie} of ${all} tied`);
     }
-    const [better, worse] = first > second ? ['response1', 'response2'] : ['response2', 'response1'];
-    const input = optionalText(row, 'input');
-    const content = text(row, 'instruction') + (input ? `\n\n${input}` : '');
+    const pair = responsePrompt(row);
+    const [chosen, rejected] = first > second ? [pair.first, pair.second] : [pair.second, pair.first];
     const rest = extras(row, ['instruction', 'input', 'idx', 'response1', 'response2', ...judgeColumns(row)]);
-    const id = rest.id ?? (has(row, 'idx') ? String(number(row, 'idx')) : undefined);
     return [
       {
         ...rest,
-        ...(id !== undefined && { id }),
-        prompt: [{ role: 'user', content }],
-        chosen: [{ role: 'assistant', content: text(row, better!) }],
-        rejected: [{ role: 'assistant', content: text(row, worse!) }],
+        ...(pair.id !== undefined && { id: pair.id }),
+        prompt: pair.prompt,
+        chosen,
+        rejected,
         votes: { chosen: Math.max(first, second), rejected: Math.min(first, second), tie },
       },
     ];
   },
 };
+
+/** The instruction as a user's turn, and both responses as replies. */
+export function responsePrompt(row: Row) {
+  const input = optionalText(row, 'input');
+  const content = text(row, 'instruction') + (input ? `\n\n${input}` : '');
+  const reply = (column: string) => [{ role: 'assistant', content: text(row, column) } as const];
+  const id = optionalId(row) ?? (has(row, 'idx') ? String(number(row, 'idx')) : undefined);
+  const prompt = [{ role: 'user', content } as const];
+  return { id, prompt, first: reply('response1'), second: reply('response2') };
+}
+
+/** How many people preferred each response, and how many neither. */
+export function countVotes(row: Row): { first: number; second: number; tie: number } {
+  const judgements = annotations(row);
+  const count = (vote: number) => judgements.filter((judgement) => judgement === vote).length;
+  return { first: count(1), second: count(2), tie: count(0) };
+}
 
 const judgeColumns = (row: Row) => Object.keys(row).filter((column) => /^annotator\d+$/.test(column));
 

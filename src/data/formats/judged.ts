@@ -1,0 +1,39 @@
+import type { JudgedPair } from '../contract.ts';
+import { has, optionalVotes } from '../fields.ts';
+import type { RowFormat } from './contract.ts';
+import { PAIR_FORMATS } from './index.ts';
+import { countVotes, responsePrompt, votes } from './votes.ts';
+
+/** The `votes` layout with every row: that nobody agrees is what a study of agreement is about. */
+const responses: RowFormat<JudgedPair> = {
+  name: votes.name,
+  layout: votes.layout,
+  columns: votes.columns,
+  matches: votes.matches,
+  read(row) {
+    const { id, prompt, first, second } = responsePrompt(row);
+    return [{ ...(id !== undefined && { id }), prompt, first, second, votes: countVotes(row) }];
+  },
+};
+
+/** Pairs of any other layout that state their votes; `first` is the chosen side. */
+const pairs: readonly RowFormat<JudgedPair>[] = PAIR_FORMATS.filter((format) => format !== votes).map(
+  (format) => ({
+    ...format,
+    matches: (row) => (has(row, 'votes') || has(row, 'votes_chosen')) && format.matches(row),
+    read: (row, context) =>
+      format.read(row, context).map(({ id, part, prompt, chosen, rejected, votes: stated }) => {
+        const { chosen: first, rejected: second, tie = 0 } = stated ?? optionalVotes(row)!;
+        return {
+          ...(id !== undefined && { id }),
+          ...(part !== undefined && { part }),
+          prompt,
+          first: chosen,
+          second: rejected,
+          votes: { first, second, tie },
+        };
+      }),
+  }),
+);
+
+export const JUDGED_FORMATS: readonly RowFormat<JudgedPair>[] = [responses, ...pairs];

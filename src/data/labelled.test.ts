@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { jsonLines, withFiles } from '../../tests/support/data.ts';
+import { loadJudged } from './judged.ts';
+import { loadLabelled } from './labelled.ts';
+
+describe('loadLabelled', () => {
+  it('reads reviews with sentiments, and names rows that have none', async () => {
+    const csv = 'review,sentiment\n"Good.<br /><br />Really.",positive\nBad.,Negative\nWhat?,mixed\n';
+    await withFiles({ 'reviews.csv': csv }, async (path) => {
+      const { examples, badRows } = await loadLabelled(path('reviews.csv'));
+      expect(examples).toEqual([
+        { id: '0', text: 'Good.\n\nReally.', label: 1 },
+        { id: '1', text: 'Bad.', label: 0 },
+      ]);
+      expect(badRows).toMatchObject([{ line: 4, reason: 'wrong-type' }]);
+    });
+  });
+
+  it('leaves out rows that are not UTF-8', async () => {
+    const bytes = Buffer.concat([
+      Buffer.from('review,sentiment\nFine.,positive\nCaf'),
+      Buffer.from([0xe9]),
+      Buffer.from(',negative\n'),
+    ]);
+    await withFiles({ 'reviews.csv': bytes }, async (path) => {
+      const { examples, badRows } = await loadLabelled(path('reviews.csv'));
+      expect(examples).toHaveLength(1);
+      expect(badRows).toMatchObject([{ line: 3, reason: 'invalid-utf8' }]);
+    });
+  });
+
+  it('takes labels as numbers', async () => {
+    await withFiles(
+      { 'rows.jsonl': jsonLines({ text: 'a', label: 1 }, { text: 'b', label: 0 }) },
+      async (path) => {
+        expect((await loadLabelled(path('rows.jsonl'))).examples.map(({ label }) => label)).toEqual([1, 0]);
+      },
+    );
+  });
+});
+
+describe('loadJudged', () => {
+  it('keeps rows without a majority', async () => {
+    const row = { instruction: 'Name one.', response1: 'A.', response2: 'B.' };
+    const rows = jsonLines({ ...row, annotators: [1, 2, 0] }, { ...row, annotators: [2, 2, 1] });
+    await withFiles({ 'rows.jsonl': rows }, async (path) => {
+      const { examples } = await loadJudged(path('rows.jsonl'));
+      expect(examples.map(({ votes }) => votes)).toEqual([
+        { first: 1, second: 1, tie: 1 },
+        { first: 1, second: 2, tie: 0 },
+      ]);
+      expect(examples[1]!.first).toEqual([{ role: 'assistant', content: 'A.' }]);
+    });
+  });
+
+  it('reads pairs that state their votes', async () => {
+    const pair = { prompt: 'p', chosen: 'a', rejected: 'b', votes: { chosen: 1, rejected: 1, tie: 1 } };
+    await withFiles({ 'rows.jsonl': jsonLines(pair) }, async (path) => {
+      const { examples } = await loadJudged(path('rows.jsonl'), { style: 'text' });
+      expect(examples).toEqual([
+        { id: '0', prompt: 'p', first: 'a', second: 'b', votes: { first: 1, second: 1, tie: 1 } },
+      ]);
+    });
+  });
+});
