@@ -2,6 +2,7 @@ import { UsageError } from '../../errors.ts';
 import type { HubFetcher, RowStream } from './contract.ts';
 import { expandPath, readRows } from './files.ts';
 import { parseHubDataset, selectSplit } from './hub.ts';
+import { NAMED_DATASETS } from './named.ts';
 
 export type { HubFetcher, Row, RowStream, SourceRow } from './contract.ts';
 export { DATA_EXTENSIONS, readRows } from './files.ts';
@@ -15,12 +16,13 @@ export interface OpenSource {
 }
 
 /**
- * Finds data by name: a file, a pattern of files, several of either, or a hub data set (`hf:owner/name`).
+ * Finds data by name: a file, a pattern of files, a hub data set (`hf:owner/name`), a named set (`shp`), or several.
  * Several files read as one, in the order given (within a pattern, by name).
  */
 export async function openSource(source: string | readonly string[], hub?: HubFetcher): Promise<OpenSource> {
   const parts: { name: string; files: { path: string; name: string }[] }[] = [];
-  for (const part of typeof source === 'string' ? [source] : source) {
+  const given = typeof source === 'string' ? [source] : source;
+  for (const part of given.flatMap((name) => NAMED_DATASETS.get(name) ?? [name])) {
     const dataset = parseHubDataset(part);
     if (dataset === undefined) {
       const files = await expandPath(part);

@@ -1,0 +1,32 @@
+import { expect, it } from 'vitest';
+import { type HubFetcher, openSource } from './index.ts';
+import { NAMED_DATASETS } from './named.ts';
+
+/** Lists a repository as the hub has it, and fetches nothing. */
+function hubWith(files: readonly string[], asked: string[]): HubFetcher {
+  return async ({ repository, select }) => {
+    const chosen = select(files);
+    asked.push(...chosen.map((path) => `${repository}/${path}`));
+    return { revision: 'abc', files: chosen.map((path) => ({ path, localPath: path })) };
+  };
+}
+
+it('finds the out-of-distribution sets by name', async () => {
+  const subreddits = NAMED_DATASETS.get('shp')!.map((name) => /SHP\/(\w+):test$/.exec(name)![1]!);
+  expect(subreddits).toHaveLength(18);
+  const asked: string[] = [];
+  const files = subreddits.flatMap((name) =>
+    ['train', 'validation', 'test'].map((split) => `${name}/${split}.json`),
+  );
+  const shp = await openSource('shp', hubWith(files, asked));
+  expect(asked).toEqual(subreddits.map((name) => `stanfordnlp/SHP/${name}/test.json`));
+  expect(shp.name).toContain('hf:stanfordnlp/SHP@abc/askdocs:test');
+
+  asked.length = 0;
+  const shards = [0, 1].map((i) => `data/askubuntu.com/train-0000${i}-of-00002.parquet`);
+  await openSource(
+    'stack-exchange',
+    hubWith([...shards, 'data/cooking.stackexchange.com/train-00000-of-00001.parquet'], asked),
+  );
+  expect(asked).toEqual(shards.map((path) => `HuggingFaceH4/stack-exchange-preferences/${path}`));
+});
