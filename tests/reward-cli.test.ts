@@ -112,6 +112,15 @@ it('reward train, score and judge agree with each other on a real small model', 
   );
   expect(rewards.code, rewards.stderr).toBe(0);
   expect(readLines(at('rewards.jsonl'))[3].scores[0]).toBeCloseTo(readLines(at('scored.jsonl'))[3].chosen, 1);
+  // A model may stand in A's place: it answers the prompts now, and its answers are kept.
+  const answering = await mallows(
+    ...['judge', '--a', STORIES, '--b', mean2, '--prompts', kind, '--max-new-tokens', '8'],
+    ...['--judge', at('run/model'), '--output', at('model.jsonl'), '--json'],
+  );
+  expect(answering.code, answering.stderr).toBe(0);
+  expect(JSON.parse(answering.stdout).n).toBe(12);
+  expect(readLines(at('model.a.jsonl'))[0].completions[0].tokens.length).toBeGreaterThan(0);
+
   const neither = await mallows('reward', 'score', '--model', at('run/model'), '--output', at('x.jsonl'));
   expect(neither.code).toBe(2);
 });

@@ -70,7 +70,7 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
     });
 }
 
-interface GenerateCommandOptions extends ModelOptions {
+export interface GenerateCommandOptions extends ModelOptions {
   readonly prompt?: string;
   readonly prompts?: string;
   readonly chat?: boolean;
@@ -85,7 +85,7 @@ interface GenerateCommandOptions extends ModelOptions {
 }
 
 /** A line of the output; `tokens` only from our own generator, servers do not give ids. */
-interface GenerateRecord {
+export interface GenerateRecord {
   readonly id: string;
   readonly prompt: TextOrChat;
   readonly completions: readonly {
@@ -109,7 +109,8 @@ async function readPrompts(
   return (await loadPrompts(options.prompts!, { ...reading, hub: await hubData(context) })).examples;
 }
 
-async function generateHere(
+/** Answers of a model that is run here. */
+export async function generateHere(
   context: CliContext,
   options: GenerateCommandOptions,
   signal: AbortSignal,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type CommandUnknownOpts, InvalidArgumentError } from '@commander-js/extra-typings';
 import { DataError, UsageError } from '../../errors.ts';
-import type { Judge, JudgedPair, JudgeSummary, ServerUsage } from '../../evaluate/index.ts';
+import type { Answers, Judge, JudgedPair, JudgeSummary, ServerUsage } from '../../evaluate/index.ts';
 import { command, positiveInteger } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { Interrupted } from '../errors.ts';
@@ -29,13 +29,15 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     'mallows judge --a A.jsonl --b B.jsonl --judge openai:local --judge-url http://127.0.0.1:8080/v1',
     'mallows judge --a A.jsonl --b B.jsonl --judge "cmd:python my_judge.py" --output judged.jsonl',
   ])
-    .requiredOption('--a <file>', "A's answers (JSONL, as `mallows generate` writes them)")
-    .requiredOption('--b <file>', "B's answers")
+    .requiredOption('--a <answers>', "A's answers (JSONL, as `mallows generate` writes them), or a model")
+    .requiredOption('--b <answers>', "B's answers, or a model; a model answers --prompts greedily")
     .requiredOption(
       '--judge <judge>',
       'openai:MODEL, cmd:COMMAND (JSON lines), or a reward model’s directory',
     )
     .option('--prompts <file>', 'the prompts, if the answers do not repeat them, or to judge a part')
+    .option('--chat', 'a model that answers takes a text prompt as a user’s turn')
+    .option('--max-new-tokens <n>', 'length limit of a model’s answers', positiveInteger, 256)
     .option('--judge-url <url>', 'OpenAI-compatible server', OPENAI_URL)
     .option('--key-env <name>', 'environment variable that holds the API key', 'OPENAI_API_KEY')
     .option('--template <name>', 'pairwise, logprobs, or a YAML file', 'pairwise')
@@ -49,14 +51,10 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
       requireJudgeName(options.judge);
       const evaluate = await import('../../evaluate/index.ts');
       const { writeFileAtomic } = await import('../../runs/index.ts');
-      const { loadPrompts } = await import('../../data/index.ts');
-      const prompts =
-        options.prompts === undefined
-          ? undefined
-          : (await loadPrompts(options.prompts, { strict: true })).examples;
-      const [a, b] = [await evaluate.readAnswers(options.a), await evaluate.readAnswers(options.b)];
-      const pairs = evaluate.pairAnswers(a, b, prompts);
       const stem = options.output.replace(/\.jsonl$/, '');
+      const a = await answersOf(context, options.a, `${stem}.a.jsonl`, options);
+      const b = await answersOf(context, options.b, `${stem}.b.jsonl`, options);
+      const pairs = evaluate.pairAnswers(a, b, await promptsOf(context, options.prompts));
       const cache = evaluate.ResponseCache.open(options.cache ?? `${stem}.cache.jsonl`);
       const interrupt = context.interruptible('Stopping; what was judged is kept.');
       const progress = new Progress(context, { unit: 'pair' });
@@ -96,6 +94,58 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
       context.note(`Verdicts: ${options.output}`);
       if (report.n === 0) throw nothingJudged(judged);
     });
+}
+
+/** Answers from a file, or from a model that gives them now; those are kept in `keepAt`. */
+async function answersOf(
+  context: CliContext,
+  source: string,
+  keepAt: string,
+  options: { readonly prompts?: string; readonly chat?: boolean; readonly maxNewTokens: number },
+): Promise<Answers[]> {
+  const { readAnswers } = await import('../../evaluate/index.ts');
+  if (/\.(jsonl|ndjson|json|csv|tsv|parquet)(\.gz)?$/i.test(source)) return readAnswers(source);
+  if (options.prompts === undefined) {
+    throw new UsageError('prompt-missing', `${source} is a model, and there is nothing for it to answer.`, {
+      hint: 'Give the prompts with --prompts, or a file of answers (.jsonl).',
+    });
+  }
+  const { generateHere } = await import('./generate.ts');
+  const { writeFileAtomic } = await import('../../runs/index.ts');
+  context.note(`${source} answers ${options.prompts}`);
+  const interrupt = context.interruptible('Stopping.');
+  try {
+    const records = await generateHere(
+      context,
+      {
+        model: source,
+        prompts: options.prompts,
+        ...(options.chat === true && { chat: true }),
+        greedy: true,
+        maxNewTokens: options.maxNewTokens,
+        dtype: 'fp32',
+        device: 'cpu',
+        seed: 0,
+        n: 1,
+        batch: 16,
+      },
+      interrupt.signal,
+    );
+    writeFileAtomic(keepAt, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    return readAnswers(keepAt);
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    throw new Interrupted(`Interrupted while ${source} was answering.`);
+  } finally {
+    interrupt.release();
+  }
+}
+
+async function promptsOf(context: CliContext, path: string | undefined) {
+  if (path === undefined) return undefined;
+  const { loadPrompts } = await import('../../data/index.ts');
+  const { hubData } = await import('../model.ts');
+  return (await loadPrompts(path, { strict: true, hub: await hubData(context) })).examples;
 }
 
 type Evaluate = typeof import('../../evaluate/index.ts');
