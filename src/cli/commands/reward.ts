@@ -17,6 +17,13 @@ export function rewardCommand(context: CliContext) {
     .description('Train a Bradley–Terry reward model on preference pairs, and score answers with one.')
     .helpOption('-h, --help', 'this help')
     .helpCommand(false)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ mallows reward train --model smollm2-135m --data pairs.jsonl --output runs/reward
+  $ mallows reward score --model runs/reward/model --answers answers.jsonl --output rewards.jsonl`,
+    )
     .addCommand(trainCommand(context))
     .addCommand(scoreCommand(context));
 }
