@@ -55,7 +55,7 @@ export function buildTools() {
     input: '#include <concepts>\n#include <span>\nstatic_assert(std::integral<int>);\n',
     encoding: 'utf8',
   });
-  if (probe.error)
+  if (probe.error?.code === 'ENOENT')
     throw missing('compiler', `there is no C++ compiler (${compiler}): it builds the native addon`);
   if (probe.status !== 0) {
     throw missing(

@@ -32,8 +32,9 @@ export function engineInfo(): EngineInfo {
     devices: devices(),
     threads: threads(),
     cpuCapability: facts.cpuCapability,
+    // On x64 oneDNN takes bf16 from AVX-512 on, and emulates it where the instructions are missing.
     bf16Kernels:
-      facts.mkldnnBf16 && ['avx512_bf16', 'amx_bf16', 'amx_tile', 'arm_bf16', 'bf16'].some(feature),
+      facts.mkldnnBf16 && (process.arch !== 'x64' || feature('avx512_bf16') || feature('amx_bf16')),
     fp16Kernels: facts.mkldnnFp16,
     allocator: facts.allocator,
     cuda: facts.cuda,

@@ -1,0 +1,286 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+// Set-up is plain JavaScript, as it runs before anything is compiled; it is tested as the program it is.
+const folder = new URL('../scripts/setup/', import.meta.url);
+const url = (name: string) => JSON.stringify(new URL(name, folder).href);
+
+let work: string;
+beforeEach(() => {
+  work = mkdtempSync(join(tmpdir(), 'mallows-setup-'));
+});
+afterEach(() => rmSync(work, { recursive: true, force: true }));
+
+/** Runs a module body in a Node of its own and returns what it prints as JSON, or the error's message and hint. */
+function evaluate(body: string, environment: Record<string, string> = {}): unknown {
+  const program = `
+    const print = (value) => process.stdout.write(JSON.stringify(value ?? null));
+    try { print(await (async () => { ${body} })()) } catch (error) { print({ message: error.message, hint: error.hint }) }`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH ?? '', HOME: work, ...environment },
+  });
+  expect(stdout, stderr).not.toBe('');
+  return JSON.parse(stdout);
+}
+
+/** A PATH on which only the named programs exist; a value is a shell script's body, null the real program. */
+function pathWith(programs: Record<string, string | null>): string {
+  const bin = join(work, 'bin');
+  mkdirSync(bin);
+  for (const [name, script] of Object.entries(programs)) {
+    const file = join(bin, name);
+    if (script === null) {
+      const real = (process.env.PATH ?? '')
+        .split(delimiter)
+        .map((part) => join(part, name))
+        .find(existsSync);
+      symlinkSync(real!, file);
+    } else {
+      writeFileSync(file, `#!/bin/sh\n${script}\n`);
+      chmodSync(file, 0o755);
+    }
+  }
+  return bin;
+}
+
+describe('the platform', () => {
+  const check = (...args: string[]) =>
+    evaluate(
+      `const { checkPlatform } = await import(${url('platform.mjs')}); return checkPlatform(...${JSON.stringify(args)});`,
+    );
+
+  it('is refused by name where nothing can work', () => {
+    expect(check('win32', 'x64', '22.0.0')).toMatchObject({ message: 'Windows is not supported' });
+    expect(check('linux', 'x64', '20.18.9')).toMatchObject({
+      message: expect.stringContaining('Node.js 20.18.9 is too old'),
+    });
+    expect(check('darwin', 'x64', '22.0.0')).toMatchObject({
+      message: expect.stringContaining('darwin-x64 is not supported'),
+    });
+  });
+
+  it('is accepted where libtorch comes', () => {
+    for (const [platform, arch] of [
+      ['linux', 'x64'],
+      ['linux', 'arm64'],
+      ['darwin', 'arm64'],
+    ]) {
+      expect(check(platform!, arch!, '20.19.0')).toBeNull();
+    }
+  });
+});
+
+describe('missing tools', () => {
+  const tools = (programs: Record<string, string | null>) =>
+    evaluate(`const { buildTools } = await import(${url('platform.mjs')}); return buildTools();`, {
+      PATH: pathWith(programs),
+    });
+
+  it('names the package for each system', () => {
+    expect(tools({})).toEqual({
+      message: 'CMake is missing: it builds the native addon',
+      hint: 'Debian/Ubuntu: sudo apt install cmake · Fedora: sudo dnf install cmake · macOS: brew install cmake',
+    });
+  });
+
+  it('says when there is no compiler', () => {
+    expect(tools({ cmake: 'exit 0' })).toMatchObject({ message: expect.stringContaining('no C++ compiler') });
+  });
+
+  it('says when the compiler is too old', () => {
+    expect(tools({ cmake: 'exit 0', 'c++': 'exit 1' })).toMatchObject({
+      message: expect.stringContaining('does not know C++20'),
+    });
+  });
+
+  it('takes make where ninja is missing', () => {
+    expect(tools({ cmake: 'exit 0', 'c++': 'exit 0', make: 'exit 0' })).toBe('Unix Makefiles');
+  });
+});
+
+describe('finding PyTorch', () => {
+  const find = (environment: Record<string, string>) =>
+    evaluate(`const { findEngine } = await import(${url('engine.mjs')}); return findEngine();`, environment);
+  const library = process.platform === 'darwin' ? 'libtorch_cpu.dylib' : 'libtorch_cpu.so';
+
+  function fakeTorch(version: string): string {
+    const torch = join(work, 'site-packages', 'torch');
+    mkdirSync(join(torch, 'lib'), { recursive: true });
+    mkdirSync(join(torch, 'include', 'ATen'), { recursive: true });
+    writeFileSync(join(torch, 'lib', library), '');
+    writeFileSync(join(torch, 'version.py'), `__version__ = '${version}'\n`);
+    return torch;
+  }
+
+  it('takes MALLOWS_TORCH as a folder, as site-packages or as a python', () => {
+    const torch = fakeTorch('2.11.0+cpu');
+    const found = { torch, torchVersion: '2.11.0+cpu', source: 'existing' };
+    expect(find({ MALLOWS_TORCH: torch })).toEqual(found);
+    expect(find({ MALLOWS_TORCH: dirname(torch) })).toEqual(found);
+    const bin = pathWith({ mypython: `echo ${join(torch, '__init__.py')}` });
+    expect(find({ MALLOWS_TORCH: join(bin, 'mypython') })).toEqual(found);
+  });
+
+  it('refuses a MALLOWS_TORCH that leads nowhere', () => {
+    expect(find({ MALLOWS_TORCH: work })).toMatchObject({
+      message: expect.stringContaining('leads to no PyTorch'),
+    });
+  });
+
+  it('takes what python3 imports, if it was tested, and fetches otherwise', () => {
+    const torch = fakeTorch('2.11.1');
+    const PATH = pathWith({
+      python3: `case "$1" in -c) echo ${join(torch, '__init__.py')};; --version) exit 0;; *) exit 1;; esac`,
+    });
+    expect(find({ PATH })).toMatchObject({ torch, torchVersion: '2.11.1' });
+    fakeTorch('2.4.0');
+    expect(find({ PATH })).toEqual({
+      message: 'python3 has no pip, which downloads PyTorch, the engine (or set MALLOWS_TORCH)',
+      hint: expect.stringContaining('sudo apt install python3-pip'),
+    });
+  });
+
+  it('says when there is no python3', () => {
+    expect(find({ PATH: pathWith({}) })).toMatchObject({
+      message: expect.stringContaining('python3 is missing'),
+    });
+  });
+
+  it('leaves nothing behind when a download fails', () => {
+    const PATH = pathWith({
+      python3: 'case "$*" in *download*) echo "no network"; exit 1;; *find_spec*) exit 0;; *) exit 0;; esac',
+    });
+    const cache = join(work, 'cache');
+    expect(find({ PATH, MALLOWS_CACHE: cache })).toMatchObject({
+      message: expect.stringContaining('downloading PyTorch failed'),
+      hint: expect.stringContaining('MALLOWS_TORCH'),
+    });
+    expect(
+      evaluate(
+        `const { readdirSync } = await import('node:fs'); return readdirSync(${JSON.stringify(cache)});`,
+      ),
+    ).toEqual([]);
+  });
+});
+
+describe('what is kept of the wheels', () => {
+  const kept = (paths: string[]) =>
+    evaluate(`const { keptPaths } = await import(${url('wheels.mjs')}); const kept = new RegExp('^(?:' + keptPaths + ')$');
+      return ${JSON.stringify(paths)}.filter((path) => kept.test(path));`);
+
+  it('is what the CPU half and its headers need, and licences', () => {
+    const needed = [
+      'torch/version.py',
+      'torch/include/ATen/ATen.h',
+      'torch/lib/libtorch_cpu.so',
+      'torch/lib/libc10.so',
+      'torch/lib/libgomp.so.1',
+      'torch/lib/libomp.dylib',
+      'torch.libs/libopenblasp-1234.so',
+      'torch-2.11.0.dist-info/licenses/LICENSE',
+      'nvidia/cu13/lib/libcudart.so.13',
+      'nvidia/cu13/lib/libcupti.so.13',
+    ];
+    const left = [
+      'torch/lib/libtorch_cuda.so',
+      'torch/lib/libc10_cuda.so',
+      'torch/lib/libtorch_python.so',
+      'torch/lib/libtorch.so',
+      'torch/nn/modules.py',
+      'nvidia/cu13/include/cuda.h',
+      'nvidia/cu13/lib/libcudart_static.a',
+    ];
+    expect(kept([...needed, ...left])).toEqual(needed);
+  });
+});
+
+describe('locks', () => {
+  const locked = (file: string, body: string) =>
+    evaluate(
+      `const { locked } = await import(${url('tools.mjs')}); return locked(${JSON.stringify(file)}, async () => { ${body} });`,
+    );
+
+  it('are taken over from a process that is gone, and given back after a failure', () => {
+    const file = join(work, 'deep', 'test.lock');
+    const { pid } = spawnSync(process.execPath, ['-e', '']);
+    mkdirSync(dirname(file));
+    writeFileSync(file, String(pid));
+    expect(locked(file, 'return 1;')).toBe(1);
+    expect(locked(file, "throw new Error('stop');")).toMatchObject({ message: 'stop' });
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it('let one process in at a time', () => {
+    const [file, log] = [join(work, 'test.lock'), join(work, 'log')];
+    const tools = fileURLToPath(new URL('tools.mjs', folder));
+    const program = `
+      import { appendFileSync } from 'node:fs';
+      import { setTimeout as sleep } from 'node:timers/promises';
+      import { locked } from ${JSON.stringify(tools)};
+      await locked(${JSON.stringify(file)}, async () => {
+        appendFileSync(${JSON.stringify(log)}, 'in ');
+        await sleep(100);
+        appendFileSync(${JSON.stringify(log)}, 'out ');
+      });`;
+    const script = join(work, 'contender.mjs');
+    writeFileSync(script, program);
+    spawnSync('sh', ['-c', `"$0" "$1" & "$0" "$1" & "$0" "$1" & wait`, process.execPath, script], {
+      stdio: 'ignore',
+    });
+    expect(evaluate(`return (await import('node:fs')).readFileSync(${JSON.stringify(log)}, 'utf8');`)).toBe(
+      'in out in out in out ',
+    );
+  });
+});
+
+describe('npm packages', () => {
+  const install = (root: string, npm: string) =>
+    evaluate(
+      `const { installPackages } = await import(${url('packages.mjs')}); return (await installPackages(${JSON.stringify(root)})) ?? 'nothing';`,
+      {
+        PATH: `${pathWith({ npm })}${delimiter}${process.env.PATH}`,
+      },
+    );
+  const lock = (packages: object) => JSON.stringify({ packages });
+
+  function project(wanted: object, installed?: object): string {
+    const root = join(work, 'project');
+    mkdirSync(join(root, 'node_modules'), { recursive: true });
+    writeFileSync(join(root, 'package-lock.json'), lock({ '': {}, ...wanted }));
+    if (installed) writeFileSync(join(root, 'node_modules', '.package-lock.json'), lock(installed));
+    return root;
+  }
+
+  it('are left alone when they match the lock file, optional ones aside', () => {
+    const root = project(
+      {
+        'node_modules/a': { version: '1.0.0' },
+        'node_modules/mac-only': { version: '1.0.0', optional: true },
+      },
+      { 'node_modules/a': { version: '1.0.0' } },
+    );
+    expect(install(root, 'exit 1')).toBe('nothing');
+    expect(existsSync(join(root, 'node_modules', '.bin'))).toBe(true);
+  });
+
+  it.each([
+    ['another version is installed', { 'node_modules/a': { version: '0.9.0' } }],
+    ['one is missing', {}],
+    ['nothing is installed', undefined],
+  ])('are installed when %s', (_, installed) => {
+    const root = project({ 'node_modules/a': { version: '1.0.0' } }, installed);
+    expect(install(root, 'exit 0')).toMatch(/^installed npm packages in/);
+  });
+
+  it('say what failed', () => {
+    expect(install(project({ 'node_modules/a': { version: '1.0.0' } }), 'echo E404; exit 1')).toMatchObject({
+      message: expect.stringContaining('installing npm packages failed'),
+      hint: expect.stringContaining('registry'),
+    });
+  });
+});
