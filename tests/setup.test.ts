@@ -156,6 +156,7 @@ describe('finding PyTorch', () => {
       python3: 'case "$*" in *download*) echo "no network"; exit 1;; *find_spec*) exit 0;; *) exit 0;; esac',
     });
     const cache = join(work, 'cache');
+    mkdirSync(join(cache, 'fetch-interrupted'), { recursive: true });
     expect(find({ PATH, MALLOWS_CACHE: cache })).toMatchObject({
       message: expect.stringContaining('downloading PyTorch failed'),
       hint: expect.stringContaining('MALLOWS_TORCH'),

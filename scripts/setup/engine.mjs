@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -93,6 +94,10 @@ async function fetchedEngine() {
   checkPip();
   await locked(join(cache, 'engine.lock'), async () => {
     if (isUsable(engine.torch)) return; // another set-up fetched it while this one waited
+    // Under the lock, what an interrupted fetch left behind belongs to nobody.
+    for (const name of readdirSync(cache)) {
+      if (name.startsWith('fetch-')) rmSync(join(cache, name), { recursive: true, force: true });
+    }
     checkSpace(cache);
     const work = mkdtempSync(join(cache, 'fetch-'));
     try {
