@@ -176,18 +176,21 @@ it('compare weighs runs against the first and writes a page', async () => {
     at('w.jsonl'),
   );
   expect(text.code, text.stderr).toBe(0);
-  expect(text.stdout).toMatch(/theta is better than dpo in held-out accuracy: \+\d/);
+  expect(text.stdout).toMatch(
+    /No difference between theta and dpo in win rate .*; also better in held-out accuracy \(\+\d/,
+  );
   expect(text.stdout).toMatch(
     /log-ratio margin \(nats\)\n {2}dpo .*\n {2}theta .*difference 0\.50 \[0\.50, 0\.50\], p < 0\.001/,
   );
   const report = JSON.parse(readFileSync(at('compare.json'), 'utf8'));
   expect(report.comparisons.map(({ metric }: { metric: string }) => metric)).toEqual([
+    'winRate',
     'accuracy',
     'margin',
     'chosenLogRatio',
   ]);
   const html = readFileSync(page, 'utf8');
-  expect(html).toContain('theta is better than dpo');
+  expect(html).toContain('No difference between theta and dpo in win rate that 9 prompts can show');
   expect(html).toContain('&lt;b&gt;quality=');
   expect(html).not.toContain('<script');
   expect(html.match(/<article class="pair" data-won="first"/g)).toHaveLength(3);

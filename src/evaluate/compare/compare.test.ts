@@ -110,6 +110,16 @@ describe('compareMethods', () => {
     expect(report.notes.join()).toMatch(/2 prompts shared, 199 in some runs only/);
   });
 
+  it('takes win rates that only one side has as head to head with the baseline', () => {
+    const wins = base.map((_, i) => (i % 4 === 0 ? 0 : i % 10 === 1 ? 0.5 : 1));
+    const report = compareMethods([method('dpo', 'accuracy', base), method('theta', 'winRate', wins, wins)]);
+    const share = wins.reduce<number>((sum, win) => sum + win, 0) / wins.length;
+    expect(report.comparisons).toHaveLength(1);
+    expect(report.comparisons[0]!.estimate).toBeCloseTo(share - 0.5, 12);
+    expect(report.verdict[0]).toMatch(/^theta is better than dpo in win rate: \+\d+\.\d points/);
+    expect(report.notes.join()).toMatch(/taken to be against dpo/);
+  });
+
   it('has no verdict without a metric that judges', () => {
     const report = compareMethods([method('a', 'length', base), method('b', 'length', base)]);
     expect(report.verdict[0]).toMatch(/nothing that both were measured on tells which is better/);

@@ -69,8 +69,8 @@ function compareOn(
   baseline: Method,
   method: Method,
 ): Omit<MetricComparison, 'adjustedPValue'> | undefined {
-  const first = valuesOf(baseline, metric);
   const second = valuesOf(method, metric);
+  const first = valuesOf(baseline, metric) ?? (second && headToHead(metric, second));
   if (first === undefined || second === undefined) return undefined;
   const all = [...first, ...second];
   const every = new Set(all.flatMap((values) => [...values.keys()]));
@@ -85,6 +85,15 @@ function compareOn(
     unmatched: every.size - shared.length,
     ...difference(rows(first), rows(second)),
   };
+}
+
+/**
+ * Win rates that only one side has are taken as judged against the baseline itself: what they are held against is then
+ * an even match, ½ on every prompt.
+ */
+function headToHead(metric: MetricName, values: readonly MetricValues[]): MetricValues[] | undefined {
+  if (metric !== 'winRate') return undefined;
+  return [new Map(values.flatMap((run) => [...run.keys()].map((id) => [id, 0.5] as const)))];
 }
 
 function difference(first: readonly Float64Array[], second: readonly Float64Array[]): Difference {
@@ -176,6 +185,15 @@ function notesOn(methods: readonly Method[], comparisons: readonly MetricCompari
     notes.push(
       'A method with one run says nothing about the luck of training: train more seeds to cover it.',
     );
+  }
+  const [baseline, ...others] = methods as [Method, ...Method[]];
+  if (valuesOf(baseline, 'winRate') === undefined) {
+    for (const method of others) {
+      if (valuesOf(method, 'winRate') === undefined) continue;
+      notes.push(
+        `The win rate of ${method.name} is taken to be against ${baseline.name}, which has none of its own.`,
+      );
+    }
   }
   for (const { metric, method, n, unmatched } of comparisons) {
     if (unmatched > 0)
