@@ -12,6 +12,7 @@ import { rewardCommand } from './commands/reward.ts';
 import { scoreCommand } from './commands/score.ts';
 import { setupCommand } from './commands/setup.ts';
 import { sftCommand } from './commands/sft.ts';
+import { sweepCommand } from './commands/sweep.ts';
 import { trainCommand } from './commands/train.ts';
 import { winrateCommand } from './commands/winrate.ts';
 import type { CliContext } from './context.ts';
@@ -30,6 +31,7 @@ const COMMANDS: readonly ((context: CliContext) => CommandUnknownOpts)[] = [
   compareCommand,
   frontierCommand,
   exportCommand,
+  sweepCommand,
   reproduceCommand,
   doctorCommand,
   setupCommand,

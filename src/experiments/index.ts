@@ -8,3 +8,4 @@ export { dispersionFigures, dispersionPage, writeDispersionReport } from './disp
 export * from './estimate.ts';
 export { estimateFigure, estimatePage, writeEstimateReport } from './estimate-report.ts';
 export * from './sweep.ts';
+export * from './sweep-report.ts';

@@ -38,6 +38,8 @@ export interface SweepOptions {
   readonly higherIsBetter: boolean;
   /** Compare every other cell with this one. Default: every two cells. */
   readonly baseline?: string;
+  /** Leaves out pairs of cells whose comparison answers no question. Default: none. */
+  readonly compares?: (first: string, second: string) => boolean;
 }
 
 /**
@@ -46,7 +48,7 @@ export interface SweepOptions {
  */
 export function summarizeSweep(
   runs: readonly SweepRun[],
-  { higherIsBetter, baseline }: SweepOptions,
+  { higherIsBetter, baseline, compares = () => true }: SweepOptions,
 ): SweepSummary {
   const values = new Map<string, Map<string, number>>();
   for (const { cell, seed, value } of runs) {
@@ -59,8 +61,8 @@ export function summarizeSweep(
     values.set(cell, bySeed.set(String(seed), value));
   }
   const cells = [...values].map(([cell, bySeed]): SweepCell => {
-    const all = [...bySeed.values()];
-    return { cell, seeds: all.length, mean: mean(all), sd: standardDeviation(all) };
+    const found = [...bySeed.values()];
+    return { cell, seeds: found.length, mean: mean(found), sd: standardDeviation(found) };
   });
   const sign = higherIsBetter ? 1 : -1;
   const [best] = [...cells].sort((a, b) => sign * (b.mean - a.mean));
@@ -75,10 +77,11 @@ export function summarizeSweep(
     });
   }
   const names = cells.map(({ cell }) => cell);
-  const pairs =
+  const all =
     baseline === undefined
       ? names.flatMap((first, i) => names.slice(i + 1).map((second) => [first, second] as const))
       : names.filter((name) => name !== baseline).map((name) => [name, baseline] as const);
+  const pairs = all.filter(([first, second]) => compares(first, second));
   const tested: { first: string; second: string; test: TTestResult }[] = [];
   const unmeasured: (readonly [string, string])[] = [];
   for (const [first, second] of pairs) {

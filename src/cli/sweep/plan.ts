@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { resolveRecipe, type TrainRecipe, trainRecipe } from '../../config/index.ts';
+import { UsageError } from '../../errors.ts';
+import { createObjective, type ObjectiveOptions } from '../../objectives/index.ts';
+
+/** One key of the grid with its values, as they were written. */
+export interface GridAxis {
+  readonly key: string;
+  readonly values: readonly string[];
+}
+
+/** One setting of the grid. */
+export interface Cell {
+  /** In words: `mallows-theta, beta 0.1`. */
+  readonly name: string;
+  /** Value by key, as written; a shuffled control has `dispersion.shuffle` too. */
+  readonly values: Readonly<Record<string, string>>;
+  /** Whether it was added as the control of another cell. */
+  readonly control: boolean;
+  /** The resolved recipe but for seed and output. */
+  readonly recipe: TrainRecipe;
+}
+
+/** One training run of a sweep. */
+export interface PlannedRun {
+  readonly cell: string;
+  readonly seed: number;
+  /** Its run directory; the same recipe always gets the same one, so that a sweep can go on or grow. */
+  readonly path: string;
+  /** Arguments of `mallows`. */
+  readonly args: readonly string[];
+  /** Equal for runs that read the same scores of the reference model; absent when none are needed. */
+  readonly referenceKey: string | undefined;
+}
+
+export interface SweepPlan {
+  readonly cells: readonly Cell[];
+  readonly runs: readonly PlannedRun[];
+}
+
+export interface SweepRequest {
+  /** Recipe file, found. */
+  readonly file: string | undefined;
+  readonly set: readonly string[];
+  readonly grid: readonly GridAxis[];
+  readonly seeds: number;
+  readonly output: string;
+  /** Put a shuffled-dispersion control beside every cell whose objective weighs pairs by dispersion. */
+  readonly controls: boolean;
+}
+
+const SHUFFLE = 'dispersion.shuffle';
+
+/** `objective.beta=0.1,0.05`; commas inside brackets and quotes belong to a value. */
+export function parseGrid(text: string): GridAxis {
+  const split = text.indexOf('=');
+  const key = text.slice(0, split).trim();
+  const values = splitList(text.slice(split + 1));
+  if (split < 1 || values.length === 0 || values.some((value) => value === '')) {
+    throw new UsageError(
+      'grid-syntax',
+      `--grid ${text}: expected key=value,value, such as objective.beta=0.05,0.1.`,
+    );
+  }
+  const repeated = values.find((value, index) => values.indexOf(value) !== index);
+  if (repeated !== undefined) throw new UsageError('grid-repeats', `--grid ${text} names ${repeated} twice.`);
+  return { key, values };
+}
+
+function splitList(text: string): string[] {
+  const parts = text.match(/(?:\[[^\]]*\]|\{[^}]*\}|"[^"]*"|'[^']*'|[^,])+/g) ?? [];
+  return parts.map((part) => part.trim());
+}
+
+/** Resolves every cell, so that a wrong value stops the sweep before anything is trained. */
+export function planSweep(request: SweepRequest): SweepPlan {
+  const { grid, seeds, output } = request;
+  const repeated = grid.find(({ key }, index) => grid.findIndex((axis) => axis.key === key) !== index);
+  if (repeated !== undefined) {
+    throw new UsageError('grid-repeats', `The grid names ${repeated.key} twice.`, {
+      hint: 'Give all values of a key in one --grid.',
+    });
+  }
+  if (grid.some(({ key }) => key === 'seed' || key === 'output')) {
+    throw new UsageError('grid-key', 'A sweep chooses seeds and output directories itself.', {
+      hint: 'Use --seeds N and --output DIR.',
+    });
+  }
+  const cells: Cell[] = [];
+  for (const values of combinations(grid)) {
+    const cell = cellOf(values, false, request);
+    if (!cells.some(({ name }) => name === cell.name)) cells.push(cell);
+    if (request.controls && !(SHUFFLE in values) && !cell.recipe.dispersion.shuffle && weighs(cell.recipe)) {
+      cells.push(cellOf({ ...values, [SHUFFLE]: 'true' }, true, request));
+    }
+  }
+  // A seed at a time over all cells: what there is when a sweep is stopped can be compared.
+  const runs = Array.from({ length: seeds }, (_, index) =>
+    cells.map((cell): PlannedRun => {
+      const seed = cell.recipe.seed + index;
+      const path = join(output, 'runs', `${slug(cell.name)}-${fingerprint(cell.recipe)}`, `seed-${seed}`);
+      const assignments = [...request.set, ...written(cell.values), `seed=${seed}`];
+      return {
+        cell: cell.name,
+        seed,
+        path,
+        args: [
+          'train',
+          ...(request.file === undefined ? [] : [request.file]),
+          ...assignments.flatMap((one) => ['--set', one]),
+          '--output',
+          path,
+          '--resume',
+          '--json',
+        ],
+        referenceKey: referenceKey(cell.recipe, seed),
+      };
+    }),
+  );
+  return { cells, runs: runs.flat() };
+}
+
+/**
+ * Whether a test between two cells answers a question: they differ in nothing but the objective and the control, or, in
+ * a sweep with one objective only, in one key.
+ */
+export function comparable(cells: readonly Cell[]): (first: string, second: string) => boolean {
+  const byName = new Map(cells.map((cell) => [cell.name, cell.values]));
+  const methods = ['objective.name', SHUFFLE];
+  const method = (values: Cell['values']) => methods.map((key) => values[key] ?? '').join(' ');
+  const severalMethods = new Set(cells.map(({ values }) => method(values))).size > 1;
+  return (first, second) => {
+    const [a, b] = [byName.get(first)!, byName.get(second)!];
+    const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+    const different = keys.filter((key) => a[key] !== b[key]);
+    return severalMethods ? different.every((key) => methods.includes(key)) : different.length === 1;
+  };
+}
+
+function combinations(grid: readonly GridAxis[]): Record<string, string>[] {
+  return grid.reduce<Record<string, string>[]>(
+    (rows, { key, values }) => rows.flatMap((row) => values.map((value) => ({ ...row, [key]: value }))),
+    [{}],
+  );
+}
+
+function cellOf(values: Readonly<Record<string, string>>, control: boolean, request: SweepRequest): Cell {
+  const { recipe } = resolveRecipe(trainRecipe, {
+    file: request.file,
+    set: [...request.set, ...written(values)],
+  });
+  return { name: nameOf(values, recipe), values, control, recipe };
+}
+
+function written(values: Readonly<Record<string, string>>): string[] {
+  return Object.entries(values).map(([key, value]) => `${key}=${value}`);
+}
+
+function nameOf(values: Readonly<Record<string, string>>, recipe: TrainRecipe): string {
+  const shuffled = recipe.dispersion.shuffle ? ', shuffled' : '';
+  const rest = Object.entries(values).filter(([key]) => key !== 'objective.name' && key !== SHUFFLE);
+  return [
+    recipe.objective.name + shuffled,
+    ...rest.map(([key, value]) => `${key.split('.').at(-1)} ${value}`),
+  ].join(', ');
+}
+
+function weighs({ objective }: TrainRecipe): boolean {
+  return createObjective(objective as ObjectiveOptions).usesDispersion;
+}
+
+/** Everything that the scores of the reference model depend on. Without eval_data the seed chooses what is held out. */
+function referenceKey(recipe: TrainRecipe, seed: number): string | undefined {
+  const { needsReference, usesDispersion } = createObjective(recipe.objective as ObjectiveOptions);
+  const byEntropy = usesDispersion && recipe.dispersion.source === 'entropy';
+  if (!needsReference && !byEntropy) return undefined;
+  const { model, data, eval_data, eval_fraction, format, columns, max_length, dtype, device } = recipe;
+  const split = eval_data === undefined ? [eval_fraction, seed] : [eval_data];
+  return JSON.stringify([model, data, split, format, columns, max_length, dtype, device]);
+}
+
+function fingerprint(recipe: TrainRecipe): string {
+  const { seed: _seed, output: _output, ...rest } = recipe;
+  return createHash('sha256').update(JSON.stringify(rest)).digest('hex').slice(0, 8);
+}
+
+function slug(name: string): string {
+  return name
+    .toLowerCase()
+    .replace(/[^a-z0-9.]+/g, '-')
+    .replace(/^-|-$/g, '');
+}
