@@ -30,8 +30,8 @@ interface Chunk {
   logProbabilities: Tensor | undefined;
 }
 
-const DEFAULT_CHUNK_BYTES = 64 * 2 ** 20;
-const DEFAULT_KEEP_BYTES = 256 * 2 ** 20;
+export const DEFAULT_CHUNK_BYTES = 64 * 2 ** 20;
+export const DEFAULT_KEEP_BYTES = 256 * 2 ** 20;
 
 /**
  * The output projection at the positions that predict completion tokens, and at no others. It goes over the vocabulary in

@@ -3,6 +3,7 @@ import type { DType } from '../engine/index.ts';
 import { bytesPerElement } from '../engine/index.ts';
 import type { ModelConfig } from '../models/contract.ts';
 import type { OptimizerOptions } from '../optim/index.ts';
+import { DEFAULT_CHUNK_BYTES, DEFAULT_KEEP_BYTES } from './head.ts';
 
 export interface MemoryOptions {
   readonly dtype: DType;
@@ -34,8 +35,6 @@ export interface MemoryEstimate {
 }
 
 const PROGRAM_BYTES = 350 * 2 ** 20;
-const DEFAULT_CHUNK_BYTES = 64 * 2 ** 20;
-const DEFAULT_KEEP_BYTES = 256 * 2 ** 20;
 
 /** Parameters of a model of this configuration: exact but for a few biases and norms. */
 export function countParameters(config: ModelConfig): number {
