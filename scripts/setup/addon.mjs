@@ -10,7 +10,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { findEngine, isUsable } from './engine.mjs';
 import { buildTools } from './platform.mjs';
@@ -71,14 +70,12 @@ async function compile(root, build, engine) {
   }
   mkdirSync(folder, { recursive: true });
   const hint = 'The message above is CMake’s or the compiler’s. Delete the folder build/ and try again.';
-  say('  building the native addon (about a minute)');
+  say('  building the native addon (about twenty seconds)');
   await run('cmake', ['-S', join(root, 'native'), '-B', folder, '-G', generator, ...settings], {
     what: 'configuring the native addon',
     hint,
   });
-  // libtorch's headers take well over a gigabyte a compiler.
-  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2e9)));
-  await run('cmake', ['--build', folder, '--parallel', String(jobs)], {
+  await run('cmake', ['--build', folder], {
     what: 'building the native addon',
     hint,
   });
