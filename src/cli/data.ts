@@ -29,12 +29,16 @@ export async function noteRows(
 ): Promise<void> {
   const { countReasons, describeBadRow } = await import('../data/index.ts');
   const { source, format, usable, badRows, cut } = rows;
-  context.note(`${source}: ${usable} rows (${format})`);
+  context.note(`${source}: ${rowCount(usable)} (${format})`);
   if (cut.examples > 0)
     context.note(`  ${cut.examples} completions cut to the maximum length (${cut.tokens} tokens lost)`);
   if (badRows.length === 0) return;
   const reasons = Object.entries(countReasons(badRows)).map(([reason, count]) => `${count} ${reason}`);
-  context.note(context.paint.yellow(`  ${badRows.length} rows left out: ${reasons.join(', ')}`));
+  context.note(context.paint.yellow(`  ${rowCount(badRows.length)} left out: ${reasons.join(', ')}`));
   for (const row of badRows.slice(0, SHOWN_ROWS)) context.note(`    ${plainLine(describeBadRow(row), 160)}`);
   if (badRows.length > SHOWN_ROWS) context.note(`    and ${badRows.length - SHOWN_ROWS} more`);
+}
+
+function rowCount(count: number): string {
+  return count === 1 ? '1 row' : `${count} rows`;
 }

@@ -77,3 +77,19 @@ export class SampleSheet {
     );
   }
 }
+
+/** The first `count` prompts that differ: best-of-n data repeat a prompt many times in a row. */
+export function firstPrompts<T extends { readonly tokens: Int32Array }>(
+  prompts: readonly T[],
+  count: number,
+): T[] {
+  const seen = new Set<string>();
+  const chosen: T[] = [];
+  for (const prompt of prompts) {
+    if (chosen.length >= count) break;
+    const key = prompt.tokens.join();
+    if (!seen.has(key)) chosen.push(prompt);
+    seen.add(key);
+  }
+  return chosen;
+}

@@ -13,7 +13,7 @@ import { evaluateTask } from './evaluation.ts';
 import { holdOut } from './holdout.ts';
 import { type Evaluation, type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_MAX_NEW_TOKENS, type TrainOptions } from './options.ts';
-import { type Sample, SampleSheet } from './samples.ts';
+import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
 import { Session } from './session.ts';
 import { SftTask } from './sft-task.ts';
 
@@ -189,6 +189,6 @@ function sampleSheet({ evaluation }: SftOptions, session: Session, { examples, t
     return prompt === undefined ? [] : [{ id, prompt, chosen: completion, tokens: tokens[index]!.prompt }];
   });
   const { model, tokenizer } = session.loaded;
-  const prompts = withPrompt.slice(0, evaluation?.samples ?? 0);
+  const prompts = firstPrompts(withPrompt, evaluation?.samples ?? 0);
   return new SampleSheet(model, tokenizer, prompts, evaluation?.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS);
 }
