@@ -1,11 +1,13 @@
 import {
   bootstrap,
+  bootstrapIndices,
   correlate,
   histogram,
   type Interval,
   quantiles,
   RandomStream,
   skewness,
+  spearman,
   standardDeviation,
 } from '../stats/index.ts';
 import { type Claim, judge } from './claims.ts';
@@ -33,6 +35,8 @@ export interface Agreement {
   readonly withDecidedness: Interval;
   /** With the mean length of the two answers in tokens, which a correlation with agreement may come from. */
   readonly withLength: Interval;
+  /** With agreement at equal length: Spearman's partial correlation. */
+  readonly withAgreementAtLength: Interval;
   /** Rows and mean w by agreement. */
   readonly levels: readonly { readonly agreement: number; readonly rows: number; readonly mean: number }[];
 }
@@ -83,11 +87,31 @@ export function agreementWith(
     withAgreement: rank(agreement),
     withDecidedness: rank(decided),
     withLength: rank(lengths),
+    withAgreementAtLength: partialRank(weights, agreement, lengths, seed),
     levels: values.map((value) => {
       const own = weights.filter((_, index) => agreement[index] === value);
       return { agreement: value, rows: own.length, mean: own.reduce((sum, w) => sum + w, 0) / own.length };
     }),
   };
+}
+
+/** Rank correlation of x and y with the part that z explains taken out of both. */
+function partialRank(
+  x: readonly number[],
+  y: readonly number[],
+  z: readonly number[],
+  seed: number,
+): Interval {
+  return bootstrapIndices(
+    x.length,
+    (indices) => {
+      const take = (values: readonly number[]) => Float64Array.from(indices, (index) => values[index]!);
+      const [a, b, c] = [take(x), take(y), take(z)];
+      const [ab, ac, bc] = [spearman(a, b), spearman(a, c), spearman(b, c)];
+      return (ab - ac * bc) / Math.sqrt((1 - ac * ac) * (1 - bc * bc));
+    },
+    { seed, resamples: RESAMPLES },
+  );
 }
 
 /** Fewer rows say nothing about tails. */
@@ -142,7 +166,7 @@ export function dispersionClaims(data: readonly DispersionOfData[]): {
 
 function findings({ label, agreement }: DispersionOfData): string[] {
   if (agreement === undefined) return [];
-  const { withAgreement, withDecidedness, withLength, count } = agreement;
+  const { withAgreement, withDecidedness, withLength, withAgreementAtLength, count } = agreement;
   const relation =
     withAgreement.low > 0
       ? 'where w says that people agree, they do agree more'
@@ -150,7 +174,7 @@ function findings({ label, agreement }: DispersionOfData): string[] {
         ? 'where w says that people agree, they agree less'
         : 'w is not shown to have to do with how far people agree';
   return [
-    `${label}: over ${count} pairs judged by people, ${relation}. Spearman’s correlation of w is ${show(withAgreement)} with the annotators’ agreement, ${show(withDecidedness)} with how clearly one answer won, and ${show(withLength)} with the answers’ length.`,
+    `${label}: over ${count} pairs judged by people, ${relation}. Spearman’s correlation of w is ${show(withAgreement)} with the annotators’ agreement, ${show(withDecidedness)} with how clearly one answer won, and ${show(withLength)} with the answers’ length; with agreement at equal length it is ${show(withAgreementAtLength)}.`,
   ];
 }
 

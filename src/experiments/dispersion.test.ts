@@ -26,13 +26,14 @@ describe('annotatorAgreement', () => {
           : { first: 1, second: 1, tie: 1 },
     );
     const weights = votes.map((vote, i) => 1 + annotatorAgreement(vote) / 2 + i / 1000);
-    const { withAgreement, levels } = agreementWith(
+    const { withAgreement, withAgreementAtLength, levels } = agreementWith(
       weights,
       votes,
       weights.map((_, i) => i % 7),
       0,
     );
     expect(withAgreement.low).toBeGreaterThan(0.8);
+    expect(withAgreementAtLength.estimate).toBeCloseTo(withAgreement.estimate, 1);
     expect(levels.map(({ agreement, rows }) => [agreement, rows])).toEqual([
       [1, 20],
       [1 / 3, 20],

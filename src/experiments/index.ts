@@ -1,4 +1,6 @@
 /** The paper's experiments, run again. */
+
+export { type Arm, type ArmTraining, armsOf } from './arms.ts';
 export * from './bandit.ts';
 export { banditFigures } from './bandit-figures.ts';
 export { banditPage, writeBanditReport } from './bandit-report.ts';
@@ -7,5 +9,9 @@ export * from './dispersion.ts';
 export { dispersionFigures, dispersionPage, writeDispersionReport } from './dispersion-report.ts';
 export * from './estimate.ts';
 export { estimateFigure, estimatePage, writeEstimateReport } from './estimate-report.ts';
+export * from './imdb.ts';
+export { imdbFigures, imdbPage, writeImdbReport } from './imdb-report.ts';
+export { IMDB_SCALES, type ImdbSettings } from './imdb-settings.ts';
+export type { StageWatch } from './stages.ts';
 export * from './sweep.ts';
 export * from './sweep-report.ts';

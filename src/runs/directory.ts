@@ -131,6 +131,13 @@ export class RunDirectory {
   }
 }
 
+/** Whether a directory holds the run of this recipe, another run, or none. */
+export function holdsRun(path: string, recipe: unknown): 'same' | 'other' | 'none' {
+  const file = join(path, 'recipe.yaml');
+  if (!existsSync(file)) return 'none';
+  return readFileSync(file, 'utf8') === stringify(recipe, { sortMapEntries: false }) ? 'same' : 'other';
+}
+
 /** The metrics of a run, finished or going on. */
 export function readMetrics(runPath: string): MetricsRecord[] {
   return [...readJsonLines(join(runPath, 'metrics.jsonl')).records] as MetricsRecord[];

@@ -1,5 +1,6 @@
 export { CheckpointStore, type DamagedCheckpoint, type SavedCheckpoint } from './checkpoint.ts';
 export {
+  holdsRun,
   type MetricsRecord,
   RunDirectory,
   type RunDirectoryOptions,

@@ -22,6 +22,7 @@ export type { CheckpointOptions, EvaluationOptions, LoraTraining, TrainOptions }
 export { type ComputePrecision, resolvePrecision, type TrainingDType } from './precision.ts';
 export { type PreferenceOptions, type PreferenceResult, trainPreference } from './preference.ts';
 export type { DispersionTraining, PairsInput } from './preference-data.ts';
+export type { Probe, ProbedPolicy } from './preference-evaluator.ts';
 export {
   type CompletionScore,
   type PairScore,

@@ -1,6 +1,7 @@
+import type { LoadedModel } from '../checkpoints/index.ts';
 import type { RunDirectory } from '../runs/index.ts';
 import { type EvaluatedPair, evaluateTask, summarizePreferences } from './evaluation.ts';
-import { onPolicyKl } from './kl.ts';
+import { onPolicyKl, type WithReference } from './kl.ts';
 import type { Evaluation } from './loop.ts';
 import type { PreferenceTask } from './preference-task.ts';
 import type { Session } from './session.ts';
@@ -10,7 +11,18 @@ export interface PairEvaluatorOptions {
   /** Prompts that the policy answers for `kl/on_policy`; none: no KL. */
   readonly prompts: readonly Int32Array[];
   readonly maxNewTokens: number;
+  readonly probe?: Probe;
 }
+
+/** The policy at an evaluation, for measurements of one's own. */
+export interface ProbedPolicy {
+  readonly step: number;
+  readonly loaded: LoadedModel;
+  readonly withReference: WithReference;
+}
+
+/** Measures whatever it likes of the policy; what it returns is logged as `eval_*`. Must leave the model as it is. */
+export type Probe = (policy: ProbedPolicy) => Promise<Readonly<Record<string, number>>>;
 
 /** Held-out pairs between training steps: loss, rewards, log-ratios, and the KL of what the policy itself writes. */
 export class PairEvaluator implements Evaluation {
@@ -52,9 +64,14 @@ export class PairEvaluator implements Evaluation {
     this.#run?.writeRecords(`evaluations/step-${step}.jsonl`, pairs);
     if (step === 0) this.#start = pairs;
     this.#latest = pairs;
-    if (prompts.length === 0) return metrics;
-    const kl = await onPolicyKl(model, withReference, prompts, { maxNewTokens, seed: seed + step });
-    return { ...metrics, 'kl/on_policy': kl };
+    const kl =
+      prompts.length > 0 &&
+      (await onPolicyKl(model, withReference, prompts, { maxNewTokens, seed: seed + step }));
+    return {
+      ...metrics,
+      ...(kl !== false && { 'kl/on_policy': kl }),
+      ...(await this.#options.probe?.({ step, loaded: this.#session.loaded, withReference })),
+    };
   }
 
   /** A resumed run reads what the first session found at the start. */

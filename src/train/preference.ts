@@ -4,14 +4,16 @@ import type { EvaluatedPair } from './evaluation.ts';
 import { type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_MAX_NEW_TOKENS } from './options.ts';
 import { type PreferenceDataOptions, preparePairs, readSplits, type Splits } from './preference-data.ts';
-import { PairEvaluator } from './preference-evaluator.ts';
+import { PairEvaluator, type Probe } from './preference-evaluator.ts';
 import { PreferenceTask } from './preference-task.ts';
-import { type Sample, SampleSheet } from './samples.ts';
+import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
 import { Session } from './session.ts';
 
 export interface PreferenceOptions extends PreferenceDataOptions {
   /** A preset, a preset with coefficients, or an objective of your own. Default `mallows-theta`. */
   readonly objective?: string | ObjectiveOptions | Objective;
+  /** Called at every evaluation on held-out pairs; its numbers stand in the metrics beside the others. */
+  readonly probe?: Probe;
 }
 
 export interface PreferenceResult extends LoopResult {
@@ -89,15 +91,16 @@ function resolveObjective(given: string | ObjectiveOptions | Objective): {
 }
 
 function sampleSheet({ evaluation }: PreferenceOptions, session: Session, { heldOut }: Splits): SampleSheet {
-  const prompts = heldOut.pairs.slice(0, evaluation?.samples ?? 0).map(({ id, prompt, chosen }, index) => {
+  const prompts = heldOut.pairs.map(({ id, prompt, chosen }, index) => {
     return { id, prompt, chosen, tokens: heldOut.tokens[index]!.prompt };
   });
+  const asked = firstPrompts(prompts, evaluation?.samples ?? 0);
   const { model, tokenizer } = session.loaded;
-  return new SampleSheet(model, tokenizer, prompts, evaluation?.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS);
+  return new SampleSheet(model, tokenizer, asked, evaluation?.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS);
 }
 
 function pairEvaluator(
-  { evaluation = {} }: PreferenceOptions,
+  { evaluation = {}, probe }: PreferenceOptions,
   session: Session,
   task: PreferenceTask,
   run: ConstructorParameters<typeof PairEvaluator>[2],
@@ -106,8 +109,13 @@ function pairEvaluator(
   if (task.items === 0) return undefined;
   const { every = 0, klSamples = 0, maxNewTokens = DEFAULT_MAX_NEW_TOKENS } = evaluation;
   // A model without BOS may have an empty prompt: nothing can be sampled from it.
-  const prompts = pairs.map(({ prompt }) => prompt).filter((prompt) => prompt.length > 0);
-  return new PairEvaluator(session, task, run, { every, maxNewTokens, prompts: prompts.slice(0, klSamples) });
+  const prompts = pairs.filter(({ prompt }) => prompt.length > 0).map(({ prompt }) => ({ tokens: prompt }));
+  return new PairEvaluator(session, task, run, {
+    every,
+    maxNewTokens,
+    prompts: firstPrompts(prompts, klSamples).map(({ tokens }) => tokens),
+    ...(probe && { probe }),
+  });
 }
 
 function modelCard(session: Session, result: LoopResult, objective: Objective, { facts }: Splits): ModelCard {

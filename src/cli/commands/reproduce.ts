@@ -3,6 +3,7 @@ import { command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { Progress } from '../progress.ts';
 import { dispersionExperimentCommand } from './reproduce-dispersion.ts';
+import { imdbCommand } from './reproduce-imdb.ts';
 import { announceReport } from './reproduce-report.ts';
 
 export function reproduceCommand(context: CliContext): CommandUnknownOpts {
@@ -15,7 +16,8 @@ export function reproduceCommand(context: CliContext): CommandUnknownOpts {
     .addHelpText('after', '\nExamples:\n  $ mallows reproduce bandit --output runs/bandit')
     .addCommand(banditCommand(context))
     .addCommand(estimateCommand(context))
-    .addCommand(dispersionExperimentCommand(context));
+    .addCommand(dispersionExperimentCommand(context))
+    .addCommand(imdbCommand(context));
 }
 
 function banditCommand(context: CliContext): CommandUnknownOpts {

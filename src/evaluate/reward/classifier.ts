@@ -1,0 +1,154 @@
+import { type LoadedModel, loadClassifier } from '../../checkpoints/index.ts';
+import type { LabelledText } from '../../data/index.ts';
+import { type Device, tidy } from '../../engine/index.ts';
+import { DataError, ModelError } from '../../errors.ts';
+import type { SequenceClassifier } from '../../models/index.ts';
+import { bootstrap } from '../../stats/index.ts';
+import { packByLength } from '../../train/reference.ts';
+import { type LabelResults, LabelTask, splitFirst } from './label-task.ts';
+import { packScoredSequences, scorePass } from './score-pass.ts';
+import { type ScorerOptions, type ScorerResult, trainScorer } from './train-scorer.ts';
+
+const ROW_TOKENS = 2048;
+const DEFAULT_MAX_LENGTH = 256;
+
+export interface ClassifierOptions extends ScorerOptions {
+  readonly train: readonly LabelledText[];
+  readonly heldOut: readonly LabelledText[];
+  /** Tokens of a text; a longer one loses its beginning, because opinions come last. Default 256. */
+  readonly maxLength?: number;
+}
+
+/**
+ * Trains a sequence classifier with one score, the log odds of label 1, on texts of two kinds. Its directory is a reward
+ * model to every command that takes one.
+ */
+export async function trainClassifier(options: ClassifierOptions): Promise<ScorerResult> {
+  const { train, heldOut, maxLength = DEFAULT_MAX_LENGTH } = options;
+  const { train: _t, heldOut: _h, ...recipe } = options;
+  const written = Object.fromEntries(Object.entries(recipe).filter(([, value]) => isPlain(value)));
+  return trainScorer({ recipe: written, ...options }, async (loaded) => {
+    const tokens = (texts: readonly LabelledText[]) =>
+      texts.map(({ id, text, label }) => ({ id, label, tokens: encodeText(loaded, text, maxLength) }));
+    const task = new LabelTask(loaded.model, tokens(train));
+    const heldOutTask = new LabelTask(loaded.model, tokens(heldOut));
+    return {
+      task,
+      ...(heldOut.length > 0 && { evaluate: () => evaluateLabels(heldOutTask) }),
+      facts: { train: { source: 'labelled texts', rows: train.length }, eval: { rows: heldOut.length } },
+      objective: 'binary cross-entropy',
+      label: 'positive',
+      accuracy: 'accuracy',
+    };
+  });
+}
+
+/** Held-out loss, and accuracy with its 95 % interval. */
+async function evaluateLabels(task: LabelTask): Promise<Record<string, number>> {
+  const lengths = Array.from({ length: task.items }, (_, item) => task.tokens(item));
+  const results: LabelResults[] = [];
+  for (const items of packByLength(lengths, ROW_TOKENS)) {
+    results.push(task.evaluate(items));
+    await new Promise(setImmediate);
+  }
+  const correct = results.flatMap((result) => result.items.map((_, i) => task.correct(result, i)));
+  if (correct.length < 2) return task.metrics(results);
+  const { low, high } = bootstrap(correct, { resamples: 2000 });
+  return { ...task.metrics(results), 'accuracy/low': low, 'accuracy/high': high };
+}
+
+/** A sequence-classification checkpoint read as the log odds that a text is positive. */
+export class TextClassifier {
+  readonly loaded: LoadedModel<SequenceClassifier>;
+  readonly #positive: number;
+  readonly #maxLength: number;
+
+  constructor(loaded: LoadedModel<SequenceClassifier>, maxLength = DEFAULT_MAX_LENGTH) {
+    this.loaded = loaded;
+    this.#positive = positiveLabel(loaded);
+    this.#maxLength = Math.min(maxLength, loaded.config.maxPositions);
+  }
+
+  static async load(
+    spec: string,
+    options: { readonly device?: Device; readonly maxLength?: number } = {},
+  ): Promise<TextClassifier> {
+    const { device, maxLength } = options;
+    return new TextClassifier(
+      await loadClassifier(spec, { ...(device !== undefined && { device }) }),
+      maxLength,
+    );
+  }
+
+  /** log P(positive) − log P(not positive) of each text. */
+  async logOdds(texts: readonly string[]): Promise<Float64Array> {
+    const { model } = this.loaded;
+    const sequences = texts.map((text) => splitFirst(encodeText(this.loaded, text, this.#maxLength)));
+    const lengths = sequences.map(({ completion }) => completion.length + 1);
+    const labels = model.score.outFeatures;
+    const odds = new Float64Array(texts.length);
+    for (const items of packByLength(lengths, ROW_TOKENS)) {
+      tidy(() => {
+        const row = packScoredSequences(
+          items.map((item) => sequences[item]!),
+          model.config.padTokenId,
+        );
+        const { scores } = scorePass(model, row, { gradients: false });
+        for (const [index, item] of items.entries()) {
+          odds[item] = logOddsOf(scores.subarray(index * labels, (index + 1) * labels), this.#positive);
+        }
+      });
+      await new Promise(setImmediate);
+    }
+    return odds;
+  }
+
+  dispose(): void {
+    this.loaded.model.dispose();
+  }
+}
+
+/** One score is the log odds itself; of several, softmax gives the probabilities. */
+function logOddsOf(scores: Float64Array, positive: number): number {
+  if (scores.length === 1) return scores[0]!;
+  const others = scores.filter((_, label) => label !== positive);
+  const largest = Math.max(...others);
+  const sum = others.reduce((total, score) => total + Math.exp(score - largest), 0);
+  return scores[positive]! - largest - Math.log(sum);
+}
+
+/** Which label says positive: by its name, or the second of two. */
+function positiveLabel({ config, model, source }: LoadedModel<SequenceClassifier>): number {
+  const labels = model.score.outFeatures;
+  if (labels === 1) return 0;
+  const names = Object.entries((config.raw.id2label ?? {}) as Record<string, unknown>);
+  const named = names.find(([, name]) => /^(pos|positive)$/i.test(String(name)));
+  if (named !== undefined) return Number(named[0]);
+  if (labels === 2) return 1;
+  throw new ModelError(
+    'no-positive-label',
+    `${source.spec} has ${labels} labels, none of them called positive: ${names.map(([, name]) => String(name)).join(', ')}.`,
+    { hint: 'Use a classifier with one label, with two, or with one named "positive" in id2label.' },
+  );
+}
+
+function encodeText(
+  { tokenizer }: LoadedModel<SequenceClassifier>,
+  text: string,
+  maxLength: number,
+): Int32Array {
+  const tokens = tokenizer.encode(text);
+  const kept = tokens.length <= maxLength ? tokens : tokens.slice(tokens.length - maxLength);
+  if (kept.length >= 2) return kept;
+  // Too short to pack: the end-of-text token closes it.
+  const closed = tokenizer.encode(`${text}${tokenizer.eosToken ?? ''}`);
+  if (closed.length >= 2) return closed;
+  throw new DataError(
+    'empty-completion',
+    `The text ${JSON.stringify(text)} has no token that could be scored.`,
+  );
+}
+
+function isPlain(value: unknown): boolean {
+  return typeof value !== 'function' && !(value instanceof AbortSignal);
+}

@@ -1,0 +1,226 @@
+import { basename } from 'node:path';
+import { type LoadedModel, loadClassifier, modelTensors, saveDirectory } from '../../checkpoints/index.ts';
+import { type Device, devices, engineInfo, Generator, threads } from '../../engine/index.ts';
+import type { SequenceClassifier } from '../../models/index.ts';
+import type { Parameter } from '../../nn/parameter.ts';
+import { RunDirectory } from '../../runs/index.ts';
+import { cast, startTraining } from '../../train/compute.ts';
+import { type LoopResult, resolvePrecision, runLoop, type TrainOptions } from '../../train/index.ts';
+import type { PassOptions, RowPass } from '../../train/pass.ts';
+import type { ItemResults, LoopTask } from '../../train/task.ts';
+
+/** Options that reward models and classifiers share, with the meanings that they have for preference tuning. */
+export interface ScorerOptions
+  extends Pick<
+    TrainOptions,
+    | 'output'
+    | 'resume'
+    | 'overwrite'
+    | 'steps'
+    | 'epochs'
+    | 'batch'
+    | 'learningRate'
+    | 'schedule'
+    | 'maxGradNorm'
+    | 'dtype'
+    | 'recompute'
+    | 'checkpoint'
+    | 'evaluation'
+    | 'observer'
+    | 'signal'
+  > {
+  /** A language model, whose score head starts fresh, or a scoring model to go on with. */
+  readonly model: string;
+  readonly device?: Device;
+  readonly seed?: number;
+  /** Train the upper so many layers only, with the final norm and the score: the backward pass ends there. Default: all. */
+  readonly trainedLayers?: number;
+  /** Goes into recipe.yaml. Default: these options. */
+  readonly recipe?: unknown;
+}
+
+export interface ScorerResult extends LoopResult {
+  readonly model: LoadedModel<SequenceClassifier>;
+}
+
+/** What a kind of scoring model learns, once its data are read. */
+export interface Scoring {
+  readonly task: LoopTask<ItemResults> & {
+    rowPass(options: Pick<PassOptions, 'recompute'>): RowPass<ItemResults>;
+  };
+  /** Metrics on held-out items. */
+  readonly evaluate?: () => Promise<Record<string, number>>;
+  /** For provenance.json. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** For the model card. */
+  readonly objective: string;
+  /** What the one score means. */
+  readonly label: string;
+  /** Name of the metric that is the held-out accuracy. */
+  readonly accuracy: string;
+}
+
+/** What reading data needs to know of the training. */
+export interface ScorerSession {
+  readonly loaded: LoadedModel<SequenceClassifier>;
+  readonly seed: number;
+  emit(event: Parameters<NonNullable<TrainOptions['observer']>>[0]): void;
+  phase(phase: 'tokenize'): void;
+}
+
+/** Trains a sequence classifier with one label by the loop of preference tuning, and saves it. */
+export async function trainScorer(
+  options: ScorerOptions,
+  prepare: (loaded: LoadedModel<SequenceClassifier>, session: ScorerSession) => Promise<Scoring>,
+): Promise<ScorerResult> {
+  const { observer, output, seed = 0, evaluation = {}, recompute } = options;
+  const emit: NonNullable<typeof observer> = (event) => observer?.(event);
+  emit({ type: 'phase', phase: 'load' });
+  const device = options.device ?? devices().find((each) => each.startsWith('cuda')) ?? 'cpu';
+  const precision = resolvePrecision(options.dtype ?? 'auto', device);
+  const loaded = await loadClassifier(options.model, {
+    dtype: 'float32',
+    device,
+    labels: 1,
+    scoreGenerator: new Generator(seed, device),
+    notice: (message) => emit({ type: 'note', level: 'info', code: 'model', message }),
+  });
+  const { model } = loaded;
+  const session = { loaded, seed, emit, phase: (phase: 'tokenize') => emit({ type: 'phase', phase }) };
+  const scoring = await prepare(loaded, session);
+  const { task, evaluate, facts } = scoring;
+  const run = output === undefined ? undefined : openRun(output, options, loaded, precision, facts);
+  try {
+    const parameters = trainedParameters(model, options.trainedLayers);
+    const masters = startTraining(model, parameters, precision.dtype);
+    emit({ type: 'phase', phase: 'train' });
+    const result = await runLoop({
+      parameters,
+      masters,
+      task,
+      rowPass: task.rowPass({ recompute: recompute === true ? 'layers' : 'none' }),
+      optimizer: { name: 'adamw' },
+      learningRate: options.learningRate ?? 1e-5,
+      seed,
+      batch: options.batch ?? { pairs: 8 },
+      ...(options.steps !== undefined && { steps: options.steps }),
+      ...(options.epochs !== undefined && { epochs: options.epochs }),
+      ...(options.schedule && { schedule: options.schedule }),
+      ...(options.maxGradNorm !== undefined && { maxGradNorm: options.maxGradNorm }),
+      ...(options.checkpoint?.every !== undefined && { checkpointEvery: options.checkpoint.every }),
+      ...(evaluate && { evaluation: { every: evaluation.every ?? 0, evaluate } }),
+      ...(run && { run }),
+      ...(observer && { observer }),
+      ...(options.signal && { signal: options.signal }),
+    });
+    masters.release();
+    for (const parameter of parameters) cast(parameter, precision.dtype);
+    if (run !== undefined && result.status === 'finished') {
+      emit({ type: 'phase', phase: 'save' });
+      await saveScorer(run, loaded, result, facts, scoring, { seed, precision: precision.dtype });
+    }
+    return { ...result, model: loaded };
+  } finally {
+    run?.close();
+  }
+}
+
+function trainedParameters(model: SequenceClassifier, layers = model.layers.length): Parameter[] {
+  const all = [...model.parameters.values()];
+  if (layers >= model.layers.length) return all;
+  const upper = new Set([
+    ...model.layers.slice(model.layers.length - layers).flatMap(({ parameters }) => parameters),
+    ...model.finalNormParameters,
+    model.score.weight,
+  ]);
+  return all.filter((parameter) => upper.has(parameter));
+}
+
+/** The options as they go into recipe.yaml: what can be written down, without data. */
+function describeOptions(options: ScorerOptions): unknown {
+  const callbacks = ['observer', 'signal', 'resume', 'overwrite', 'reading', 'data', 'evalData'];
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !callbacks.includes(name)));
+}
+
+function openRun(
+  path: string,
+  options: ScorerOptions,
+  loaded: LoadedModel<SequenceClassifier>,
+  precision: ReturnType<typeof resolvePrecision>,
+  data: unknown,
+): RunDirectory {
+  const { torchVersion, cpuCapability } = engineInfo();
+  const { resume, overwrite, recipe } = options;
+  return RunDirectory.open(path, {
+    recipe: recipe ?? describeOptions(options),
+    provenance: {
+      started: new Date().toISOString(),
+      command: process.argv.slice(1),
+      node: process.version,
+      torch: torchVersion,
+      cpu: cpuCapability,
+      threads: threads(),
+      precision,
+      model: loaded.source,
+      data,
+    },
+    ...(resume !== undefined && { resume }),
+    ...(overwrite !== undefined && { overwrite }),
+    ...(options.checkpoint?.keep !== undefined && { keepCheckpoints: options.checkpoint.keep }),
+  });
+}
+
+async function saveScorer(
+  run: RunDirectory,
+  { model, tokenizer, config, source }: LoadedModel<SequenceClassifier>,
+  result: LoopResult,
+  facts: Readonly<Record<string, unknown>>,
+  { objective, label, accuracy: accuracyName }: Scoring,
+  settings: { readonly seed: number; readonly precision: string },
+): Promise<void> {
+  const accuracy = result.metrics.at(-1)?.[`eval_${accuracyName}`];
+  const { source: data } = facts.train as { source: string };
+  await saveDirectory(run.modelPath, {
+    config: classifierConfig(config.raw, label, paddingOf(config)),
+    tokenizer: tokenizer.files,
+    tensors: modelTensors(model),
+    card: {
+      name: basename(run.path),
+      objective,
+      datasets: [data],
+      pipeline: 'text-classification',
+      settings: { steps: result.step, ...settings },
+      ...(source.baseModel !== undefined && { baseModel: source.baseModel }),
+      ...(source.license !== undefined && { license: source.license }),
+      ...(typeof accuracy === 'number' && { metrics: { 'held-out accuracy': Number(accuracy.toFixed(4)) } }),
+    },
+  });
+}
+
+/**
+ * The padding that transformers needs to score batches. A model without one gets its BOS, which no answer ends in: with
+ * EOS, scores would be read one token earlier than in training.
+ */
+function paddingOf({ padTokenId, bosTokenId, eosTokenIds }: LoadedModel['config']): number | undefined {
+  if (padTokenId !== undefined) return padTokenId;
+  return bosTokenId !== undefined && !eosTokenIds.includes(bosTokenId) ? bosTokenId : undefined;
+}
+
+/** config.json of the classifier that belongs to a language model's. */
+function classifierConfig(
+  raw: Readonly<Record<string, unknown>>,
+  label: string,
+  padTokenId: number | undefined,
+): Record<string, unknown> {
+  const architectures = Array.isArray(raw.architectures) ? raw.architectures : [];
+  return {
+    ...raw,
+    architectures: architectures.map((name) =>
+      String(name).replace(/(ForCausalLM|LMHeadModel)$/, 'ForSequenceClassification'),
+    ),
+    num_labels: 1,
+    id2label: { 0: label },
+    label2id: { [label]: 0 },
+    ...(padTokenId !== undefined && { pad_token_id: padTokenId }),
+  };
+}

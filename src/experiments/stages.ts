@@ -1,0 +1,83 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { canonicalJson } from '../data/index.ts';
+import { holdsRun, readJson, writeFileAtomic } from '../runs/index.ts';
+
+/** What every stage of an experiment is told of. */
+export interface StageWatch {
+  /** A stage begins; `kept` when its result is there already. */
+  readonly onStage?: (name: string, kept: boolean) => void;
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A stage whose result is JSON, kept in `directory/name.json`: computed once for the same settings. */
+export async function stage<T>(
+  directory: string,
+  name: string,
+  settings: unknown,
+  watch: StageWatch,
+  compute: () => Promise<T>,
+): Promise<T> {
+  const file = join(directory, `${name}.json`);
+  if (existsSync(file)) {
+    const kept = readJson(file) as { settings: unknown; result: T };
+    if (canonicalJson(kept.settings) === canonicalJson(plain(settings))) {
+      watch.onStage?.(name, true);
+      return kept.result;
+    }
+  }
+  watch.onStage?.(name, false);
+  watch.signal?.throwIfAborted();
+  const result = await compute();
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileAtomic(file, `${JSON.stringify({ settings, result })}\n`);
+  return result;
+}
+
+/** What a training stage passes on to the training. */
+export interface RunPlace {
+  readonly output: string;
+  readonly recipe: unknown;
+  readonly resume: boolean;
+  readonly overwrite: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A stage that trains a model into `path`. A finished run of the same recipe is kept, an unfinished one goes on, another
+ * one is replaced. Returns the directory of the model.
+ */
+export async function trainingStage(
+  path: string,
+  name: string,
+  recipe: unknown,
+  watch: StageWatch,
+  train: (
+    place: RunPlace,
+  ) => Promise<{ readonly status: string; readonly model: { readonly model: { dispose(): void } } }>,
+): Promise<string> {
+  const written = plain(recipe);
+  const there = holdsRun(path, written);
+  const model = join(path, 'model');
+  const kept = there === 'same' && existsSync(join(model, 'config.json'));
+  watch.onStage?.(name, kept);
+  if (kept) return model;
+  const { signal } = watch;
+  signal?.throwIfAborted();
+  const result = await train({
+    output: path,
+    recipe: written,
+    resume: there === 'same',
+    overwrite: there === 'other',
+    ...(signal && { signal }),
+  });
+  result.model.model.dispose();
+  signal?.throwIfAborted();
+  return model;
+}
+
+/** Settings as JSON has them: without undefined values. */
+function plain(settings: unknown): unknown {
+  return JSON.parse(JSON.stringify(settings)) as unknown;
+}
