@@ -1,5 +1,8 @@
 /** The paper's experiments, run again. */
 
+export * from './alignment.ts';
+export { alignmentFigures, alignmentPage, writeAlignmentReport } from './alignment-report.ts';
+export { ALIGNMENT_SCALES, type AlignmentKind, type AlignmentSettings } from './alignment-settings.ts';
 export { type Arm, type ArmTraining, armsOf } from './arms.ts';
 export * from './bandit.ts';
 export { banditFigures } from './bandit-figures.ts';

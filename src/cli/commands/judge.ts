@@ -159,7 +159,8 @@ function requireJudgeName(name: string): void {
   });
 }
 
-async function createJudge(
+/** A judge by its name on the command line. */
+export async function createJudge(
   evaluate: Evaluate,
   name: string,
   { template, ...server }: JudgeServer,

@@ -2,6 +2,7 @@ import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { Progress } from '../progress.ts';
+import { alignmentCommand } from './reproduce-alignment.ts';
 import { dispersionExperimentCommand } from './reproduce-dispersion.ts';
 import { imdbCommand } from './reproduce-imdb.ts';
 import { announceReport } from './reproduce-report.ts';
@@ -17,7 +18,9 @@ export function reproduceCommand(context: CliContext): CommandUnknownOpts {
     .addCommand(banditCommand(context))
     .addCommand(estimateCommand(context))
     .addCommand(dispersionExperimentCommand(context))
-    .addCommand(imdbCommand(context));
+    .addCommand(imdbCommand(context))
+    .addCommand(alignmentCommand(context, 'hh'))
+    .addCommand(alignmentCommand(context, 'ultrafeedback'));
 }
 
 function banditCommand(context: CliContext): CommandUnknownOpts {
