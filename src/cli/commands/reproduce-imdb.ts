@@ -9,7 +9,7 @@ export function imdbCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'imdb', 'positive reviews: reward against KL (section 5.3, Figure 8c)', [
     'mallows reproduce imdb --data reviews.csv.gz',
     'mallows reproduce imdb --data reviews.csv --set training.betas=[0.1] --set frontier.prompts=64',
-    'mallows reproduce imdb --data hf:stanfordnlp/imdb:train --scale paper --dtype bf16 --output runs/imdb-paper',
+    'mallows reproduce imdb --data hf:stanfordnlp/imdb:train --scale paper --dtype bf16 --output runs/imdb',
   ])
     .requiredOption(
       '--data <reviews>',
