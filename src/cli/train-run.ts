@@ -64,7 +64,7 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
   }
   if (result.status === 'interrupted') throw interrupted(context, recipe.output, result);
   const numbers = await writeRunReport(recipe.output, {
-    title: `${modelName(recipe.model)}: ${training.describe(recipe)}`,
+    title: `${modelName(recipe.model)} under ${training.describe(recipe)}`,
     subtitle: `${result.totalSteps} updates on ${recipe.data}`,
     finished: true,
     prompts: await promptsOf(context, recipe),

@@ -244,7 +244,13 @@ function trainAndHeldOut(
     y: { label: chart.label },
     series: [
       { label: 'training', points: training, color: 'grey' as const },
-      { label: 'held out', points: heldOut, color: 'blue' as const, dots: true },
+      {
+        label: 'held out',
+        points: heldOut,
+        band: intervalOf(metrics, `eval_${chart.key}`),
+        color: 'blue' as const,
+        dots: true,
+      },
     ].filter((series) => series.points.length > 0),
     ...(chart.reference === undefined
       ? {}
@@ -340,8 +346,8 @@ function dispersionSection(
 ${phiStar !== undefined && `Its mean is 1 by the choice φ* = ${decimals(phiStar, 4)}.`}</p>
 ${figureGrid([{ figure }])}
 <div class="columns">
-<div><h3>Most dispersed prompts</h3>${table('Where the model would accept many answers', sorted.slice(0, SHOWN_PROMPTS))}</div>
-<div><h3>Least dispersed prompts</h3>${table('Where it sees one answer', sorted.slice(-SHOWN_PROMPTS).reverse())}</div>
+<div><h3>Most dispersed prompts</h3>${table('Where the model would accept many answers', distinct(sorted).slice(0, SHOWN_PROMPTS))}</div>
+<div><h3>Least dispersed prompts</h3>${table('Where it sees one answer', distinct(sorted.toReversed()).slice(0, SHOWN_PROMPTS))}</div>
 </div>`,
   };
 }
@@ -361,6 +367,21 @@ function pointsOf(metrics: readonly MetricsLine[], key: string): Point[] {
     const y = line[key];
     return typeof y === 'number' ? [{ x: line.step, y }] : [];
   });
+}
+
+function intervalOf(
+  metrics: readonly MetricsLine[],
+  key: string,
+): { x: number; low: number; high: number }[] {
+  return metrics.flatMap((line) => {
+    const [low, high] = [line[`${key}/low`], line[`${key}/high`]];
+    return typeof low === 'number' && typeof high === 'number' ? [{ x: line.step, low, high }] : [];
+  });
+}
+
+/** One entry a prompt, the first of each: best-of-n data repeat them. */
+function distinct(prompts: readonly PromptDispersion[]): PromptDispersion[] {
+  return [...new Map(prompts.toReversed().map((one) => [one.prompt, one])).values()].toReversed();
 }
 
 function describeCurve(label: string, points: readonly Point[]): string {

@@ -122,7 +122,8 @@ class Loop<Result extends ItemResults> {
     const { totalSteps } = this.#plan;
     const { signal, checkpointEvery = 0 } = this.#options;
     const resumedFrom = await this.#resume();
-    if (resumedFrom === 0) await this.#evaluateAtStart();
+    // A run that was interrupted before its first step has a checkpoint of step 0, and this line in its metrics.
+    if (this.#savedStep < 0) await this.#evaluateAtStart();
     while (this.#step < totalSteps && signal?.aborted !== true) {
       await this.#trainStep();
       if (checkpointEvery > 0 && this.#step % checkpointEvery === 0) await this.#checkpoint();

@@ -1,0 +1,327 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { main } from '../src/cli/main.ts';
+import { setThreads } from '../src/engine/index.ts';
+
+/*
+ * The commands as people call them, on a trained model of 260,000 weights: files in, files out, exit codes. What the
+ * numbers have to be is the business of the parity suites.
+ */
+
+const MODEL = 'tests/fixtures/models/stories260K/stories260K-f32.gguf';
+
+const PAIRS = [
+  {
+    id: 'a',
+    prompt: 'Once upon a time',
+    chosen: ' there was a girl named Lily.',
+    rejected: ' a car was big.',
+  },
+  { id: 'b', prompt: 'Tom liked', chosen: ' to play with his dog in the park.', rejected: ' sad sad sad.' },
+  { id: 'same', prompt: 'Tom', chosen: ' ran.', rejected: ' ran.' },
+  { id: 'c', prompt: 'The cat', chosen: ' sat on the mat and was happy.', rejected: ' blue.' },
+  { id: 'd', prompt: 'One day', chosen: ' they went to the beach.', rejected: ' no no no.' },
+];
+
+let folder: string;
+let data: string;
+const at = (name: string): string => join(folder, name);
+const jsonLines = (text: string) =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, never>);
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mallows-cli-'));
+  data = at('pairs.jsonl');
+  writeFileSync(data, PAIRS.map((pair) => `${JSON.stringify(pair)}\n`).join(''));
+  vi.stubEnv('MALLOWS_CACHE', at('cache'));
+  setThreads(1);
+});
+
+afterEach(() => vi.restoreAllMocks());
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function mallows(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const written = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    vi.spyOn(process[name], 'write').mockImplementation((chunk) => {
+      written[name] += String(chunk);
+      return true;
+    });
+  }
+  try {
+    const code = await main(argv);
+    return { code, ...written };
+  } finally {
+    vi.restoreAllMocks();
+  }
+}
+
+describe('score', () => {
+  it('writes a line a pair in the order of the data and lists what was left out', async () => {
+    const output = at('scores.jsonl');
+    const { code, stdout, stderr } = await mallows(
+      'score',
+      '--model',
+      MODEL,
+      '--data',
+      data,
+      '--output',
+      output,
+      '--json',
+    );
+    expect(code, stderr).toBe(0);
+    expect(jsonLines(stdout)).toEqual([{ event: 'done', output, pairs: 4 }]);
+    expect(stderr).toContain('1 row left out: 1 identical-completions');
+    expect(stderr).toContain(`${data}:3`);
+    const lines = jsonLines(readFileSync(output, 'utf8'));
+    expect(lines.map(({ id }) => id)).toEqual(['a', 'b', 'c', 'd']);
+    for (const { chosen, rejected } of lines as unknown as Record<
+      'chosen' | 'rejected',
+      Record<string, number>
+    >[]) {
+      for (const side of [chosen, rejected]) {
+        expect(Object.keys(side)).toEqual(['tokens', 'logp', 'entropy']);
+        expect(side.logp).toBeLessThan(0);
+        expect(side.entropy).toBeGreaterThan(0);
+      }
+      // A model of stories finds stories likelier than nonsense.
+      expect(chosen.logp! / chosen.tokens!).toBeGreaterThan(rejected.logp! / rejected.tokens!);
+    }
+  });
+
+  it('stops at the first bad row when strict, with exit code 3', async () => {
+    const output = at('strict.jsonl');
+    const { code, stderr } = await mallows(
+      'score',
+      '--model',
+      MODEL,
+      '--data',
+      data,
+      '--output',
+      output,
+      '--strict',
+    );
+    expect(code).toBe(3);
+    expect(stderr).toContain(`${data}:3`);
+    expect(existsSync(output)).toBe(false);
+  });
+});
+
+describe('dispersion', () => {
+  it('writes weights of mean one, their summary and a histogram', async () => {
+    const output = at('dispersion.jsonl');
+    const { code, stdout, stderr } = await mallows(
+      'dispersion',
+      '--model',
+      MODEL,
+      '--data',
+      data,
+      '--output',
+      output,
+    );
+    expect(code, stderr).toBe(0);
+    const lines = jsonLines(readFileSync(output, 'utf8')) as unknown as Record<string, number>[];
+    const summary = JSON.parse(readFileSync(at('dispersion.summary.json'), 'utf8'));
+    expect(Object.keys(summary)).toEqual(['phiStar', 'vocabularySize', 'count', 'mean', 'sd', 'skew']);
+    expect(summary).toMatchObject({ vocabularySize: 512, count: 4 });
+    expect(summary.mean).toBeCloseTo(1, 12);
+    for (const { entropy, negLogDispersion, dispersion } of lines) {
+      expect(negLogDispersion).toBeCloseTo(-summary.phiStar * Math.log(entropy!), 12);
+      expect(dispersion).toBeCloseTo(Math.exp(-negLogDispersion!), 12);
+    }
+    expect(readFileSync(at('dispersion.histogram.svg'), 'utf8')).toContain('<svg');
+    expect(readFileSync(at('dispersion.histogram.png')).subarray(1, 4).toString()).toBe('PNG');
+    expect(stdout).toContain('Most dispersed');
+    expect(stdout).toContain('Once upon a time');
+  });
+});
+
+describe('generate and export', () => {
+  it('answers a file of prompts; an exported model answers the same', async () => {
+    const prompts = at('prompts.jsonl');
+    writeFileSync(prompts, '{"id":"x","prompt":"Once upon a time"}\n{"id":"y","prompt":"The cat"}\n');
+    const ask = async (model: string, output: string) => {
+      const { code, stderr } = await mallows(
+        ...[
+          'generate',
+          '--model',
+          model,
+          '--prompts',
+          prompts,
+          '--greedy',
+          '--max-new-tokens',
+          '12',
+          '--output',
+          output,
+        ],
+      );
+      expect(code, stderr).toBe(0);
+      return jsonLines(readFileSync(output, 'utf8'));
+    };
+    const answers = await ask(MODEL, at('answers.jsonl'));
+    expect(answers.map(({ id, prompt }) => [id, prompt])).toEqual([
+      ['x', 'Once upon a time'],
+      ['y', 'The cat'],
+    ]);
+    const [first] = answers[0]!.completions as unknown as {
+      text: string;
+      tokens: number[];
+      finish: string;
+    }[];
+    expect(first!.text).toContain('there was a little girl');
+    expect(first!.tokens).toHaveLength(12);
+    expect(first!.finish).toBe('length');
+
+    expect((await mallows('export', '--model', MODEL, '--to', at('model'))).code).toBe(0);
+    expect(
+      (await mallows('export', '--model', at('model'), '--to', at('model.gguf'), '--dtype', 'f32')).code,
+    ).toBe(0);
+    expect(await ask(at('model'), at('answers-2.jsonl'))).toEqual(answers);
+    expect(await ask(at('model.gguf'), at('answers-3.jsonl'))).toEqual(answers);
+  });
+
+  it('samples as the seed says', async () => {
+    const draw = async (seed: string) =>
+      (
+        await mallows(
+          ...['generate', '--model', MODEL, '--prompt', 'One day', '--n', '2', '--temperature', '1'],
+          ...['--seed', seed, '--max-new-tokens', '8', '--json'],
+        )
+      ).stdout;
+    const once = await draw('1');
+    expect(jsonLines(once)[0]!.completions).toHaveLength(2);
+    expect(await draw('1')).toBe(once);
+    expect(await draw('2')).not.toBe(once);
+  });
+
+  it('refuses contradictions with exit code 2', async () => {
+    expect((await mallows('generate', '--model', MODEL)).code).toBe(2);
+    const both = await mallows(
+      'generate',
+      '--model',
+      MODEL,
+      '--prompt',
+      'x',
+      '--greedy',
+      '--temperature',
+      '1',
+    );
+    expect(both.code).toBe(2);
+    expect(both.stderr).toContain('--temperature');
+    expect((await mallows('export', '--model', MODEL, '--to', at('d'), '--dtype', 'q8_0')).code).toBe(2);
+  });
+});
+
+describe('train', () => {
+  const recipe = (...more: string[]): string[] => [
+    ...['train', '--model', MODEL, '--data', data, '--eval-data', data, '--output', at('run')],
+    ...[
+      '--set',
+      'steps=3',
+      '--set',
+      'optimizer.lr=1e-3',
+      '--set',
+      'batch.pairs=2',
+      '--set',
+      'eval.samples=1',
+    ],
+    ...['--set', 'eval.max_new_tokens=4', '--set', 'eval.kl_samples=1', ...more],
+  ];
+
+  it('explains, trains, reports, refuses to overwrite, and goes on where it is asked to', async () => {
+    const explained = await mallows(...recipe('--explain'));
+    expect(explained.stdout).toMatch(/^ {2}lr: 0\.001 +# --set$/m);
+    expect(existsSync(at('run'))).toBe(false);
+
+    const { code, stdout, stderr } = await mallows(...recipe('--json'));
+    expect(code, stderr).toBe(0);
+    const events = jsonLines(stdout) as unknown as { event: string; step?: number }[];
+    expect(events.filter(({ event }) => event === 'step').map(({ step }) => step)).toEqual([1, 2, 3]);
+    expect(events.at(-1)).toMatchObject({ event: 'done', output: at('run'), finished: true, steps: 3 });
+    for (const file of ['recipe.yaml', 'provenance.json', 'metrics.jsonl', 'report.html', 'report.json']) {
+      expect(existsSync(join(at('run'), file)), file).toBe(true);
+    }
+    const report = JSON.parse(readFileSync(join(at('run'), 'report.json'), 'utf8'));
+    expect(report.heldOut).toMatchObject({ pairs: 4, lossBefore: expect.closeTo(Math.LN2, 6) });
+    const page = readFileSync(join(at('run'), 'report.html'), 'utf8');
+    for (const words of ['Before and after', 'Most dispersed prompts', 'Once upon a time', 'Provenance']) {
+      expect(page).toContain(words);
+    }
+    expect(existsSync(join(at('run'), 'model', 'model.safetensors'))).toBe(true);
+
+    const again = await mallows(...recipe());
+    expect(again.code).toBe(2);
+    expect(again.stderr).toContain('--resume');
+    const metrics = readFileSync(join(at('run'), 'metrics.jsonl'), 'utf8');
+    const resumed = await mallows('train', join(at('run'), 'recipe.yaml'), '--resume');
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(readFileSync(join(at('run'), 'metrics.jsonl'), 'utf8')).toBe(metrics);
+  });
+
+  it('saves a checkpoint when interrupted, says how to go on, and ends in the same weights', async () => {
+    const output = at('broken-off');
+    const args = recipe('--output', output);
+    const seen = vi.fn();
+    const interrupted = mallows(...args, '--json');
+    // The loop yields between steps; the signal is there before the first one ends.
+    const poll = setInterval(() => {
+      if (existsSync(join(output, 'evaluations', 'step-0.jsonl'))) {
+        clearInterval(poll);
+        seen();
+        process.emit('SIGINT', 'SIGINT');
+      }
+    }, 1);
+    const { code, stderr } = await interrupted;
+    clearInterval(poll);
+    expect(seen).toHaveBeenCalledOnce();
+    expect(code, stderr).toBe(130);
+    expect(stderr).toContain(`mallows train ${join(output, 'recipe.yaml')} --resume`);
+    const resumed = await mallows('train', join(output, 'recipe.yaml'), '--resume');
+    expect(resumed.code, resumed.stderr).toBe(0);
+    for (const file of ['metrics.jsonl', join('model', 'model.safetensors')]) {
+      expect(readFileSync(join(output, file)).equals(readFileSync(join(at('run'), file))), file).toBe(true);
+    }
+  });
+
+  it('tells every problem of a recipe, and what data are missing', async () => {
+    const wrong = await mallows(...recipe('--set', 'modle=x', '--objective', 'mallow-theta'));
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain('did you mean model?');
+    const missing = await mallows(
+      'train',
+      '--model',
+      MODEL,
+      '--data',
+      at('none.jsonl'),
+      '--output',
+      at('none'),
+    );
+    expect(missing.code).toBe(3);
+    expect(missing.stderr).toContain('none.jsonl');
+    expect((await mallows('train', 'no-such-recipe.yaml')).code).toBe(2);
+    const unknown = await mallows('trian');
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toContain('Did you mean train?');
+  });
+});
+
+describe('sft', () => {
+  it('fine-tunes on the chosen sides and reports', async () => {
+    const { code, stderr } = await mallows(
+      ...['sft', '--model', MODEL, '--data', data, '--output', at('sft'), '--set', 'steps=2'],
+      ...['--set', 'eval.samples=0', '--set', 'eval_fraction=0.3'],
+    );
+    expect(code, stderr).toBe(0);
+    expect(existsSync(join(at('sft'), 'report.html'))).toBe(true);
+    expect(existsSync(join(at('sft'), 'model', 'model.safetensors'))).toBe(true);
+  });
+});
