@@ -181,11 +181,14 @@ function runOurs(scenario: Scenario, settings: Settings, inputs: Inputs): Measur
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Measurement;
 }
 
-const rate = ({ units, seconds }: Measurement) => units / seconds;
+function rate({ units, seconds }: Measurement): number {
+  return units / seconds;
+}
 
 /** Seconds a pair for a whole epoch: the step, and the reference pass where it was a pass of its own. */
-const epochSeconds = ({ units, seconds, referenceSeconds, referencePairs }: Measurement) =>
-  seconds / units + (referenceSeconds && referencePairs ? referenceSeconds / referencePairs : 0);
+function epochSeconds({ units, seconds, referenceSeconds, referencePairs }: Measurement): number {
+  return seconds / units + (referenceSeconds && referencePairs ? referenceSeconds / referencePairs : 0);
+}
 
 function summarise(name: string, scenario: Scenario, rounds: readonly Record<string, Measurement>[]): Row {
   const ours = rounds.map((round) => round.ours!);
