@@ -1,0 +1,26 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { resolveRecipe, sftRecipe, trainRecipe } from '../src/config/index.ts';
+
+const files = readdirSync('recipes').filter((name) => name.endsWith('.yaml'));
+
+it.each(files)('recipes/%s is a recipe, and says how to run it', (name) => {
+  const file = `recipes/${name}`;
+  const sft = name.endsWith('-sft.yaml');
+  const { recipe } = resolveRecipe<typeof trainRecipe.schema | typeof sftRecipe.schema>(
+    sft ? sftRecipe : (trainRecipe as never),
+    { file },
+  );
+  expect(recipe.output).toMatch(/^runs\//);
+  expect(readFileSync(file, 'utf8')).toContain('mallows ');
+});
+
+it('HH is trained as the paper says', () => {
+  const { recipe } = resolveRecipe(trainRecipe, { file: 'recipes/hh.yaml' });
+  expect(recipe).toMatchObject({
+    objective: { name: 'mallows-theta', beta: 0.1 },
+    optimizer: { name: 'rmsprop', lr: 1e-6 },
+    schedule: { warmup_steps: 150 },
+    batch: { pairs: 32, accumulate: 1 },
+  });
+});
