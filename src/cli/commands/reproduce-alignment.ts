@@ -13,14 +13,14 @@ const KINDS = {
     summary: 'dialogue: win rates against DPO (section 5.4)',
     examples: [
       'mallows reproduce hh --data hh-train.jsonl.gz --eval-data hh-test.jsonl.gz',
-      'mallows reproduce hh --data hf:Anthropic/hh-rlhf:train --eval-data hf:Anthropic/hh-rlhf:test --scale paper \\\n      --judge openai:gpt-4.1 --output runs/hh-paper',
+      'mallows reproduce hh --data hf:Anthropic/hh-rlhf:train --scale paper --judge openai:gpt-4.1',
     ],
   },
   ultrafeedback: {
     summary: 'on-policy pairs: win rates against DPO (section 5.5)',
     examples: [
       'mallows reproduce ultrafeedback --data ultrafeedback.jsonl.gz',
-      'mallows reproduce ultrafeedback --data hf:HuggingFaceH4/ultrafeedback_binarized:train_prefs --scale paper \\\n      --reward MODEL --judge openai:gpt-4.1 --output runs/uf-paper',
+      'mallows reproduce ultrafeedback --data pairs.jsonl --scale paper --reward MODEL --judge openai:gpt-4.1',
     ],
   },
 } as const;
