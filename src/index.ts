@@ -6,6 +6,7 @@
  *     await trainPreference({ model: 'smollm2-135m', data: 'pairs.jsonl', output: 'runs/first' });
  */
 export * from './checkpoints/index.ts';
+export * from './config/index.ts';
 export * from './data/index.ts';
 export * from './engine/index.ts';
 export * from './errors.ts';
@@ -16,6 +17,7 @@ export type { Verdict as ClaimVerdict } from './experiments/index.ts';
 export * from './experiments/index.ts';
 export * from './generate/index.ts';
 export * from './models/index.ts';
+export * from './nn/index.ts';
 export * from './objectives/index.ts';
 export * from './optim/index.ts';
 export * from './report/index.ts';

@@ -1,6 +1,6 @@
 /** Recipes: their schema, the layers of values that fill them, and what to say when they are wrong. */
 export { explainRecipe } from './explain.ts';
-export { describeOrigin, type FlagValue, type KeyPath, type Origin } from './layers.ts';
+export type { FlagValue, KeyPath, Origin } from './layers.ts';
 export { sftRecipe, trainRecipe } from './recipes.ts';
 export { describeKeys, type KeyDescription, recipeJsonSchema } from './reference.ts';
 export {

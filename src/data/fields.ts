@@ -1,7 +1,8 @@
+import { suggest } from '../suggest.ts';
 import type { BadRowReason, ChatMessage, ChatRole, TextOrChat, Votes } from './contract.ts';
 import type { PairDraft } from './formats/contract.ts';
 import type { Row } from './sources/contract.ts';
-import { closest, excerpt } from './text.ts';
+import { excerpt } from './text.ts';
 
 /** Why one row cannot be used. Thrown by formats, caught by the loader, which knows the file and line. */
 export class RowError extends Error {
@@ -26,7 +27,7 @@ export function firstOf(row: Row, columns: readonly string[]): string | undefine
 export function required(row: Row, column: string): unknown {
   if (has(row, column)) return row[column];
   const columns = Object.keys(row);
-  const near = closest(column, columns);
+  const near = suggest(column, columns);
   const what = Object.hasOwn(row, column) ? `"${column}" is null` : `no "${column}"`;
   const hint = near !== undefined && near !== column ? ` (did you mean "${near}"?)` : '';
   throw new RowError(

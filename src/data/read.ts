@@ -1,11 +1,12 @@
 import { DataError, type SourceLocation } from '../errors.ts';
+import { suggest } from '../suggest.ts';
 import type { BadRow, BadRowReason, Dataset } from './contract.ts';
 import { RowError } from './fields.ts';
 import type { Draft, RowFormat } from './formats/contract.ts';
 import { formatNamed } from './formats/named.ts';
 import { hashValues } from './hash.ts';
 import type { OpenSource, Row, SourceRow } from './sources/index.ts';
-import { closest, excerpt } from './text.ts';
+import { excerpt } from './text.ts';
 
 /** What every loader of rows understands. */
 export interface ReadOptions {
@@ -137,7 +138,7 @@ function unknownLayout<E extends { readonly id: string }>(
   const found = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const misspelt = found.flatMap((column) => {
     const known = formats.flatMap((format) => format.columns);
-    const near = known.includes(column) ? undefined : closest(column, known);
+    const near = known.includes(column) ? undefined : suggest(column, known);
     return near === undefined || found.includes(near) ? [] : [`"${column}" looks like "${near}"`];
   });
   const layouts = formats.map((format) => `  ${format.name}: ${format.layout}`).join('\n');

@@ -89,7 +89,7 @@ export function figureGrid(
 }
 
 /** The figure as inline SVG whose colours follow the page's light or dark scheme. */
-export function inlineSvg(figure: Figure): Html {
+function inlineSvg(figure: Figure): Html {
   let svg = figure.svg;
   for (const [role, color] of Object.entries(LIGHT)) {
     svg = svg.replaceAll(`fill="${color}"`, `fill="var(--${role})"`);

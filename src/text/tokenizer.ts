@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { ModelError } from '../errors.ts';
-import { type AddedToken, AddedTokenSplitter, readAddedTokens } from './added-tokens.ts';
+import { AddedTokenSplitter, readAddedTokens } from './added-tokens.ts';
 import { type ChatMessage, ChatTemplate, type ChatTemplateSource } from './chat-template.ts';
 import { exactDecoder, type TokenDecoder } from './decoder.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
@@ -286,5 +286,3 @@ function tokenText(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   return isJsonObject(value) && typeof value.content === 'string' ? value.content : undefined;
 }
-
-export type { AddedToken };

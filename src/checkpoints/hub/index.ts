@@ -12,7 +12,7 @@ import type { HubSettings } from './settings.ts';
  * The Hugging Face hub: its cache layout, its environment variables, over `fetch`. Written here because the official
  * client reads neither HF_ENDPOINT nor HF_TOKEN, has no offline mode, does not resume and does not verify.
  */
-export { type HubRepository, isCommit } from './cache.ts';
+export type { HubRepository } from './cache.ts';
 export { HubUnreachable } from './http.ts';
 export { type HubSettings, hubSettings } from './settings.ts';
 

@@ -1,12 +1,12 @@
 import { UsageError } from '../../errors.ts';
-import { closest } from '../text.ts';
+import { suggest } from '../../suggest.ts';
 
 /** A format by name. Throws `UsageError` for a name that is not one. */
 export function formatNamed<F extends { readonly name: string }>(formats: readonly F[], name: string): F {
   const format = formats.find((candidate) => candidate.name === name);
   if (format !== undefined) return format;
   const names = formats.map((candidate) => candidate.name);
-  const near = closest(name, names);
+  const near = suggest(name, names);
   throw new UsageError('unknown-format', `There is no data format "${name}".`, {
     hint:
       near === undefined

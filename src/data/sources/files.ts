@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { DataError } from '../../errors.ts';
-import { closest } from '../text.ts';
+import { suggest } from '../../suggest.ts';
 import type { RowStream } from './contract.ts';
 import { readJson } from './json.ts';
 import { readJsonLines, readTextLines } from './jsonl.ts';
@@ -95,7 +95,7 @@ function directoryGiven(path: string, names: readonly string[]): DataError {
 }
 
 function missingFile(path: string, names: readonly string[]): DataError {
-  const near = closest(basename(path), names);
+  const near = suggest(basename(path), names);
   return new DataError('missing-file', `There is no file ${path}.`, {
     hint: near === undefined ? inFolder(dirname(path), names) : `Did you mean ${join(dirname(path), near)}?`,
     at: { file: path },

@@ -5,8 +5,6 @@ import { parseHubDataset, selectSplit } from './hub.ts';
 import { NAMED_DATASETS } from './named.ts';
 
 export type { HubFetcher, Row, RowStream, SourceRow } from './contract.ts';
-export { DATA_EXTENSIONS, readRows } from './files.ts';
-export { parseHubDataset } from './hub.ts';
 
 /** Data that was found and can be read from its first row, as often as wanted. */
 export interface OpenSource {
