@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { mallowsCache } from '../checkpoints/files.ts';
 import {
   hashValues,
+  type LoadPairsOptions,
   loadPairs,
   type PairDataset,
   type PreferencePair,
@@ -18,14 +19,19 @@ import {
   type Objective,
 } from '../objectives/index.ts';
 import type { RunDirectory } from '../runs/index.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
-import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
-import { holdOut } from './holdout.ts';
 import type { TrainOptions } from './options.ts';
 import type { PreferenceData } from './preference-task.ts';
 import { type PairScore, scorePairs } from './reference.ts';
 import type { Session } from './session.ts';
+import {
+  type DataSession,
+  memoryFacts,
+  readSplits,
+  type Split,
+  type SplitOptions,
+  type Splits,
+} from './splits.ts';
 
 /** Pairs as a file or hub data set, loaded, or in memory. */
 export type PairsInput = string | PairDataset | readonly PreferencePair[];
@@ -40,113 +46,27 @@ export interface DispersionTraining {
 }
 
 /** Where pairs come from, and how they are read. */
-export interface PairSources
-  extends Pick<TrainOptions, 'reading' | 'maxLength' | 'evalFraction' | 'evaluation'> {
+export type PairSources = SplitOptions<PairsInput>;
+
+export interface PreferenceDataOptions extends TrainOptions, PairSources {
   readonly data: PairsInput;
   /** Held-out pairs. Default: `evalFraction` of the data. */
   readonly evalData?: PairsInput;
-}
-
-export interface PreferenceDataOptions extends TrainOptions, PairSources {
   readonly dispersion?: DispersionTraining;
 }
 
-/** Examples with their tokens, in one order. */
-export interface PairSplit {
-  readonly pairs: readonly PreferencePair[];
-  readonly tokens: readonly TokenizedPair[];
-  /** Hash of the examples. */
-  readonly hash: string;
-}
+type PairSplit = Split<PreferencePair, TokenizedPair>;
 
-export interface Splits {
-  readonly train: PairSplit;
-  readonly heldOut: PairSplit;
-  /** For provenance.json. */
-  readonly facts: Readonly<Record<string, unknown>>;
-}
-
-/** What reading data needs of a session: whose tokens, whom to tell, and the seed that holds rows out. */
-export interface DataSession {
-  readonly loaded: { readonly tokenizer: Tokenizer };
-  readonly seed: number;
-  phase(phase: TrainPhase): void;
-  emit(event: TrainEvent): void;
-}
-
-const DEFAULT_EVAL_FRACTION = 0.1;
+export type PairSplits = Splits<PreferencePair, TokenizedPair>;
 
 /** Loads and tokenises training and held-out pairs, telling the observer what was left out and why. */
-export async function readSplits(options: PairSources, session: DataSession): Promise<Splits> {
-  session.phase('tokenize');
-  const all = await readPairs(options.data, 'train', options, session);
-  if (options.evalData !== undefined) {
-    const heldOut = await readPairs(options.evalData, 'eval', options, session);
-    return {
-      train: all.split,
-      heldOut: limit(heldOut.split, options),
-      facts: { train: all.facts, eval: heldOut.facts },
-    };
-  }
-  const fraction = options.evalFraction ?? DEFAULT_EVAL_FRACTION;
-  const { train, heldOut } = holdOut(all.split.pairs, fraction, session.seed);
-  return {
-    train: select(all.split, train),
-    heldOut: limit(select(all.split, heldOut), options),
-    facts: { train: all.facts, eval: { heldOutFraction: fraction, rows: heldOut.length } },
-  };
+export function readPairSplits(options: PairSources, session: DataSession): Promise<PairSplits> {
+  return readSplits({ read: readPairs, tokenize: tokenizePairs }, options, session);
 }
 
-async function readPairs(
-  input: PairsInput,
-  name: 'train' | 'eval',
-  options: PairSources,
-  session: DataSession,
-) {
-  const { tokenizer } = session.loaded;
-  const chatTemplate = tokenizer.chatTemplate !== undefined;
-  const data =
-    typeof input === 'string'
-      ? await loadPairs(input, { chatTemplate, ...options.reading })
-      : 'pairs' in input
-        ? input
-        : inMemory(input);
-  const { examples, tokens, badRows, cut, moved } = await tokenizePairs(
-    data,
-    tokenizer,
-    defined({ maxLength: options.maxLength, strict: options.reading?.strict }),
-  );
-  const { source, format, hash } = data;
-  const bad = [...data.badRows, ...badRows];
-  session.emit({
-    type: 'data',
-    split: name,
-    source,
-    format,
-    usable: examples.length,
-    badRows: bad,
-    cut,
-    moved,
-  });
-  return {
-    split: { pairs: examples, tokens, hash: hashValues(examples) },
-    facts: { source, format, hash, rows: examples.length, badRows: bad.length, cut, moved },
-  };
-}
-
-function inMemory(pairs: readonly PreferencePair[]): PairDataset {
-  const locations = pairs.map((_, index) => ({ file: 'memory', line: index + 1 }));
-  return { pairs, locations, badRows: [], format: 'generic', hash: hashValues(pairs), source: 'memory' };
-}
-
-function select({ pairs, tokens }: PairSplit, indices: readonly number[]): PairSplit {
-  const chosen = indices.map((index) => pairs[index]!);
-  return { pairs: chosen, tokens: indices.map((index) => tokens[index]!), hash: hashValues(chosen) };
-}
-
-function limit(split: PairSplit, { evaluation }: PairSources): PairSplit {
-  const most = evaluation?.maxPairs ?? split.pairs.length;
-  return most >= split.pairs.length ? split : select(split, [...split.pairs.keys()].slice(0, most));
+async function readPairs(input: PairsInput, reading: LoadPairsOptions): Promise<PairDataset> {
+  if (typeof input === 'string') return loadPairs(input, reading);
+  return 'pairs' in input ? input : { pairs: input, ...memoryFacts(input, hashValues(input)) };
 }
 
 /**
@@ -154,7 +74,7 @@ function limit(split: PairSplit, { evaluation }: PairSources): PairSplit {
  * model still has to be the reference. Pairs that votes leave contested drop out here, and the observer is told.
  */
 export async function preparePairs(
-  { train, heldOut }: Splits,
+  { train, heldOut }: PairSplits,
   options: PreferenceDataOptions,
   objective: Objective,
   session: Session,
@@ -164,7 +84,7 @@ export async function preparePairs(
   const needsScores = objective.needsReference || source === 'entropy';
   if (needsScores) session.phase('reference');
   const score = async (split: PairSplit, name: string) => {
-    if (!needsScores || split.pairs.length === 0) return undefined;
+    if (!needsScores || split.examples.length === 0) return undefined;
     const scores = await referenceScores(split, options, session);
     run?.writeRecords(name, scores);
     return scores;
@@ -221,15 +141,15 @@ async function referenceScores(
           ),
           maxLength: options.maxLength ?? 0,
           dtype: precision.dtype,
-          style: loaded.model.device,
+          device: loaded.model.device,
         },
       },
     }),
   });
 }
 
-function dispersionRows({ pairs }: PairSplit, scores: readonly PairScore[] | undefined): DispersionRow[] {
-  return pairs.map(({ id, votes, dispersion }, index) =>
+function dispersionRows({ examples }: PairSplit, scores: readonly PairScore[] | undefined): DispersionRow[] {
+  return examples.map(({ id, votes, dispersion }, index) =>
     defined<DispersionRow>({
       id,
       votes,
@@ -242,13 +162,13 @@ function dispersionRows({ pairs }: PairSplit, scores: readonly PairScore[] | und
 }
 
 function preferenceData(
-  { pairs, tokens }: PairSplit,
+  { examples, tokens }: PairSplit,
   reference: readonly PairScore[] | undefined,
   dispersion?: DispersionWeights,
 ): PreferenceData {
-  const kept = dispersion?.kept ?? Int32Array.from(pairs.keys());
+  const kept = dispersion?.kept ?? Int32Array.from(examples.keys());
   const take = <T>(values: readonly T[]): T[] => Array.from(kept, (index) => values[index]!);
-  const gaps = take(pairs).map(scoreGap);
+  const gaps = take(examples).map(scoreGap);
   return {
     pairs: take(tokens),
     ...(reference && { reference: take(reference) }),

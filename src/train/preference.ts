@@ -3,7 +3,12 @@ import { createObjective, type Objective, type ObjectiveOptions } from '../objec
 import type { EvaluatedPair } from './evaluation.ts';
 import { type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_MAX_NEW_TOKENS } from './options.ts';
-import { type PreferenceDataOptions, preparePairs, readSplits, type Splits } from './preference-data.ts';
+import {
+  type PairSplits,
+  type PreferenceDataOptions,
+  preparePairs,
+  readPairSplits,
+} from './preference-data.ts';
 import { PairEvaluator, type Probe } from './preference-evaluator.ts';
 import { PreferenceTask } from './preference-task.ts';
 import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
@@ -40,7 +45,7 @@ export interface PreferenceResult extends LoopResult {
 export async function trainPreference(options: PreferenceOptions): Promise<PreferenceResult> {
   const { objective, objectiveFacts } = resolveObjective(options.objective ?? 'mallows-theta');
   const session = await Session.open(options);
-  const splits = await readSplits(options, session);
+  const splits = await readPairSplits(options, session);
   const run = session.openRun({ objective: objectiveFacts, ...splits.facts });
   try {
     session.castForReference();
@@ -90,8 +95,12 @@ function resolveObjective(given: string | ObjectiveOptions | Objective): {
   return { objective: createObjective(given as ObjectiveOptions), objectiveFacts: given };
 }
 
-function sampleSheet({ evaluation }: PreferenceOptions, session: Session, { heldOut }: Splits): SampleSheet {
-  const prompts = heldOut.pairs.map(({ id, prompt, chosen }, index) => {
+function sampleSheet(
+  { evaluation }: PreferenceOptions,
+  session: Session,
+  { heldOut }: PairSplits,
+): SampleSheet {
+  const prompts = heldOut.examples.map(({ id, prompt, chosen }, index) => {
     return { id, prompt, chosen, tokens: heldOut.tokens[index]!.prompt };
   });
   const asked = firstPrompts(prompts, evaluation?.samples ?? 0);
@@ -118,14 +127,19 @@ function pairEvaluator(
   });
 }
 
-function modelCard(session: Session, result: LoopResult, objective: Objective, { facts }: Splits): ModelCard {
+function modelCard(
+  session: Session,
+  result: LoopResult,
+  objective: Objective,
+  { facts }: PairSplits,
+): ModelCard {
   const last = result.metrics.at(-1) ?? {};
   const shown = ['eval_loss', 'eval_rewards/accuracies', 'eval_rewards/margins', 'eval_kl/on_policy'];
   const metrics = shown.flatMap((name) => {
     const value = (last as Record<string, number | null | undefined>)[name];
     return typeof value === 'number' ? [[name.slice('eval_'.length), Number(value.toFixed(4))] as const] : [];
   });
-  const { source } = facts.train as { source: string };
+  const { source } = facts.train;
   return session.card({
     objective: objective.name,
     datasets: [source],

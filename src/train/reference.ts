@@ -50,8 +50,8 @@ export interface ReferenceKey {
   readonly data: string;
   readonly maxLength: number;
   readonly dtype: string;
-  /** How pairs become tokens: chat template, text, … */
-  readonly style: string;
+  /** Where it was computed: devices round differently. */
+  readonly device: string;
 }
 
 const DEFAULT_ROW_TOKENS = 2048;
@@ -216,8 +216,8 @@ class ScoreStore {
 
 /** File of a key's scores. */
 export function referencePath({ directory, key }: ReferenceCache, rowTokens = DEFAULT_ROW_TOKENS): string {
-  const { model, data, maxLength, dtype, style } = key;
-  const text = JSON.stringify([1, model, data, maxLength, dtype, style, rowTokens]);
+  const { model, data, maxLength, dtype, device } = key;
+  const text = JSON.stringify([1, model, data, maxLength, dtype, device, rowTokens]);
   return join(directory, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.jsonl`);
 }
 

@@ -2,20 +2,20 @@ import type { LoadedModel } from '../checkpoints/index.ts';
 import {
   type Dataset,
   hashValues,
+  type LoadPairsOptions,
   loadSft,
   type SftExample,
   type TokenizedSequence,
   tokenizeSequences,
 } from '../data/index.ts';
 import { bootstrapIndices } from '../stats/index.ts';
-import { defined } from './defined.ts';
 import { evaluateTask } from './evaluation.ts';
-import { holdOut } from './holdout.ts';
 import { type Evaluation, type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_MAX_NEW_TOKENS, type TrainOptions } from './options.ts';
 import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
 import { Session } from './session.ts';
 import { SftTask } from './sft-task.ts';
+import { memoryFacts, readSplits, type Split } from './splits.ts';
 
 /** Examples as a file or hub data set, loaded, or in memory. */
 export type SftInput = string | Dataset<SftExample> | readonly SftExample[];
@@ -31,18 +31,17 @@ export interface SftResult extends LoopResult {
   readonly samples: readonly Sample[];
 }
 
-interface Split {
-  readonly examples: readonly SftExample[];
-  readonly tokens: readonly TokenizedSequence[];
-}
-
 /**
  * Supervised fine-tuning on prompts with completions (the prompt is not learned), or on plain text. Another caller of the
  * loop that tunes preferences: same optimisers, run directory, resume and adapters.
  */
 export async function trainSft(options: SftOptions): Promise<SftResult> {
   const session = await Session.open(options);
-  const { train, heldOut, facts } = await readSplits(options, session);
+  const { train, heldOut, facts } = await readSplits(
+    { read: readExamples, tokenize: tokenizeSequences },
+    options,
+    session,
+  );
   const run = session.openRun(facts);
   try {
     session.castForReference();
@@ -65,7 +64,7 @@ export async function trainSft(options: SftOptions): Promise<SftResult> {
     if (finished) session.phase('save');
     const samples = finished ? await sheet.after(run) : [];
     const loss = result.metrics.at(-1)?.eval_loss;
-    const { source } = facts.train as { source: string };
+    const { source } = facts.train;
     const card = session.card({
       objective: 'sft',
       datasets: [source],
@@ -105,86 +104,16 @@ function sftEvaluation({ evaluation }: SftOptions, session: Session, task: SftTa
   };
 }
 
-async function readSplits(options: SftOptions, session: Session) {
-  session.phase('tokenize');
-  const all = await readExamples(options.data, 'train', options, session);
-  if (options.evalData !== undefined) {
-    const heldOut = await readExamples(options.evalData, 'eval', options, session);
-    return {
-      train: all.split,
-      heldOut: limit(heldOut.split, options),
-      facts: { train: all.facts, eval: heldOut.facts as unknown },
-    };
-  }
-  const fraction = options.evalFraction ?? 0.1;
-  const { train, heldOut } = holdOut(all.split.examples, fraction, session.seed);
-  return {
-    train: select(all.split, train),
-    heldOut: limit(select(all.split, heldOut), options),
-    facts: { train: all.facts, eval: { heldOutFraction: fraction, rows: heldOut.length } as unknown },
-  };
+async function readExamples(input: SftInput, reading: LoadPairsOptions): Promise<Dataset<SftExample>> {
+  if (typeof input === 'string') return loadSft(input, reading);
+  return 'examples' in input ? input : { examples: input, ...memoryFacts(input, hashValues(input)) };
 }
 
-async function readExamples(
-  input: SftInput,
-  name: 'train' | 'eval',
-  options: TrainOptions,
+function sampleSheet(
+  { evaluation }: SftOptions,
   session: Session,
-) {
-  const { tokenizer } = session.loaded;
-  const chatTemplate = tokenizer.chatTemplate !== undefined;
-  const data =
-    typeof input === 'string'
-      ? await loadSft(input, { chatTemplate, ...options.reading })
-      : 'examples' in input
-        ? input
-        : inMemory(input);
-  const { examples, tokens, badRows, cut, moved } = await tokenizeSequences(
-    data,
-    tokenizer,
-    defined({ maxLength: options.maxLength, strict: options.reading?.strict }),
-  );
-  const { source, format, hash } = data;
-  const bad = [...data.badRows, ...badRows];
-  session.emit({
-    type: 'data',
-    split: name,
-    source,
-    format,
-    usable: examples.length,
-    badRows: bad,
-    cut,
-    moved,
-  });
-  const facts = { source, format, hash, rows: examples.length, badRows: bad.length, cut, moved };
-  return { split: { examples, tokens }, facts };
-}
-
-function inMemory(examples: readonly SftExample[]): Dataset<SftExample> {
-  const locations = examples.map((_, index) => ({ file: 'memory', line: index + 1 }));
-  return {
-    examples,
-    locations,
-    badRows: [],
-    format: 'generic',
-    hash: hashValues(examples),
-    source: 'memory',
-  };
-}
-
-function select({ examples, tokens }: Split, indices: readonly number[]): Split {
-  return {
-    examples: indices.map((index) => examples[index]!),
-    tokens: indices.map((index) => tokens[index]!),
-  };
-}
-
-function limit(split: Split, { evaluation }: TrainOptions): Split {
-  const most = evaluation?.maxPairs ?? split.examples.length;
-  return { examples: split.examples.slice(0, most), tokens: split.tokens.slice(0, most) };
-}
-
-function sampleSheet({ evaluation }: SftOptions, session: Session, { examples, tokens }: Split): SampleSheet {
+  { examples, tokens }: Split<SftExample, TokenizedSequence>,
+): SampleSheet {
   const withPrompt = examples.flatMap(({ id, prompt, completion }, index) => {
     return prompt === undefined ? [] : [{ id, prompt, chosen: completion, tokens: tokens[index]!.prompt }];
   });

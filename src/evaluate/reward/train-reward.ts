@@ -1,5 +1,5 @@
 import { bootstrap } from '../../stats/index.ts';
-import { type PairSources, readSplits } from '../../train/preference-data.ts';
+import { type PairSources, readPairSplits } from '../../train/preference-data.ts';
 import { packByLength } from '../../train/reference.ts';
 import { type RewardResults, RewardTask, rewardWin } from './reward-task.ts';
 import { type ScorerOptions, type ScorerResult, trainScorer } from './train-scorer.ts';
@@ -20,7 +20,7 @@ export type RewardResult = ScorerResult;
 export async function trainReward(options: RewardOptions): Promise<RewardResult> {
   const { centering = 0.01 } = options;
   return trainScorer(options, async (loaded, session) => {
-    const { train, heldOut, facts } = await readSplits(options, session as Parameters<typeof readSplits>[1]);
+    const { train, heldOut, facts } = await readPairSplits(options, session);
     const task = new RewardTask(loaded.model, train.tokens, centering);
     const heldOutTask = new RewardTask(loaded.model, heldOut.tokens, centering);
     return {
