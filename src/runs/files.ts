@@ -3,6 +3,7 @@ import {
   closeSync,
   createReadStream,
   fsyncSync,
+  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -31,8 +32,12 @@ export function syncFile(path: string): void {
   }
 }
 
-/** Readers see the old content or the new, never a part: temporary file, fsync, rename. */
+/**
+ * Readers see the old content or the new, never a part: temporary file, fsync, rename. Makes the folder if need be: a result
+ * of minutes must not be lost to a missing one.
+ */
 export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(path), { recursive: true });
   const temporary = `${path}.tmp-${process.pid}`;
   const fd = openSync(temporary, 'w');
   try {

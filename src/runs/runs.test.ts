@@ -18,6 +18,7 @@ import {
   RunLock,
   readJsonLines,
   readMetrics,
+  writeFileAtomic,
 } from './index.ts';
 
 const temporary = () => mkdtempSync(join(tmpdir(), 'mallows-runs-'));
@@ -51,6 +52,15 @@ describe('JSON lines', () => {
     writer.append({ text: 'あ' });
     writer.close();
     expect(readJsonLines(path).records).toEqual([{ text: 'Grüße' }, { text: 'あ' }]);
+  });
+});
+
+describe('atomic files', () => {
+  it('makes the folder that a result is to go to, and leaves nothing else there', () => {
+    const folder = join(temporary(), 'results', 'today');
+    writeFileAtomic(join(folder, 'scores.jsonl'), '{}\n');
+    expect(readFileSync(join(folder, 'scores.jsonl'), 'utf8')).toBe('{}\n');
+    expect(readdirSync(folder)).toEqual(['scores.jsonl']);
   });
 });
 
