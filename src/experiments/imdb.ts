@@ -11,7 +11,7 @@ import {
 import { type Device, setThreads } from '../engine/index.ts';
 import { DataError } from '../errors.ts';
 import { TextClassifier, trainClassifier } from '../evaluate/index.ts';
-import { readMetrics, writeFileAtomic } from '../runs/index.ts';
+import { readMetrics, writeFileAtomic, writeJsonLines } from '../runs/index.ts';
 import { bootstrap, type Interval, RandomStream } from '../stats/index.ts';
 import {
   type ProbedPolicy,
@@ -342,7 +342,7 @@ function writePairs(output: string, pairs: readonly SampledPair[]): string[] {
     [prompt, prompt + chosen, prompt + rejected].map(quote).join(','),
   );
   writeFileAtomic(csv, `Prompt,positive_response,negative_response\n${rows.join('\n')}\n`);
-  writeFileAtomic(jsonl, pairs.map((pair) => `${JSON.stringify(pair)}\n`).join(''));
+  writeJsonLines(jsonl, pairs);
   return [csv, jsonl];
 }
 

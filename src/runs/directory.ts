@@ -4,7 +4,7 @@ import { stringify } from 'yaml';
 import { UsageError } from '../errors.ts';
 import { CheckpointStore } from './checkpoint.ts';
 import { readJson, removeTree, writeFileAtomic } from './files.ts';
-import { JsonLinesWriter, readJsonLines } from './jsonl.ts';
+import { JsonLinesWriter, readJsonLines, writeJsonLines } from './jsonl.ts';
 import { RunLock } from './lock.ts';
 
 /** One line of `metrics.jsonl`: numbers under TRL's names where they mean the same. Deterministic values only. */
@@ -98,7 +98,7 @@ export class RunDirectory {
   writeRecords(name: string, records: readonly unknown[]): void {
     const file = join(this.path, name);
     mkdirSync(dirname(file), { recursive: true });
-    writeFileAtomic(file, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    writeJsonLines(file, records);
   }
 
   /** The records of such a file; undefined when there is none. */

@@ -8,5 +8,5 @@ export {
   readProvenance,
 } from './directory.ts';
 export { readJson, sha256File, writeFileAtomic } from './files.ts';
-export { type JsonLines, JsonLinesWriter, readJsonLines } from './jsonl.ts';
+export { type JsonLines, JsonLinesWriter, readJsonLines, writeJsonLines } from './jsonl.ts';
 export { RunLock } from './lock.ts';

@@ -9,6 +9,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { DataError } from '../errors.ts';
+import { writeFileAtomic } from './files.ts';
 
 /**
  * An append-only file of one JSON object a line. A process killed while it writes leaves at most a torn last line,
@@ -83,4 +84,9 @@ export function readJsonLines(path: string): JsonLines {
       }
     });
   return { records, completeBytes: end };
+}
+
+/** A whole file of records at once, one a line: readers see the old file or the new. */
+export function writeJsonLines(path: string, records: readonly unknown[]): void {
+  writeFileAtomic(path, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
 }

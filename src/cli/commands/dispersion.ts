@@ -25,7 +25,7 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
       const { scoreData } = await import('../scoring.ts');
       const { fitDispersion } = await import('../../objectives/index.ts');
       const { dispersionHistogram, writeFigure } = await import('../../report/index.ts');
-      const { writeFileAtomic } = await import('../../runs/index.ts');
+      const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');
       const { lastTurn } = await import('../run-report.ts');
       const { pairs, scores, vocabularySize } = await scoreData(context, options);
       const rows = scores.map(({ id, chosen, rejected }) => ({
@@ -43,7 +43,7 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
       const stem = options.output.replace(/\.jsonl$/, '');
       const { phiStar, count, mean, sd, skew } = summary;
       const figure = dispersionHistogram([...weights], 'pairs');
-      writeFileAtomic(options.output, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+      writeJsonLines(options.output, lines);
       writeFileAtomic(
         `${stem}.summary.json`,
         `${JSON.stringify({ phiStar, vocabularySize, count, mean, sd, skew }, null, 2)}\n`,

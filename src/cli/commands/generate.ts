@@ -175,8 +175,8 @@ async function deliver(
     for (const record of records) context.emit(record);
     return;
   }
-  const { writeFileAtomic } = await import('../../runs/index.ts');
-  writeFileAtomic(output, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  const { writeJsonLines } = await import('../../runs/index.ts');
+  writeJsonLines(output, records);
   context.note(`wrote ${output} (${records.length} prompts)`);
   context.emit({ event: 'done', output, prompts: records.length });
 }

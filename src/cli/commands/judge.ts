@@ -50,7 +50,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     .action(async (options) => {
       requireJudgeName(options.judge);
       const evaluate = await import('../../evaluate/index.ts');
-      const { writeFileAtomic } = await import('../../runs/index.ts');
+      const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');
       const stem = options.output.replace(/\.jsonl$/, '');
       const a = await answersOf(context, options.a, `${stem}.a.jsonl`, options);
       const b = await answersOf(context, options.b, `${stem}.b.jsonl`, options);
@@ -87,7 +87,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
         cache.close();
       }
       const report = reportOf(evaluate.summarise(judged, judge.name), judge, options.price);
-      writeFileAtomic(options.output, judged.map((pair) => `${JSON.stringify(pair)}\n`).join(''));
+      writeJsonLines(options.output, judged);
       writeFileAtomic(`${stem}.summary.json`, `${JSON.stringify(report, null, 2)}\n`);
       context.emit(report);
       if (!context.json) context.print(describe(report, basename(options.a), basename(options.b)));
@@ -111,7 +111,7 @@ async function answersOf(
     });
   }
   const { generateHere } = await import('./generate.ts');
-  const { writeFileAtomic } = await import('../../runs/index.ts');
+  const { writeJsonLines } = await import('../../runs/index.ts');
   context.note(`${source} answers ${options.prompts}`);
   const interrupt = context.interruptible('Stopping.');
   try {
@@ -131,7 +131,7 @@ async function answersOf(
       },
       interrupt.signal,
     );
-    writeFileAtomic(keepAt, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    writeJsonLines(keepAt, records);
     return readAnswers(keepAt);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;

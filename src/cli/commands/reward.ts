@@ -114,7 +114,7 @@ function scoreCommand(context: CliContext) {
     .action(async (options) => {
       const { loadClassifier } = await import('../../checkpoints/index.ts');
       const { RewardModel } = await import('../../evaluate/index.ts');
-      const { writeFileAtomic } = await import('../../runs/index.ts');
+      const { writeJsonLines } = await import('../../runs/index.ts');
       const inputs = await readInputs(context, options);
       const loaded = await loadClassifier(options.model, {
         device: options.device as Device,
@@ -128,7 +128,7 @@ function scoreCommand(context: CliContext) {
         );
         progress.finish();
         const records = inputs.records(scores);
-        writeFileAtomic(options.output, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+        writeJsonLines(options.output, records);
         const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
         context.emit({ event: 'done', output: options.output, answers: scores.length, mean });
         context.note(`wrote ${options.output} (${scores.length} answers, mean reward ${mean.toFixed(4)})`);

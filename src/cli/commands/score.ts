@@ -20,9 +20,9 @@ export function scoreCommand(context: CliContext): CommandUnknownOpts {
     .requiredOption('--output <file>', 'a JSON object a pair, in the order of the data')
     .action(async (options) => {
       const { scoreData } = await import('../scoring.ts');
-      const { writeFileAtomic } = await import('../../runs/index.ts');
+      const { writeJsonLines } = await import('../../runs/index.ts');
       const { scores } = await scoreData(context, options);
-      writeFileAtomic(options.output, scores.map((score) => `${JSON.stringify(score)}\n`).join(''));
+      writeJsonLines(options.output, scores);
       context.note(`wrote ${options.output} (${scores.length} pairs)`);
       context.emit({ event: 'done', output: options.output, pairs: scores.length });
     });
