@@ -7,9 +7,11 @@
 #include <ATen/cpu/Utils.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/detail/MPSHooksInterface.h>
+#include <c10/core/CPUAllocator.h>
 #include <dlfcn.h>
 #include <torch/version.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -18,6 +20,8 @@
 
 #if defined(__GLIBC__)
 #include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #include "environment.h"
@@ -29,8 +33,45 @@ namespace {
 std::string allocatorState = "system";
 std::string cudaState = "not in this build of libtorch";
 
-/// A training step frees and asks for the same large blocks again and again. By default glibc gives each back to the
-/// kernel and pays for zeroed pages the next time: keeping them makes a step about a quarter faster.
+#if defined(__linux__) && defined(__GLIBC__)
+/// libtorch's own allocator on a heap of huge pages: with 4 KB pages, a step spends a third of its time
+/// walking page tables. glibc can do this itself, but only where an environment variable says so before the
+/// process starts.
+class HugePageAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    c10::DataPtr data = inner_->allocate(bytes);
+    if (bytes >= kHugePage) adviseGrowth();
+    return data;
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return inner_->raw_deleter(); }
+  void copy_data(void* to, const void* from, size_t bytes) const override {
+    inner_->copy_data(to, from, bytes);
+  }
+
+ private:
+  static constexpr size_t kHugePage = 2 << 20;
+
+  /// The heap has grown when the program break has moved. What is new has not been written to yet, so it can
+  /// still be backed by huge pages from the start.
+  void adviseGrowth() {
+    const auto end = reinterpret_cast<uintptr_t>(sbrk(0)) / kHugePage * kHugePage;
+    uintptr_t before = advised_.load();
+    while (end > before) {
+      if (!advised_.compare_exchange_weak(before, end)) continue;
+      madvise(reinterpret_cast<void*>(before), end - before, MADV_HUGEPAGE);
+      return;
+    }
+  }
+
+  c10::Allocator* inner_ = c10::GetDefaultCPUAllocator();
+  std::atomic<uintptr_t> advised_{(reinterpret_cast<uintptr_t>(sbrk(0)) + kHugePage - 1) / kHugePage *
+                                  kHugePage};
+};
+#endif
+
+/// A training step frees and asks for the same large blocks again and again. By default glibc gives each back
+/// to the kernel and pays for zeroed pages the next time: keeping them makes a step about a quarter faster.
 void keepFreedMemory() {
 #if defined(__GLIBC__)
   const char* choice = std::getenv("MALLOWS_MALLOC");
@@ -38,11 +79,15 @@ void keepFreedMemory() {
   const bool set = mallopt(M_MMAP_MAX, 0) == 1 && mallopt(M_TRIM_THRESHOLD, -1) == 1 &&
                    mallopt(M_TOP_PAD, 64 << 20) == 1 && mallopt(M_ARENA_MAX, 1) == 1;
   allocatorState = set ? "glibc, freed memory is kept" : "glibc, refused the settings";
+#if defined(__linux__)
+  static HugePageAllocator allocator;
+  if (set) c10::SetCPUAllocator(&allocator, /*priority=*/1);
+#endif
 #endif
 }
 
-/// libtorch asks once whether CUDA is there and remembers the answer, so the CUDA half is loaded before anything
-/// else can ask, and only where a driver exists.
+/// libtorch asks once whether CUDA is there and remembers the answer, so the CUDA half is loaded before
+/// anything else can ask, and only where a driver exists.
 void loadCuda() {
   Dl_info self;
   if (dladdr(reinterpret_cast<const void*>(&at::get_num_threads), &self) == 0) return;
@@ -80,7 +125,8 @@ napi_value threads(napi_env env, napi_callback_info info) {
 napi_value setThreads(napi_env env, napi_callback_info info) {
   return guarded(env, "setThreads", [&] {
     const int64_t count = toInteger(env, Arguments<1>(env, info)[0]);
-    if (count < 1 || count > 4096) throw Failure("invalid-argument", "between 1 and 4096 threads are expected");
+    if (count < 1 || count > 4096)
+      throw Failure("invalid-argument", "between 1 and 4096 threads are expected");
     at::set_num_threads(static_cast<int>(count));
     return makeUndefined(env);
   });
@@ -103,7 +149,8 @@ napi_value setFlushDenormals(napi_env env, napi_callback_info info) {
   return guarded(env, "setFlushDenormals", [&] {
     const bool flush = toBool(env, Arguments<1>(env, info)[0]);
     const bool supported = at::globalContext().setFlushDenormal(flush);
-    at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) { at::globalContext().setFlushDenormal(flush); });
+    at::parallel_for(0, at::get_num_threads(), 1,
+                     [&](int64_t, int64_t) { at::globalContext().setFlushDenormal(flush); });
     return makeBool(env, supported);
   });
 }
@@ -146,8 +193,10 @@ napi_value host(napi_env env, napi_callback_info info) {
     setProperty(env, object, "torchVersion", makeString(env, TORCH_VERSION));
     setProperty(env, object, "cpuCapability", makeString(env, at::get_cpu_capability()));
     setProperty(env, object, "cpuFeatures", makeCapabilities(env));
-    setProperty(env, object, "mkldnnBf16", makeBool(env, supportsMkldnn("mkldnn::_is_mkldnn_bf16_supported")));
-    setProperty(env, object, "mkldnnFp16", makeBool(env, supportsMkldnn("mkldnn::_is_mkldnn_fp16_supported")));
+    setProperty(env, object, "mkldnnBf16",
+                makeBool(env, supportsMkldnn("mkldnn::_is_mkldnn_bf16_supported")));
+    setProperty(env, object, "mkldnnFp16",
+                makeBool(env, supportsMkldnn("mkldnn::_is_mkldnn_fp16_supported")));
     setProperty(env, object, "allocator", makeString(env, allocatorState));
     setProperty(env, object, "cuda", makeString(env, cudaState));
     setProperty(env, object, "cudaDevices", makeNumber(env, cudaDevices));

@@ -1,6 +1,6 @@
 import { EngineError } from '../errors.ts';
 import { addon, engineBuild } from './addon.ts';
-import type { Device, EngineMemory, MatmulPrecision } from './contract.ts';
+import type { Device, DType, EngineMemory, MatmulPrecision } from './contract.ts';
 
 export interface EngineInfo {
   readonly torchVersion: string;
@@ -91,4 +91,15 @@ export function withoutDenormals<Result>(body: () => Result): Result {
   } finally {
     addon().setFlushDenormals(false);
   }
+}
+
+/** Whether the project's own kernels (`ops.fused…`) compute tensors like this one: wide types and bf16 on the CPU. */
+export function hasOwnKernels({
+  device,
+  dtype,
+}: {
+  readonly device: Device;
+  readonly dtype: DType;
+}): boolean {
+  return device === 'cpu' && dtype !== 'float16';
 }

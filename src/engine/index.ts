@@ -10,6 +10,7 @@ export {
   devices,
   type EngineInfo,
   engineInfo,
+  hasOwnKernels,
   memory,
   releaseFreeMemory,
   setMatmulPrecision,

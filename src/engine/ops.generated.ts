@@ -3175,3 +3175,70 @@ export function _fusedSgd_(
   );
 }
 let _fusedSgd_$bound: NativeOperator | undefined;
+
+/** `mallows::rms_norm(Tensor x, Tensor weight, float epsilon) -> Tensor` */
+export function fusedRmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  return wrap(
+    (fusedRmsNorm$bound ??= bind('mallows::rms_norm', ''))(handleOf(x), handleOf(weight), epsilon) as Handle,
+  );
+}
+let fusedRmsNorm$bound: NativeOperator | undefined;
+
+/** `mallows::silu_gate(Tensor gate, Tensor up) -> Tensor` */
+export function siluGate(gate: Tensor, up: Tensor): Tensor {
+  return wrap((siluGate$bound ??= bind('mallows::silu_gate', ''))(handleOf(gate), handleOf(up)) as Handle);
+}
+let siluGate$bound: NativeOperator | undefined;
+
+/** `mallows::rotate(Tensor x, Tensor cos, Tensor sin) -> Tensor` */
+export function fusedRotate(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
+  return wrap(
+    (fusedRotate$bound ??= bind('mallows::rotate', ''))(handleOf(x), handleOf(cos), handleOf(sin)) as Handle,
+  );
+}
+let fusedRotate$bound: NativeOperator | undefined;
+
+/** `mallows::packed_attention(Tensor query, Tensor key, Tensor value, int[] pieces, int window, float scale) -> Tensor` */
+export function fusedPackedAttention(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  pieces: readonly number[],
+  window: number,
+  scale: number,
+): Tensor {
+  return wrap(
+    (fusedPackedAttention$bound ??= bind('mallows::packed_attention', ''))(
+      handleOf(query),
+      handleOf(key),
+      handleOf(value),
+      pieces,
+      window,
+      scale,
+    ) as Handle,
+  );
+}
+let fusedPackedAttention$bound: NativeOperator | undefined;
+
+/** `mallows::head_statistics(Tensor logits, Tensor targets) -> Tensor` */
+export function headStatistics(logits: Tensor, targets: Tensor): Tensor {
+  return wrap(
+    (headStatistics$bound ??= bind('mallows::head_statistics', ''))(
+      handleOf(logits),
+      handleOf(targets),
+    ) as Handle,
+  );
+}
+let headStatistics$bound: NativeOperator | undefined;
+
+/** `mallows::head_slopes_(Tensor(a!) logits, Tensor targets, Tensor log_sums, Tensor seeds) -> Tensor(a!)` */
+export function headSlopes_(logits: Tensor, targets: Tensor, logSums: Tensor, seeds: Tensor): Tensor {
+  (headSlopes_$bound ??= bind('mallows::head_slopes_', ''))(
+    handleOf(logits),
+    handleOf(targets),
+    handleOf(logSums),
+    handleOf(seeds),
+  );
+  return logits;
+}
+let headSlopes_$bound: NativeOperator | undefined;

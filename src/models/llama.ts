@@ -1,5 +1,5 @@
 import { ops, type Tensor } from '../engine/index.ts';
-import { activation } from '../nn/activations.ts';
+import { gatedUnit } from '../nn/activations.ts';
 import type { Linear } from '../nn/linear.ts';
 import { rmsNorm } from '../nn/norms.ts';
 import type { Parameter } from '../nn/parameter.ts';
@@ -39,7 +39,6 @@ class LlamaLayer implements Layer {
   readonly linears: ReadonlyMap<string, Linear>;
   readonly #config: LlamaConfig;
   readonly #index: number;
-  readonly #activation: (x: Tensor) => Tensor;
   readonly #inputNorm: Parameter;
   readonly #q: Linear;
   readonly #k: Linear;
@@ -61,7 +60,6 @@ class LlamaLayer implements Layer {
       source.linear(`${name}.${suffix}`, { in: from, out: to }, { bias });
     this.#config = config;
     this.#index = index;
-    this.#activation = activation(config.activation);
     this.#inputNorm = norm('input_layernorm', width);
     this.#q = linear('self_attn.q_proj', width, heads * headWidth, biases.qkv);
     this.#k = linear('self_attn.k_proj', width, kvHeads * headWidth, biases.qkv);
@@ -118,6 +116,7 @@ class LlamaLayer implements Layer {
   }
 
   #feedForward(x: Tensor): Tensor {
-    return this.#down.forward(ops.mul(this.#activation(this.#gate.forward(x)), this.#up.forward(x)));
+    const { activation } = this.#config;
+    return this.#down.forward(gatedUnit(activation, this.#gate.forward(x), this.#up.forward(x)));
   }
 }

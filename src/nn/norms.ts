@@ -1,10 +1,11 @@
-import { ops, type Tensor } from '../engine/index.ts';
+import { hasOwnKernels, ops, type Tensor } from '../engine/index.ts';
 
 /**
  * Root-mean-square norm as transformers' Llama computes it: in fp32 whatever the input's dtype (fp64 stays fp64), cast
  * back, and only then multiplied by the weight. `x [..., width]`, `weight [width]`.
  */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  if (hasOwnKernels(x)) return ops.fusedRmsNorm(x, weight, epsilon);
   if (x.dtype === 'float32' || x.dtype === 'float64') {
     return ops.rmsNorm(x, weight.shape, weight, epsilon);
   }

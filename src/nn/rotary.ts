@@ -1,4 +1,4 @@
-import { arange, type Device, type DType, ops, type Tensor, tensor } from '../engine/index.ts';
+import { arange, type Device, type DType, hasOwnKernels, ops, type Tensor, tensor } from '../engine/index.ts';
 
 /** How the frequencies are stretched for longer contexts, with the fields of Hugging Face's `rope_scaling`. */
 export type RotaryScaling =
@@ -47,6 +47,7 @@ export function rotaryTables(positions: Tensor, settings: RotarySettings, dtype:
 
 /** Rotates the leading `width` dimensions of `x [T, heads, d]`; the others pass through. */
 export function applyRotary(x: Tensor, { cos, sin }: RotaryTables): Tensor {
+  if (hasOwnKernels(x)) return ops.fusedRotate(x, cos, sin);
   const width = cos.shape[2]!;
   const headWidth = x.shape[2]!;
   if (width === headWidth) return rotate(x, cos, sin);

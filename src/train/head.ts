@@ -1,16 +1,17 @@
-import { keep, noGrad, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
+import { bytesPerElement, keep, noGrad, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
 import type { Linear } from '../nn/linear.ts';
 import type { GradientStore } from './gradients.ts';
+import { type ChunkStatistics, type HeadKernel, headKernel, type StatisticsWanted } from './head-kernels.ts';
 
 export interface HeadOptions {
   /** Per position: entropy of the next-token distribution over the full vocabulary, nats. */
   readonly entropy?: boolean;
   /** Per position: log Σ_v p(v)². */
   readonly logSumSquares?: boolean;
-  /** Bytes that one chunk of `[positions, vocabulary]` log-probabilities may take. Default 64 MiB. */
+  /** Bytes that one chunk of `[positions, vocabulary]` logits may take. Default 32 MiB. */
   readonly chunkBytes?: number;
   /**
-   * Bytes of log-probabilities that may be kept between forward and backward. Past it, the backward pass computes them
+   * Bytes of logits that may be kept between forward and backward. Past it, the backward pass computes them
    * again, chunk by chunk, to the same bits. Default 256 MiB; 0 for a pass without backward.
    */
   readonly keepBytes?: number;
@@ -26,11 +27,11 @@ export interface TokenStatistics {
 interface Chunk {
   readonly start: number;
   readonly length: number;
-  /** Kept log-probabilities `[length, vocabulary]`, if there was room. */
-  logProbabilities: Tensor | undefined;
+  /** What the way back needs of `[length, vocabulary]`, if there was room to keep it. */
+  kept: readonly Tensor[] | undefined;
 }
 
-export const DEFAULT_CHUNK_BYTES = 64 * 2 ** 20;
+export const DEFAULT_CHUNK_BYTES = 32 * 2 ** 20;
 export const DEFAULT_KEEP_BYTES = 256 * 2 ** 20;
 
 /**
@@ -43,6 +44,7 @@ export const DEFAULT_KEEP_BYTES = 256 * 2 ** 20;
 export class HeadPass {
   readonly statistics: TokenStatistics;
   readonly #head: Linear;
+  readonly #kernel: HeadKernel;
   readonly #hidden: Tensor;
   readonly #targets: Tensor;
   readonly #chunks: readonly Chunk[];
@@ -53,6 +55,7 @@ export class HeadPass {
       throw new Error('internal: the head must be a plain [vocabulary, width] projection');
     }
     this.#head = head;
+    this.#kernel = headKernel(hidden);
     this.#hidden = hidden;
     this.#targets = keep(column(targets, hidden));
     this.#chunks = split(targets.length, head.outFeatures, hidden, options.chunkBytes ?? DEFAULT_CHUNK_BYTES);
@@ -63,34 +66,36 @@ export class HeadPass {
     let room = options.keepBytes ?? DEFAULT_KEEP_BYTES;
     return tidy(() =>
       noGrad(() => {
-        const logps: Tensor[] = [];
-        const entropies: Tensor[] = [];
-        const squares: Tensor[] = [];
-        for (const chunk of this.#chunks) {
-          const [logp, entropy, square] = tidy(() => {
-            const logProbabilities = this.#logProbabilities(chunk);
-            const bytes = logProbabilities.size * (logProbabilities.dtype === 'float64' ? 8 : 4);
+        const parts = this.#chunks.map((chunk) =>
+          tidy(() => {
+            const { kept, ...statistics } = this.#chunkForward(chunk, options);
+            const bytes = kept.reduce((sum, x) => sum + x.size * bytesPerElement[x.dtype], 0);
             if (bytes <= room) {
               room -= bytes;
-              chunk.logProbabilities = keep(logProbabilities);
+              chunk.kept = kept.map(keep);
             }
-            const target = this.#slice(this.#targets, chunk);
-            return [
-              ops.gather(logProbabilities, 1, target),
-              ...tokenExtras(logProbabilities, options),
-            ] as const;
-          });
-          logps.push(logp);
-          if (entropy !== undefined) entropies.push(entropy);
-          if (square !== undefined) squares.push(square);
-        }
+            return [statistics.logps, statistics.entropies, statistics.logSumSquares] as const;
+          }),
+        );
+        const joined = (of: 0 | 1 | 2) =>
+          ops
+            .cat(
+              parts.map((part) => part[of]!),
+              0,
+            )
+            .toFloat64();
         return {
-          logps: ops.cat(logps, 0).toFloat64(),
-          ...(options.entropy === true && { entropies: ops.cat(entropies, 0).toFloat64() }),
-          ...(options.logSumSquares === true && { logSumSquares: ops.cat(squares, 0).toFloat64() }),
+          logps: joined(0),
+          ...(options.entropy === true && { entropies: joined(1) }),
+          ...(options.logSumSquares === true && { logSumSquares: joined(2) }),
         };
       }),
     );
+  }
+
+  #chunkForward(chunk: Chunk, wanted: StatisticsWanted): ChunkStatistics {
+    const logits = this.#head.forward(this.#slice(this.#hidden, chunk));
+    return this.#kernel.statistics(logits, this.#slice(this.#targets, chunk), wanted);
   }
 
   /**
@@ -109,24 +114,16 @@ export class HeadPass {
 
   #chunkBackward(chunk: Chunk, seeds: Tensor, gradients: GradientStore): Tensor {
     const { weight, bias } = this.#head;
-    const seed = this.#slice(seeds, chunk);
-    const logits = chunk.logProbabilities ?? this.#logProbabilities(chunk);
-    ops.exp_(logits);
-    ops.mul_(logits, ops.neg(seed));
-    ops.scatterAdd_(logits, 1, this.#slice(this.#targets, chunk), seed);
-    const slope = ops.to(logits, this.#hidden.dtype);
-    chunk.logProbabilities?.dispose();
-    chunk.logProbabilities = undefined;
+    const kept = chunk.kept ?? this.#chunkForward(chunk, {}).kept;
+    const targets = this.#slice(this.#targets, chunk);
+    const slope = this.#kernel.slopes(kept, targets, this.#slice(seeds, chunk), this.#hidden.dtype);
     if (weight.value.requiresGrad) {
       gradients.addProduct(weight, ops.t(slope), this.#slice(this.#hidden, chunk));
     }
     if (bias?.value.requiresGrad) gradients.add(bias, ops.sum(slope, [0]));
-    return ops.mm(slope, weight.value);
-  }
-
-  #logProbabilities(chunk: Chunk): Tensor {
-    const logits = this.#head.forward(this.#slice(this.#hidden, chunk));
-    return ops.logSoftmax(logits, 1, wideType(logits));
+    const dHidden = ops.mm(slope, weight.value);
+    release(chunk);
+    return dHidden;
   }
 
   #slice(x: Tensor, { start, length }: Chunk): Tensor {
@@ -134,36 +131,24 @@ export class HeadPass {
   }
 
   dispose(): void {
-    for (const chunk of this.#chunks) chunk.logProbabilities?.dispose();
+    for (const chunk of this.#chunks) release(chunk);
     this.#targets.dispose();
   }
 }
 
-/** Entropy `[n, 1]` and log Σ p² `[n, 1]` of rows of log-probabilities, each if asked for. */
-function tokenExtras(
-  logProbabilities: Tensor,
-  { entropy, logSumSquares }: HeadOptions,
-): [Tensor | undefined, Tensor | undefined] {
-  if (entropy !== true && logSumSquares !== true) return [undefined, undefined];
-  const probabilities = ops.exp(logProbabilities);
-  const squares =
-    logSumSquares === true
-      ? ops.mul(ops.log(ops.linalgVectorNorm(probabilities, 2, [1], true)), 2)
-      : undefined;
-  if (entropy !== true) return [undefined, squares];
-  // exp underflows to 0 long before log p leaves the range, so 0 · log p is 0 and never NaN.
-  ops.mul_(probabilities, logProbabilities);
-  return [ops.neg(ops.sum(probabilities, [1], true)), squares];
+function release(chunk: Chunk): void {
+  for (const tensor of chunk.kept ?? []) tensor.dispose();
+  chunk.kept = undefined;
 }
 
 function split(rows: number, vocabulary: number, hidden: Tensor, bytes: number): Chunk[] {
-  const rowBytes = vocabulary * (hidden.dtype === 'float64' ? 8 : 4);
+  const rowBytes = vocabulary * bytesPerElement[hidden.dtype];
   const most = Math.max(1, Math.floor(bytes / rowBytes));
   // Equal parts: a short last chunk would waste the matrix product's efficiency.
   const size = Math.ceil(rows / Math.ceil(rows / most));
   const chunks: Chunk[] = [];
   for (let start = 0; start < rows; start += size) {
-    chunks.push({ start, length: Math.min(size, rows - start), logProbabilities: undefined });
+    chunks.push({ start, length: Math.min(size, rows - start), kept: undefined });
   }
   return chunks;
 }

@@ -125,12 +125,15 @@ function expectMetrics(metrics: readonly MetricsRecord[], run: Run) {
   }
 }
 
+/** A weight near ½ moves by whole units of this: two correct sums of three updates may differ by one. */
+const LAST_PLACE = 2 ** -25;
+
 function expectChange(change: Measured, expected: Change, name: string) {
   expect(Math.abs(change.norm / expected.norm - 1), `norm of ${name}`).toBeLessThan(0.01);
   const compared = [...expected.values.keys()].filter((place) => !expected.negligible?.includes(place));
   const errors = compared.map((place) => change.values[place]! - expected.values[place]!);
   const size = norm(compared.map((place) => expected.values[place]!));
-  expect(norm(errors), `change of ${name}`).toBeLessThanOrEqual(0.01 * size);
+  expect(norm(errors), `change of ${name}`).toBeLessThanOrEqual(0.01 * size + LAST_PLACE);
 }
 
 function norm(values: ArrayLike<number>): number {

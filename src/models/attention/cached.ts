@@ -1,6 +1,7 @@
 import { keep, noGrad, ops, type Tensor, tensor, tidy, zeros } from '../../engine/index.ts';
 import type { AttentionCall, AttentionPlan, Segment, Trunk } from '../contract.ts';
-import { fusedAttention, packedAttention } from './packed.ts';
+import { packedAttention } from './packed.ts';
+import { fusedAttention } from './piecewise.ts';
 
 /** A prompt of a packed prefill row and the cache slots that continue from it. */
 export interface PrefillSequence {

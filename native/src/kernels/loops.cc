@@ -1,0 +1,153 @@
+// Compiled once per instruction set; MALLOWS_ISA names the namespace.
+#include "loops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "attention_loops.h"
+#include "vectors.h"
+
+namespace mallows::kernels::MALLOWS_ISA {
+
+template <typename T>
+void normRows(const T* x, const T* weight, Wide<T> epsilon, int64_t rows, int64_t width, T* y,
+              Wide<T>* scales) {
+  using W = Wide<T>;
+  for (int64_t row = 0; row < rows; ++row, x += width, y += width) {
+    W sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < width; ++i) sum += widen(x[i]) * widen(x[i]);
+    const W scale = 1 / std::sqrt(sum / static_cast<W>(width) + epsilon);
+    scales[row] = scale;
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) {
+      // Rounded between the two factors, as transformers does.
+      y[i] = narrow<T>(widen(narrow<T>(widen(x[i]) * scale)) * widen(weight[i]));
+    }
+  }
+}
+
+template <typename T>
+void normRowsBackward(const T* dy, const T* x, const T* weight, const Wide<T>* scales, int64_t rows,
+                      int64_t width, T* dx, Wide<T>* dWeight) {
+  using W = Wide<T>;
+  for (int64_t row = 0; row < rows; ++row, x += width, dy += width, dx += width) {
+    const W scale = scales[row];
+    W dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t i = 0; i < width; ++i) dot += widen(dy[i]) * widen(weight[i]) * widen(x[i]);
+    const W pull = dot * scale * scale / static_cast<W>(width);
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) {
+      dx[i] = narrow<T>(scale * (widen(dy[i]) * widen(weight[i]) - widen(x[i]) * pull));
+    }
+    if (dWeight == nullptr) continue;
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) dWeight[i] += widen(dy[i]) * (widen(x[i]) * scale);
+  }
+}
+
+template <typename T>
+void gatedUnit(const T* gate, const T* up, int64_t count, T* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    const Wide<T> g = widen(gate[i]);
+    y[i] = narrow<T>(g / (1 + exponential(-g)) * widen(up[i]));
+  }
+}
+
+template <typename T>
+void gatedUnitBackward(const T* dy, const T* gate, const T* up, int64_t count, T* dGate, T* dUp) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    const Wide<T> g = widen(gate[i]);
+    const Wide<T> slope = widen(dy[i]);
+    const Wide<T> sigmoid = 1 / (1 + exponential(-g));
+    dUp[i] = narrow<T>(slope * g * sigmoid);
+    dGate[i] = narrow<T>(slope * widen(up[i]) * sigmoid * (1 + g * (1 - sigmoid)));
+  }
+}
+
+template <typename T>
+void rotateTokens(Heads<const T> x, const T* cos, const T* sin, int64_t tokens, int64_t heads,
+                  int64_t headWidth, int64_t width, bool back, Heads<T> y) {
+  const int64_t half = width / 2;
+  for (int64_t token = 0; token < tokens; ++token, cos += width, sin += width) {
+    // The transposed rotation swaps the two halves of the sines.
+    const T* first = back ? sin + half : sin;
+    const T* second = back ? sin : sin + half;
+    for (int64_t head = 0; head < heads; ++head) {
+      const T* from = x.at(token, head);
+      T* to = y.at(token, head);
+#pragma omp simd
+      for (int64_t i = 0; i < half; ++i) {
+        const Wide<T> low = widen(from[i]);
+        const Wide<T> high = widen(from[i + half]);
+        to[i] = narrow<T>(low * widen(cos[i]) + high * widen(first[i]));
+        to[i + half] = narrow<T>(high * widen(cos[i + half]) + low * widen(second[i]));
+      }
+      std::copy(from + width, from + headWidth, to + width);
+    }
+  }
+}
+
+template <typename T>
+HeadRow<T> headRow(const T* logits, int64_t vocabulary, int64_t target) {
+  using W = Wide<T>;
+  W most = -std::numeric_limits<W>::infinity();
+#pragma omp simd reduction(max : most)
+  for (int64_t i = 0; i < vocabulary; ++i) most = std::max(most, widen(logits[i]));
+  W sum = 0;
+  W weighted = 0;
+  W squares = 0;
+#pragma omp simd reduction(+ : sum, weighted, squares)
+  for (int64_t i = 0; i < vocabulary; ++i) {
+    const W below = widen(logits[i]) - most;
+    const W mass = exponential(below);
+    sum += mass;
+    // A logit of −∞ has no mass and must not turn the product into NaN.
+    weighted += mass > 0 ? mass * below : 0;
+    squares += mass * mass;
+  }
+  const W logSum = std::log(sum);
+  return {
+      .logp = widen(logits[target]) - most - logSum,
+      .logSum = most + logSum,
+      .entropy = logSum - weighted / sum,
+      .logSumSquares = std::log(squares) - 2 * logSum,
+  };
+}
+
+template <typename T>
+void headRowBackward(T* logits, int64_t vocabulary, int64_t target, Wide<T> logSum, Wide<T> seed) {
+  using W = Wide<T>;
+  const W own = exponential(widen(logits[target]) - logSum);
+#pragma omp simd
+  for (int64_t i = 0; i < vocabulary; ++i)
+    logits[i] = narrow<T>(-seed * exponential(widen(logits[i]) - logSum));
+  logits[target] = narrow<T>(seed * (1 - own));
+}
+
+template <typename T>
+constexpr Loops<T> table{
+    .normRows = normRows<T>,
+    .normRowsBackward = normRowsBackward<T>,
+    .gatedUnit = gatedUnit<T>,
+    .gatedUnitBackward = gatedUnitBackward<T>,
+    .rotateTokens = rotateTokens<T>,
+    .attentionScratch = attentionScratch<T>,
+    .attend = attend<T>,
+    .attendBackward = attendBackward<T>,
+    .headRow = headRow<T>,
+    .headRowBackward = headRowBackward<T>,
+};
+
+extern const Loops<float> ofFloat;
+extern const Loops<double> ofDouble;
+extern const Loops<c10::BFloat16> ofBFloat16;
+const Loops<float> ofFloat = table<float>;
+const Loops<double> ofDouble = table<double>;
+const Loops<c10::BFloat16> ofBFloat16 = table<c10::BFloat16>;
+
+}  // namespace mallows::kernels::MALLOWS_ISA

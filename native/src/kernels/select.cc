@@ -1,0 +1,68 @@
+#include "loops.h"
+
+namespace mallows::kernels {
+
+#define MALLOWS_DECLARE(isa)                    \
+  namespace isa {                               \
+  extern const Loops<float> ofFloat;            \
+  extern const Loops<double> ofDouble;          \
+  extern const Loops<c10::BFloat16> ofBFloat16; \
+  }
+
+MALLOWS_DECLARE(baseline)
+#if defined(__x86_64__)
+MALLOWS_DECLARE(avx2)
+MALLOWS_DECLARE(avx512)
+#endif
+#undef MALLOWS_DECLARE
+
+namespace {
+
+enum class Isa { baseline, avx2, avx512 };
+
+Isa widest() {
+#if defined(__x86_64__)
+  // The compiler may use anything that the flags in CMakeLists.txt name, so all of it is asked for.
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("fma")) {
+    return Isa::avx512;
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+#endif
+  return Isa::baseline;
+}
+
+template <typename T>
+const Loops<T>& choose([[maybe_unused]] const Loops<T>& avx512, [[maybe_unused]] const Loops<T>& avx2,
+                       const Loops<T>& baseline) {
+  static const Isa isa = widest();
+  return isa == Isa::avx512 ? avx512 : (isa == Isa::avx2 ? avx2 : baseline);
+}
+
+}  // namespace
+
+#if defined(__x86_64__)
+#define MALLOWS_CHOOSE(name) choose(avx512::name, avx2::name, baseline::name)
+#else
+#define MALLOWS_CHOOSE(name) baseline::name
+#endif
+
+template <>
+const Loops<float>& loops<float>() {
+  return MALLOWS_CHOOSE(ofFloat);
+}
+
+template <>
+const Loops<double>& loops<double>() {
+  return MALLOWS_CHOOSE(ofDouble);
+}
+
+template <>
+const Loops<c10::BFloat16>& loops<c10::BFloat16>() {
+  return MALLOWS_CHOOSE(ofBFloat16);
+}
+
+#undef MALLOWS_CHOOSE
+
+}  // namespace mallows::kernels

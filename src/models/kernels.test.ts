@@ -1,0 +1,168 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type DType, enableGrad, Generator, grad, noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
+import { FusedAttention } from './attention/fused.ts';
+import { PiecewiseAttention } from './attention/piecewise.ts';
+import type { ModelConfig, Segment } from './contract.ts';
+
+/** Allowed difference of two ways to compute the same, relative to the largest value. */
+const TOLERANCE: Partial<Record<DType, number>> = { float64: 1e-12, float32: 2e-5, bfloat16: 2e-2 };
+const DTYPES: readonly DType[] = ['float64', 'float32', 'bfloat16'];
+
+function random(shape: readonly number[], dtype: DType, seed: number): Tensor {
+  const generator = new Generator(seed);
+  return ops.to(ops.randn([...shape], { generator, dtype: 'float64', device: 'cpu' }), dtype);
+}
+
+/** Output and gradients of `f` at `inputs`, for a fixed direction. */
+function both(f: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Float64Array[] {
+  return tidy(() => {
+    const leaves = inputs.map((input) => noGrad(() => ops.detach(input)).setRequiresGrad(true));
+    const output = enableGrad(() => f(...leaves));
+    const direction = random(output.shape, output.dtype, 99);
+    const gradients = grad([output], leaves, [direction]);
+    return [output, ...gradients].map((x) => x!.toFloat64());
+  });
+}
+
+function expectSame(actual: readonly Float64Array[], expected: readonly Float64Array[], tolerance: number) {
+  expect(actual.length).toBe(expected.length);
+  for (const [index, values] of actual.entries()) {
+    const wanted = expected[index]!;
+    expect(values.length).toBe(wanted.length);
+    const size = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3);
+    const error = values.reduce((most, value, i) => Math.max(most, Math.abs(value - wanted[i]!)), 0);
+    expect(error / size, `result ${index}`).toBeLessThan(tolerance);
+  }
+}
+
+/** Composed in fp64 from the same (rounded) inputs: the truth that a kernel of any dtype is held against. */
+const exact = (x: Tensor) => ops.to(x, 'float64');
+
+describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
+  const tolerance = TOLERANCE[dtype]!;
+  const shapes = fc.record({ rows: fc.integer({ min: 1, max: 70 }), width: fc.integer({ min: 1, max: 90 }) });
+  const seeds = fc.integer({ min: 1, max: 1000 });
+
+  it('norm rows as libtorch does, with the gradient of the weight summed over many rows', () => {
+    fc.assert(
+      fc.property(shapes, seeds, ({ rows, width }, seed) => {
+        const inputs = [random([rows, width], dtype, seed), random([width], dtype, seed + 1)];
+        const composed = (x: Tensor, w: Tensor) => ops.rmsNorm(x, [width], w, 1e-5);
+        expectSame(
+          both((x, w) => ops.fusedRmsNorm(x!, w!, 1e-5), inputs),
+          both((x, w) => composed(x!, w!), inputs.map(exact)),
+          tolerance,
+        );
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('gate with silu as its definition says, saturated gates included', () => {
+    const gate = ops.mul(random([700, 33], dtype, 1), 40);
+    const inputs = [gate, random([700, 33], dtype, 2)];
+    expectSame(
+      both((g, u) => ops.siluGate(g!, u!), inputs),
+      both((g, u) => ops.mul(ops.silu(g!), u!), inputs.map(exact)),
+      tolerance,
+    );
+  });
+
+  it('rotate strided heads, whole or in part', () => {
+    for (const [width, headWidth] of [
+      [8, 8],
+      [6, 10],
+      [64, 64],
+    ] as const) {
+      const cos = random([37, 1, width], dtype, 3);
+      const sin = random([37, 1, width], dtype, 4);
+      const x = random([37, 3 * headWidth + 5], dtype, 5);
+      const heads = (flat: Tensor) =>
+        ops.view(ops.contiguous(ops.narrow(flat, 1, 2, 3 * headWidth)), [37, 3, headWidth]);
+      const composed = (flat: Tensor) => {
+        const [turning, passing] = ops.splitWithSizes(heads(flat), [width, headWidth - width], 2);
+        const swapped = ops.roll(turning!, [width / 2], [2]);
+        const turned = ops.add(ops.mul(turning!, exact(cos)), ops.mul(swapped, exact(sin)));
+        return ops.cat([turned, passing!], 2);
+      };
+      expectSame(
+        both((flat) => ops.fusedRotate(heads(flat!), cos, sin), [x]),
+        both((flat) => composed(flat!), [exact(x)]),
+        tolerance,
+      );
+    }
+  });
+
+  it('attend over packed rows: prompts with several completions, windows, grouped heads', () => {
+    const rows = fc.array(
+      fc.record({
+        prompt: fc.integer({ min: 0, max: 150 }),
+        completions: fc.array(fc.integer({ min: 0, max: 80 }), { minLength: 1, maxLength: 3 }),
+      }),
+      { minLength: 1, maxLength: 3 },
+    );
+    const heads = fc.constantFrom([1, 1], [4, 2], [6, 1], [3, 3]);
+    const window = fc.constantFrom(undefined, 7, 64);
+    const width = fc.constantFrom(3, 8, 20, 64);
+    fc.assert(
+      fc.property(rows, heads, window, width, seeds, (items, [many, few], layerWindow, d, seed) => {
+        const segments = packed(items);
+        const tokens = segments.reduce((sum, { length }) => sum + length, 0);
+        if (tokens === 0) return;
+        const config = { layerWindows: [layerWindow] } as unknown as ModelConfig;
+        const call = {
+          layer: 0,
+          scale: d ** -0.5,
+          ...(layerWindow === undefined ? {} : { window: layerWindow }),
+        };
+        const inputs = [many!, few!, few!].map((count, i) => random([tokens, count, d], dtype, seed + i));
+        tidy(() => {
+          const own = new FusedAttention(segments, { config });
+          const pieces = new PiecewiseAttention(segments, { config, dtype: 'float64', device: 'cpu' });
+          expectSame(
+            both((q, k, v) => own.attend(q!, k!, v!, call), inputs),
+            both((q, k, v) => pieces.attend(q!, k!, v!, call), inputs.map(exact)),
+            tolerance,
+          );
+        });
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
+
+it('says that its kernels have no second derivative, rather than give a wrong one', () => {
+  const x = random([3, 4], 'float64', 1).setRequiresGrad(true);
+  const weight = random([4], 'float64', 2);
+  const once = () => {
+    const output = enableGrad(() => ops.sum(ops.fusedRmsNorm(x, weight, 1e-5)));
+    return grad([output], [x], undefined, { createGraph: true });
+  };
+  expect(once).toThrow(/no second derivative/);
+});
+
+it('refuses rows that its pieces do not cover, and targets outside the vocabulary', () => {
+  const x = random([4, 1, 8], 'float32', 1);
+  expect(() => ops.fusedPackedAttention(x, x, x, [0, 3, 1, 0, 3], 0, 1)).toThrow(/cover 3 of 4 tokens/);
+  expect(() => ops.fusedPackedAttention(x, x, x, [0, 4, 1, 0, 9], 0, 1)).toThrow(/outside the row/);
+  const logits = random([1, 5], 'float32', 2);
+  expect(() => ops.headStatistics(logits, ops.to(ops.mul(ops.ones([1], {}), 5), 'int64'))).toThrow(
+    /outside the vocabulary of 5/,
+  );
+});
+
+function packed(items: readonly { readonly prompt: number; readonly completions: readonly number[] }[]) {
+  const segments: Segment[] = [];
+  let start = 0;
+  const push = (length: number, parent?: number) => {
+    segments.push({ start, length, ...(parent === undefined ? {} : { parent }) });
+    start += length;
+    return segments.length - 1;
+  };
+  for (const { prompt, completions } of items) {
+    const root = push(prompt);
+    for (const length of completions) push(length, root);
+  }
+  return segments;
+}
