@@ -3242,3 +3242,67 @@ export function headSlopes_(logits: Tensor, targets: Tensor, logSums: Tensor, se
   return logits;
 }
 let headSlopes_$bound: NativeOperator | undefined;
+
+/** `mallows::adamw_(Tensor(a!) master, Tensor gradient, Tensor(b!) mean, Tensor(c!) mean_square, Tensor(d!)? copy, Tensor updates, float gradient_scale, float learning_rate, float beta1, float beta2, float epsilon, float weight_decay) -> ()` */
+export function fusedAdamwStep_(
+  master: Tensor,
+  gradient: Tensor,
+  mean: Tensor,
+  meanSquare: Tensor,
+  copy: Tensor | null | undefined,
+  updates: Tensor,
+  gradientScale: number,
+  learningRate: number,
+  beta1: number,
+  beta2: number,
+  epsilon: number,
+  weightDecay: number,
+): void {
+  (fusedAdamwStep_$bound ??= bind('mallows::adamw_', ''))(
+    handleOf(master),
+    handleOf(gradient),
+    handleOf(mean),
+    handleOf(meanSquare),
+    copy == null ? undefined : handleOf(copy),
+    handleOf(updates),
+    gradientScale,
+    learningRate,
+    beta1,
+    beta2,
+    epsilon,
+    weightDecay,
+  );
+}
+let fusedAdamwStep_$bound: NativeOperator | undefined;
+
+/** `mallows::rmsprop_(Tensor(a!) master, Tensor gradient, Tensor(b!) mean_square, Tensor(c!)? copy, float gradient_scale, float learning_rate, float smoothing, float epsilon, float weight_decay) -> ()` */
+export function fusedRmspropStep_(
+  master: Tensor,
+  gradient: Tensor,
+  meanSquare: Tensor,
+  copy: Tensor | null | undefined,
+  gradientScale: number,
+  learningRate: number,
+  smoothing: number,
+  epsilon: number,
+  weightDecay: number,
+): void {
+  (fusedRmspropStep_$bound ??= bind('mallows::rmsprop_', ''))(
+    handleOf(master),
+    handleOf(gradient),
+    handleOf(meanSquare),
+    copy == null ? undefined : handleOf(copy),
+    gradientScale,
+    learningRate,
+    smoothing,
+    epsilon,
+    weightDecay,
+  );
+}
+let fusedRmspropStep_$bound: NativeOperator | undefined;
+
+/** `mallows::sum_of_squares(Tensor x) -> float` */
+export function sumOfSquares(x: Tensor): number {
+  return (sumOfSquares$bound ??= bind('mallows::sum_of_squares', ''))(handleOf(x)) as number;
+}
+let sumOfSquares$bound: NativeOperator | undefined;

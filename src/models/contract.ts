@@ -21,14 +21,21 @@ export interface Trunk {
   readonly layers: readonly Layer[];
   /** `tokens [T] int64`, `positions [T] int64` → `[T, width]`. */
   embed(tokens: Tensor, positions: Tensor): Tensor;
-  /** Parameters that `embed` reads. */
-  readonly embedParameters: readonly Parameter[];
+  /** What `embed` is the sum of. */
+  lookups(tokens: Tensor, positions: Tensor): readonly Lookup[];
   /** Final norm: `hidden [T, width]` → `[T, width]`. */
   finalNorm(hidden: Tensor): Tensor;
   readonly finalNormParameters: readonly Parameter[];
   /** Prepares what all layers share for one row: rotary tables for `positions`, and the plan. */
   context(positions: Tensor, attention: AttentionPlan): ForwardContext;
   dispose(): void;
+}
+
+/** Rows of a table: an embedding, whose gradient touches these rows alone. */
+export interface Lookup {
+  readonly table: Parameter;
+  /** `[T]` int64. */
+  readonly rows: Tensor;
 }
 
 /** A trunk that predicts the next token. */

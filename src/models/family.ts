@@ -6,13 +6,13 @@ import type { ParameterSource } from './parameter-source.ts';
 
 /** What a family file builds: everything of a `Trunk` that differs between architectures. */
 export interface TrunkParts {
-  embed(tokens: Tensor, positions: Tensor): Tensor;
-  readonly embedParameters: readonly Parameter[];
   readonly layers: readonly Layer[];
   finalNorm(hidden: Tensor): Tensor;
   readonly finalNormParameters: readonly Parameter[];
   /** The token embedding, which a tied head shares. */
   readonly tokenEmbedding: Parameter;
+  /** Learned positions, added to the tokens' embeddings. */
+  readonly positionEmbedding?: Parameter;
   /** Absent for learned positions. */
   readonly rotary?: RotarySettings;
 }

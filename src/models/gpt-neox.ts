@@ -26,8 +26,6 @@ export const gptNeoXFamily: Family<GptNeoXConfig> = {
     const gain = source.parameter('gpt_neox.final_layer_norm.weight', [width], 'ones');
     const shift = source.parameter('gpt_neox.final_layer_norm.bias', [width], 'zeros');
     return {
-      embed: (tokens) => ops.embedding(embedding.value, tokens),
-      embedParameters: [embedding],
       layers,
       finalNorm: (hidden) => layerNorm(hidden, gain.value, shift.value, normEpsilon),
       finalNormParameters: [gain, shift],

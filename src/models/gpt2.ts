@@ -22,12 +22,11 @@ export const gpt2Family: Family<Gpt2Config> = {
     const gain = source.parameter('transformer.ln_f.weight', [width], 'ones');
     const shift = source.parameter('transformer.ln_f.bias', [width], 'zeros');
     return {
-      embed: (ids, at) => ops.add(ops.embedding(tokens.value, ids), ops.embedding(positions.value, at)),
-      embedParameters: [tokens, positions],
       layers,
       finalNorm: (hidden) => layerNorm(hidden, gain.value, shift.value, normEpsilon),
       finalNormParameters: [gain, shift],
       tokenEmbedding: tokens,
+      positionEmbedding: positions,
     };
   },
 };

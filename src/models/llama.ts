@@ -24,8 +24,6 @@ export const llamaFamily: Family<LlamaConfig> = {
     const layers = Array.from({ length: config.layers }, (_, index) => new LlamaLayer(config, index, source));
     const norm = source.parameter('model.norm.weight', [config.width], 'ones');
     return {
-      embed: (tokens) => ops.embedding(embedding.value, tokens),
-      embedParameters: [embedding],
       layers,
       finalNorm: (hidden) => rmsNorm(hidden, norm.value, config.normEpsilon),
       finalNormParameters: [norm],

@@ -87,7 +87,7 @@ describe('createModel', () => {
     expect(shapes.has('lm_head.weight')).toBe(false);
     shapes.set('lm_head.weight', [11, 8]);
     const model = createModel(gpt2, checkpoint(shapes), CPU);
-    expect(model.head.weight).toBe(model.embedParameters[0]);
+    expect(model.head.weight).toBe(model.parameters.get('transformer.wte.weight'));
     model.dispose();
   });
 

@@ -1,4 +1,4 @@
-import type { Generator } from '../engine/index.ts';
+import { type Generator, ops } from '../engine/index.ts';
 import { Linear } from '../nn/linear.ts';
 import { rotaryTables } from '../nn/rotary.ts';
 import type { SupportedConfig } from './config.ts';
@@ -98,8 +98,19 @@ function trunk(
     ...placement,
     parameters: source.parameters,
     layers: parts.layers,
-    embed: parts.embed,
-    embedParameters: parts.embedParameters,
+    embed(tokens, positions) {
+      const found = this.lookups(tokens, positions).map(({ table, rows }) =>
+        ops.embedding(table.value, rows),
+      );
+      return found.reduce((sum, each) => ops.add(sum, each));
+    },
+    lookups(tokens, positions) {
+      const { tokenEmbedding, positionEmbedding } = parts;
+      const byToken = { table: tokenEmbedding, rows: tokens };
+      return positionEmbedding === undefined
+        ? [byToken]
+        : [byToken, { table: positionEmbedding, rows: positions }];
+    },
     finalNorm: parts.finalNorm,
     finalNormParameters: parts.finalNormParameters,
     context(positions, attention) {

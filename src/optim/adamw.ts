@@ -1,10 +1,19 @@
-import { keep, noGrad, ops, type Tensor, zeros } from '../engine/index.ts';
+import { keep, noGrad, ops, type Tensor, tidy, zeros } from '../engine/index.ts';
 import type { AdamWOptions, OptimizedParameter, Optimizer } from './contract.ts';
-import { buckets, nameSlots, pick, restoreTensors, zeroSlot } from './slots.ts';
+import {
+  buckets,
+  byKernel,
+  nameSlots,
+  pick,
+  prepared,
+  refreshCopies,
+  restoreTensors,
+  zeroSlot,
+} from './slots.ts';
 
 /**
- * AdamW (Loshchilov and Hutter, 2019) through the engine's fused kernel: one pass over weights, gradients and moments,
- * the same arithmetic as `torch.optim.AdamW(fused=True)`.
+ * AdamW (Loshchilov and Hutter, 2019) with the arithmetic of `torch.optim.AdamW(fused=True)`: one pass over weights,
+ * gradients and moments, which on the CPU writes the copy to compute with as well.
  */
 export class AdamW implements Optimizer {
   readonly name = 'adamw';
@@ -29,32 +38,60 @@ export class AdamW implements Optimizer {
     );
   }
 
-  step(gradients: readonly (Tensor | null)[], learningRate: number): void {
-    const [beta1, beta2] = this.#betas;
+  step(gradients: readonly (Tensor | null)[], learningRate: number, scale = 1): void {
+    const { own, library } = byKernel(this.#parameters, gradients);
     noGrad(() => {
-      for (const { decay, indices } of buckets(this.#parameters, gradients)) {
-        const steps = pick(this.#steps, indices);
-        // The kernel divides by 1 − βᵗ, so it wants the count of this update.
-        ops._foreachAdd_(steps, 1);
-        ops._fusedAdamw_(
-          indices.map((index) => this.#parameters[index]!.master),
-          pick(gradients, indices),
-          pick(this.#firstMoments, indices),
-          pick(this.#secondMoments, indices),
-          [],
-          steps,
-          {
-            lr: learningRate,
-            beta1,
-            beta2,
-            weightDecay: decay ? this.#weightDecay : 0,
-            eps: this.#epsilon,
-            amsgrad: false,
-            maximize: false,
-          },
+      for (const [index, gradient] of own.entries()) {
+        if (gradient !== null) this.#ownUpdate(index, gradient, learningRate, scale);
+      }
+      for (const { decay, indices } of buckets(this.#parameters, library)) {
+        tidy(() =>
+          this.#libraryUpdate(indices, gradients, decay ? this.#weightDecay : 0, learningRate, scale),
         );
       }
     });
+  }
+
+  #ownUpdate(index: number, gradient: Tensor, learningRate: number, scale: number): void {
+    const { master, copy, decay } = this.#parameters[index]!;
+    const updates = this.#steps[index]!;
+    // The kernels divide by 1 − βᵗ, so they want the count of this update.
+    ops.add_(updates, 1);
+    ops.fusedAdamwStep_(
+      master,
+      gradient,
+      this.#firstMoments[index]!,
+      this.#secondMoments[index]!,
+      copy,
+      updates,
+      scale,
+      learningRate,
+      ...this.#betas,
+      this.#epsilon,
+      decay ? this.#weightDecay : 0,
+    );
+  }
+
+  #libraryUpdate(
+    indices: readonly number[],
+    gradients: readonly (Tensor | null)[],
+    weightDecay: number,
+    learningRate: number,
+    scale: number,
+  ): void {
+    const steps = pick(this.#steps, indices);
+    ops._foreachAdd_(steps, 1);
+    const [beta1, beta2] = this.#betas;
+    ops._fusedAdamw_(
+      indices.map((index) => this.#parameters[index]!.master),
+      prepared(this.#parameters, gradients, indices, scale),
+      pick(this.#firstMoments, indices),
+      pick(this.#secondMoments, indices),
+      [],
+      steps,
+      { lr: learningRate, beta1, beta2, weightDecay, eps: this.#epsilon, amsgrad: false, maximize: false },
+    );
+    refreshCopies(pick(this.#parameters, indices));
   }
 
   state(): ReadonlyMap<string, Tensor> {

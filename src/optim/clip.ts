@@ -1,23 +1,29 @@
-import { noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
+import { hasOwnKernels, noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
 
 /**
- * Global L2 norm over all gradients, as `torch.nn.utils.get_total_norm` computes it: the norm of the tensors' norms.
- * Reading it waits for the device once; the trainer needs the number anyway, to stop before a NaN reaches the weights.
+ * Global L2 norm over all gradients, summed in fp32 or wider whatever their dtype. Reading it waits for the device once;
+ * the trainer needs the number anyway, to stop before a NaN reaches the weights.
  */
 export function globalNorm(gradients: readonly Tensor[]): number {
   return tidy(() =>
     noGrad(() => {
-      const norms = ops._foreachNorm([...gradients], 2);
-      return ops.linalgVectorNorm(ops.stack(norms), 2).item();
+      const own = gradients.filter(hasOwnKernels);
+      const others = gradients.filter((gradient) => !hasOwnKernels(gradient));
+      const squares = own.reduce((sum, gradient) => sum + ops.sumOfSquares(gradient), 0);
+      if (others.length === 0) return Math.sqrt(squares);
+      const norms = others.map((gradient) => {
+        const dtype = gradient.dtype === 'float64' ? gradient.dtype : 'float32';
+        return ops.linalgVectorNorm(gradient, 2, undefined, false, { dtype });
+      });
+      return Math.hypot(Math.sqrt(squares), ops.linalgVectorNorm(ops.stack(norms), 2).item());
     }),
   );
 }
 
 /**
- * Scales gradients in place so that their global norm is at most `maximum`, as `clip_grad_norm_` does (whose factor is
- * `maximum / (norm + 1e-6)`, in fp32, when below 1).
+ * What gradients are multiplied by so that their global norm is at most `maximum`: as in `clip_grad_norm_`,
+ * `maximum / (norm + 1e-6)` in fp32 where that is below 1.
  */
-export function clipToNorm(gradients: readonly Tensor[], norm: number, maximum: number): void {
-  const factor = Math.fround(maximum / Math.fround(norm + 1e-6));
-  if (factor < 1) noGrad(() => ops._foreachMul_([...gradients], factor));
+export function clipFactor(norm: number, maximum: number): number {
+  return Math.min(1, Math.fround(maximum / Math.fround(norm + 1e-6)));
 }

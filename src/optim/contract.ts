@@ -1,10 +1,12 @@
 import type { Tensor } from '../engine/index.ts';
 
-/** A weight as an optimiser sees it: always fp32 (or fp64 in tests), never the compute copy. */
+/** A weight as an optimiser sees it: always fp32 (or fp64 in tests). */
 export interface OptimizedParameter {
   readonly name: string;
   /** Updated in place. */
   readonly master: Tensor;
+  /** What the network computes with, where that is not the master itself; follows the master. */
+  readonly copy?: Tensor;
   /** Whether weight decay applies. By convention not to norms and biases (see `decays`). */
   readonly decay: boolean;
 }
@@ -16,10 +18,11 @@ export interface OptimizedParameter {
 export interface Optimizer {
   readonly name: OptimizerName;
   /**
-   * Updates every master in place. `gradients[i]` belongs to the i-th parameter and has its shape and dtype; `null`
-   * leaves that parameter and its state alone, as PyTorch does with an absent gradient. Gradients may be overwritten.
+   * Updates every master and its copy in place. `gradients[i]` belongs to the i-th parameter and has its shape, and the
+   * master's dtype or a narrower one; `null` leaves that parameter and its state alone, as PyTorch does with an absent
+   * gradient. Gradients count times `scale` (default 1, see `clipFactor`), and may be overwritten.
    */
-  step(gradients: readonly (Tensor | null)[], learningRate: number): void;
+  step(gradients: readonly (Tensor | null)[], learningRate: number, scale?: number): void;
   /** Live state tensors by name (`<parameter>/<slot>`), for a checkpoint. Owned by the optimiser. */
   state(): ReadonlyMap<string, Tensor>;
   /** Copies saved values back. Throws `ModelError` when a tensor is missing, unknown or of another shape. */

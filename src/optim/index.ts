@@ -1,4 +1,4 @@
-export { clipToNorm, globalNorm } from './clip.ts';
+export { clipFactor, globalNorm } from './clip.ts';
 export {
   type AdamWOptions,
   decays,

@@ -1,6 +1,7 @@
 import { type DType, keep, noGrad, ops, type Tensor } from '../engine/index.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { decays, type OptimizedParameter } from './contract.ts';
+import { refreshCopies } from './slots.ts';
 
 /**
  * The fp32 weights that the optimiser updates, and the copies in the compute dtype that the forward pass reads. Where
@@ -26,18 +27,14 @@ export class MasterWeights {
         parameter.value = noGrad(() => keep(ops.to(master, computeDtype)));
       }
       parameter.value.setRequiresGrad(true);
-      return { name: parameter.name, master, decay: decays(master.shape) };
+      const copy = parameter.value === master ? {} : { copy: parameter.value };
+      return { name: parameter.name, master, ...copy, decay: decays(master.shape) };
     });
   }
 
-  /** Brings the compute copies up to date, after an update or a restore. */
+  /** Brings the compute copies up to date after a restore; optimisers do so themselves. */
   refresh(): void {
-    noGrad(() => {
-      for (const [index, { master }] of this.parameters.entries()) {
-        const { value } = this.#trained[index]!;
-        if (value !== master) ops.copy_(value, master);
-      }
-    });
+    refreshCopies(this.parameters);
   }
 
   /** Live masters by parameter name, for a checkpoint. */

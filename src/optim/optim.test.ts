@@ -4,7 +4,7 @@ import fixture from '../../tests/fixtures/optim/optimisers.json' with { type: 'j
 import { type DType, memory, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
 import { Parameter } from '../nn/parameter.ts';
 import {
-  clipToNorm,
+  clipFactor,
   createOptimizer,
   globalNorm,
   MasterWeights,
@@ -46,7 +46,7 @@ describe('optimisers equal PyTorch', () => {
       for (const [i, values] of expected.entries()) {
         const received = parameters[i]!.master.toFloat64();
         for (const [j, value] of values.entries()) {
-          const tolerance = dtype === 'float64' ? 1e-14 : 4e-7;
+          const tolerance = dtype === 'float64' ? 1e-14 : 6e-7;
           expect(Math.abs(received[j]! - value)).toBeLessThanOrEqual(
             tolerance * Math.max(1, Math.abs(value)),
           );
@@ -131,10 +131,10 @@ describe('clipping', () => {
       const tensors = values.map((v, i) => tensor(v, { shape: clipping.shapes[i]!, dtype: 'float32' }));
       const received = globalNorm(tensors);
       expect(received).toBeCloseTo(norm, 5);
-      clipToNorm(tensors, received, 1);
+      const factor = clipFactor(received, 1);
       for (const [i, expected] of clipped.entries()) {
         for (const [j, value] of tensors[i]!.toFloat64().entries())
-          expect(value).toBeCloseTo(expected[j]!, 6);
+          expect(value * factor).toBeCloseTo(expected[j]!, 6);
       }
     }
   });
@@ -147,7 +147,6 @@ describe('master weights', () => {
     const optimizer = createOptimizer(masters.parameters, { name: 'sgd' });
     for (let i = 0; i < 100; i++) {
       tidy(() => optimizer.step([tensor([1, 1], { shape: [2], dtype: 'float32' })], 1e-4));
-      masters.refresh();
     }
     expect(masters.parameters[0]!.master.toFloat64()[0]).toBeCloseTo(0.99, 5);
     expect(parameter.value.dtype).toBe('bfloat16');

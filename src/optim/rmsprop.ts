@@ -1,6 +1,15 @@
 import { noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
 import type { OptimizedParameter, Optimizer, RMSpropOptions } from './contract.ts';
-import { buckets, nameSlots, pick, restoreTensors, zeroSlot } from './slots.ts';
+import {
+  buckets,
+  byKernel,
+  nameSlots,
+  pick,
+  prepared,
+  refreshCopies,
+  restoreTensors,
+  zeroSlot,
+} from './slots.ts';
 
 /**
  * RMSprop as `torch.optim.RMSprop` computes it: ε outside the square root, squared average from zero without bias
@@ -28,14 +37,36 @@ export class RMSprop implements Optimizer {
     this.#buffers = this.#momentum > 0 ? zeroSlot(parameters) : undefined;
   }
 
-  step(gradients: readonly (Tensor | null)[], learningRate: number): void {
+  step(gradients: readonly (Tensor | null)[], learningRate: number, scale = 1): void {
+    const plain = this.#gradientAverages === undefined && this.#buffers === undefined;
+    const { own, library } = plain ? byKernel(this.#parameters, gradients) : { own: [], library: gradients };
     noGrad(() => {
-      for (const { decay, indices } of buckets(this.#parameters, gradients)) {
-        tidy(() =>
-          this.#update(indices, pick(gradients, indices), decay ? this.#weightDecay : 0, learningRate),
-        );
+      for (const [index, gradient] of own.entries()) {
+        if (gradient !== null) this.#ownUpdate(index, gradient, learningRate, scale);
+      }
+      for (const { decay, indices } of buckets(this.#parameters, library)) {
+        tidy(() => {
+          const wide = prepared(this.#parameters, gradients, indices, scale);
+          this.#update(indices, wide, decay ? this.#weightDecay : 0, learningRate);
+          refreshCopies(pick(this.#parameters, indices));
+        });
       }
     });
+  }
+
+  #ownUpdate(index: number, gradient: Tensor, learningRate: number, scale: number): void {
+    const { master, copy, decay } = this.#parameters[index]!;
+    ops.fusedRmspropStep_(
+      master,
+      gradient,
+      this.#squareAverages[index]!,
+      copy,
+      scale,
+      learningRate,
+      this.#alpha,
+      this.#epsilon,
+      decay ? this.#weightDecay : 0,
+    );
   }
 
   #update(indices: readonly number[], gradients: Tensor[], weightDecay: number, learningRate: number): void {

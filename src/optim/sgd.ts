@@ -1,7 +1,7 @@
 import { keep, noGrad, ops, type Tensor, tensor, tidy, zeros } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import type { OptimizedParameter, Optimizer, SGDOptions } from './contract.ts';
-import { buckets, nameSlots, pick, restoreTensors, zeroSlot } from './slots.ts';
+import { buckets, nameSlots, pick, prepared, refreshCopies, restoreTensors, zeroSlot } from './slots.ts';
 
 /** SGD as `torch.optim.SGD` computes it: the first momentum buffer is the gradient itself, without dampening. */
 export class SGD implements Optimizer {
@@ -33,13 +33,17 @@ export class SGD implements Optimizer {
     this.#startedState = keep(zeros([parameters.length], { dtype: 'float32' }));
   }
 
-  step(gradients: readonly (Tensor | null)[], learningRate: number): void {
+  step(gradients: readonly (Tensor | null)[], learningRate: number, scale = 1): void {
     noGrad(() => {
       for (const { decay, indices } of buckets(this.#parameters, gradients)) {
         for (const first of [true, false]) {
           const now = indices.filter((index) => (this.#started[index] === 0) === first);
-          if (now.length > 0)
-            this.#update(now, gradients, decay ? this.#weightDecay : 0, learningRate, first);
+          if (now.length === 0) continue;
+          tidy(() => {
+            const wide = prepared(this.#parameters, gradients, now, scale);
+            this.#update(now, wide, decay ? this.#weightDecay : 0, learningRate, first);
+            refreshCopies(pick(this.#parameters, now));
+          });
         }
       }
       this.#markStarted(gradients);
@@ -57,14 +61,14 @@ export class SGD implements Optimizer {
 
   #update(
     indices: readonly number[],
-    gradients: readonly (Tensor | null)[],
+    gradients: Tensor[],
     weightDecay: number,
     learningRate: number,
     isFirstStep: boolean,
   ): void {
     ops._fusedSgd_(
       indices.map((index) => this.#parameters[index]!.master),
-      pick(gradients, indices),
+      gradients,
       this.#momentum > 0 ? pick(this.#buffers, indices) : [],
       {
         weightDecay,

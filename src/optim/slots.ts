@@ -1,4 +1,4 @@
-import { keep, noGrad, ops, type Tensor, zeros } from '../engine/index.ts';
+import { hasOwnKernels, keep, noGrad, ops, type Tensor, zeros } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
 import type { OptimizedParameter } from './contract.ts';
 
@@ -75,7 +75,47 @@ export function buckets(
 
 const BUCKET_ELEMENTS = 1 << 25;
 
-/** The tensors at some indices. */
-export function pick<T>(tensors: readonly (T | null)[], indices: readonly number[]): T[] {
-  return indices.map((index) => tensors[index]!);
+/** Each parameter's gradient under `own` where the project's kernel updates it, otherwise under `library`. */
+export function byKernel(
+  parameters: readonly OptimizedParameter[],
+  gradients: readonly (Tensor | null)[],
+): Record<'own' | 'library', (Tensor | null)[]> {
+  const own = parameters.map(
+    ({ master, copy }) => hasOwnKernels(master) && (copy === undefined || copy.dtype === 'bfloat16'),
+  );
+  return {
+    own: gradients.map((gradient, index) => (own[index] ? gradient : null)),
+    library: gradients.map((gradient, index) => (own[index] ? null : gradient)),
+  };
+}
+
+/**
+ * The gradients at some indices for operators that want the masters' dtype, times `scale`. May overwrite those it was
+ * given; call inside a `tidy` scope.
+ */
+export function prepared(
+  parameters: readonly OptimizedParameter[],
+  gradients: readonly (Tensor | null)[],
+  indices: readonly number[],
+  scale: number,
+): Tensor[] {
+  const wide = indices.map((index) => {
+    const gradient = gradients[index]!;
+    const { dtype } = parameters[index]!.master;
+    return gradient.dtype === dtype ? gradient : ops.to(gradient, dtype);
+  });
+  if (scale !== 1) ops._foreachMul_(wide, scale);
+  return wide;
+}
+
+/** Brings the compute copies up to date with their masters. */
+export function refreshCopies(parameters: readonly OptimizedParameter[]): void {
+  noGrad(() => {
+    for (const { master, copy } of parameters) if (copy !== undefined) ops.copy_(copy, master);
+  });
+}
+
+/** The items at some indices. */
+export function pick<T>(items: readonly (T | null)[], indices: readonly number[]): T[] {
+  return indices.map((index) => items[index]!);
 }

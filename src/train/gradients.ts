@@ -1,9 +1,9 @@
-import { keep, noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
+import { keep, noGrad, ops, type Tensor, tidy, zeros } from '../engine/index.ts';
 import type { Parameter } from '../nn/parameter.ts';
 
 /**
- * The gradients of one optimiser step, summed over its micro-batches in fp32 (fp64 for fp64 weights), one tensor a
- * parameter. bf16 sums would lose what the later micro-batches add.
+ * The gradients of one optimiser step, summed over its micro-batches, one tensor a parameter. A single contribution stays
+ * as it was computed; sums are fp32 (fp64 for fp64 weights), since bf16 would lose what the later micro-batches add.
  */
 export class GradientStore {
   readonly #sums = new Map<Parameter, Tensor>();
@@ -12,9 +12,8 @@ export class GradientStore {
   add(parameter: Parameter, gradient: Tensor): void {
     tidy(() =>
       noGrad(() => {
-        const sum = this.#sums.get(parameter);
-        if (sum !== undefined) ops.add_(sum, gradient);
-        else this.#sums.set(parameter, keep(ops.contiguous(wide(gradient))));
+        if (this.#sums.has(parameter)) ops.add_(this.#wideSum(parameter), gradient);
+        else this.#sums.set(parameter, keep(ops.contiguous(gradient)));
       }),
     );
   }
@@ -22,8 +21,21 @@ export class GradientStore {
   /** Adds `left @ right` without a temporary of the parameter's size where the dtypes allow it. */
   addProduct(parameter: Parameter, left: Tensor, right: Tensor): void {
     const sum = this.#sums.get(parameter);
-    if (sum !== undefined && sum.dtype === left.dtype) noGrad(() => ops.addmm_(sum, left, right));
-    else tidy(() => this.add(parameter, ops.mm(left, right)));
+    if (sum !== undefined && sum.dtype === left.dtype && isWide(sum)) {
+      noGrad(() => ops.addmm_(sum, left, right));
+    } else {
+      tidy(() => this.add(parameter, ops.mm(left, right)));
+    }
+  }
+
+  /** Adds the gradient of a lookup: `slope [T, width]` to the rows `rows [T]`. */
+  addRows(parameter: Parameter, rows: Tensor, slope: Tensor): void {
+    tidy(() =>
+      noGrad(() => {
+        const sum = this.#wideSum(parameter);
+        ops.indexAdd_(sum, 0, rows, ops.to(slope, sum.dtype));
+      }),
+    );
   }
 
   get(parameter: Parameter): Tensor | null {
@@ -40,8 +52,20 @@ export class GradientStore {
     for (const sum of this.#sums.values()) sum.dispose();
     this.#sums.clear();
   }
+
+  /** The parameter's sum in a dtype that can be added to, from nothing if need be. */
+  #wideSum(parameter: Parameter): Tensor {
+    const before = this.#sums.get(parameter);
+    if (before !== undefined && isWide(before)) return before;
+    const { shape, device, dtype } = parameter.value;
+    const wide = dtype === 'float64' ? dtype : 'float32';
+    const sum = keep(before === undefined ? zeros(shape, { dtype: wide, device }) : ops.to(before, wide));
+    before?.dispose();
+    this.#sums.set(parameter, sum);
+    return sum;
+  }
 }
 
-function wide(x: Tensor): Tensor {
-  return x.dtype === 'bfloat16' || x.dtype === 'float16' ? ops.to(x, 'float32') : x;
+function isWide({ dtype }: Tensor): boolean {
+  return dtype === 'float32' || dtype === 'float64';
 }

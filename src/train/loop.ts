@@ -3,7 +3,7 @@ import { TrainingError } from '../errors.ts';
 import type { CausalLM } from '../models/contract.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import {
-  clipToNorm,
+  clipFactor,
   createOptimizer,
   createSchedule,
   globalNorm,
@@ -174,7 +174,7 @@ class Loop<Result extends ItemResults> {
   }
 
   async #trainStep(): Promise<void> {
-    const { masters, parameters, task, maxGradNorm = 1 } = this.#options;
+    const { parameters, task, maxGradNorm = 1 } = this.#options;
     const began = performance.now();
     const { epoch, passes } = this.#plan.step(this.#step);
     const items = passes.flat();
@@ -189,13 +189,12 @@ class Loop<Result extends ItemResults> {
     }
     const norm = globalNorm(this.#gradients.values());
     if (!Number.isFinite(norm)) throw this.#notFinite('gradient-not-finite', `gradient norm ${norm}`, items);
-    if (maxGradNorm > 0) clipToNorm(this.#gradients.values(), norm, maxGradNorm);
     const learningRate = this.#schedule(this.#step);
     this.#optimizer.step(
       parameters.map((parameter) => this.#gradients.get(parameter)),
       learningRate,
+      maxGradNorm > 0 ? clipFactor(norm, maxGradNorm) : 1,
     );
-    masters.refresh();
     this.#gradients.clear();
     task.advance?.(results);
     this.#step++;

@@ -1,7 +1,7 @@
 import type { PackedRow } from '../data/packed.ts';
 import { enableGrad, grad, noGrad, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
 import { packedAttention } from '../models/attention/packed.ts';
-import type { ForwardContext, Layer, Trunk } from '../models/contract.ts';
+import type { ForwardContext, Layer, Lookup, Trunk } from '../models/contract.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import type { GradientStore } from './gradients.ts';
 
@@ -17,11 +17,11 @@ export interface WalkOptions {
  * begins, and backward can go through one at a time and free it.
  */
 interface Segment {
-  /** Leaf that stands for the piece below; absent for the embedding. */
-  readonly input: Tensor | undefined;
+  /** Leaf that stands for the piece below. */
+  readonly input: Tensor;
   /** Kept with its graph, or absent when it is to be computed again. */
   readonly output: Tensor | undefined;
-  readonly compute: (input: Tensor | undefined) => Tensor;
+  readonly compute: (input: Tensor) => Tensor;
   readonly parameters: readonly Parameter[];
 }
 
@@ -46,27 +46,25 @@ export function walk(model: Trunk, row: PackedRow, rows: Int32Array, options: Wa
   const positions = host(row.positions);
   const selected = host(rows);
   const context = noGrad(() => model.context(positions, packedAttention(row.segments, model)));
-  const bottom = options.gradients ? firstTrained(model) : Number.POSITIVE_INFINITY;
+  const lookups = model.lookups(tokens, positions);
+  const bottom = options.gradients ? firstTrained(model, lookups) : Number.POSITIVE_INFINITY;
   const recompute = options.recompute === 'layers';
   const segments: Segment[] = [];
 
-  const step = (index: number, segment: Omit<Segment, 'input' | 'output'>, input?: Tensor, again = false) => {
+  const step = (index: number, segment: Omit<Segment, 'input' | 'output'>, input: Tensor, again = false) => {
     if (index < bottom) {
       const output = tidy(() => noGrad(() => segment.compute(input)));
-      input?.dispose();
+      input.dispose();
       return output;
     }
     // The lowest piece needs no gradient of its own input.
-    const leaf = input && (index > bottom ? ops.detach(input).setRequiresGrad(true) : input);
+    const leaf = index > bottom ? ops.detach(input).setRequiresGrad(true) : input;
     const output = tidy(() => (again ? noGrad : enableGrad)(() => segment.compute(leaf)));
     segments.push({ ...segment, input: leaf, output: again ? undefined : output });
     return output;
   };
 
-  let hidden = step(EMBEDDING, {
-    compute: () => model.embed(tokens, positions),
-    parameters: model.embedParameters,
-  });
+  let hidden = tidy(() => noGrad(() => model.embed(tokens, positions)));
   for (const [index, layer] of model.layers.entries()) {
     hidden = step(index, layerSegment(layer, context), hidden, recompute);
   }
@@ -74,33 +72,37 @@ export function walk(model: Trunk, row: PackedRow, rows: Int32Array, options: Wa
     model.layers.length,
     {
       // The norm works row by row, so only the rows that the head reads need it.
-      compute: (x) => model.finalNorm(ops.indexSelect(x!, 0, selected)),
+      compute: (x) => model.finalNorm(ops.indexSelect(x, 0, selected)),
       parameters: model.finalNormParameters,
     },
     hidden,
   );
   return {
     hidden: noGrad(() => ops.detach(hidden)),
-    backward: (dHidden, gradients) => walkBack(segments, dHidden, gradients),
+    backward: (dHidden, gradients) => {
+      const dEmbedded = walkBack(segments, dHidden, gradients);
+      if (dEmbedded !== undefined) addLookups(lookups, dEmbedded, gradients);
+    },
   };
 }
 
 const EMBEDDING = -1;
 
 function layerSegment(layer: Layer, context: ForwardContext): Omit<Segment, 'input' | 'output'> {
-  return { compute: (x) => layer.forward(x!, context), parameters: layer.parameters };
+  return { compute: (x) => layer.forward(x, context), parameters: layer.parameters };
 }
 
 /** Index of the lowest piece that holds a trained parameter: −1 the embedding, `layers.length` the final norm. */
-function firstTrained(model: Trunk): number {
+function firstTrained(model: Trunk, lookups: readonly Lookup[]): number {
   const trained = ({ value }: Parameter) => value.requiresGrad;
-  if (model.embedParameters.some(trained)) return EMBEDDING;
+  if (lookups.some(({ table }) => trained(table))) return EMBEDDING;
   const layer = model.layers.findIndex(({ parameters }) => parameters.some(trained));
   if (layer >= 0) return layer;
   return model.finalNormParameters.some(trained) ? model.layers.length : Number.POSITIVE_INFINITY;
 }
 
-function walkBack(segments: Segment[], dHidden: Tensor, gradients: GradientStore): void {
+/** The gradient of the lowest piece's input, where something below it is trained. */
+function walkBack(segments: Segment[], dHidden: Tensor, gradients: GradientStore): Tensor | undefined {
   let slope = dHidden;
   for (let segment = segments.pop(); segment !== undefined; segment = segments.pop()) {
     const { input, compute, parameters } = segment;
@@ -108,19 +110,25 @@ function walkBack(segments: Segment[], dHidden: Tensor, gradients: GradientStore
       const output = segment.output ?? enableGrad(() => compute(input));
       const trained = parameters.filter(({ value }) => value.requiresGrad);
       const leaves = trained.map(({ value }) => value);
-      const needsInput = input?.requiresGrad === true;
-      const slopes = grad([output], needsInput ? [...leaves, input] : leaves, [slope]);
+      const slopes = grad([output], input.requiresGrad ? [...leaves, input] : leaves, [slope]);
       for (const [index, parameter] of trained.entries()) {
         const gradient = slopes[index];
         if (gradient != null) gradients.add(parameter, gradient);
       }
-      return needsInput ? slopes.at(-1)! : undefined;
+      return input.requiresGrad ? slopes.at(-1)! : undefined;
     });
     // Gone now rather than at the end of the step: this is what keeps the peak at the forward pass.
     segment.output?.dispose();
-    if (input?.requiresGrad) input.dispose();
+    if (input.requiresGrad) input.dispose();
     if (slope !== dHidden) slope.dispose();
-    if (next === undefined) return;
+    if (next === undefined) return undefined;
     slope = next;
+  }
+  return slope;
+}
+
+function addLookups(lookups: readonly Lookup[], slope: Tensor, gradients: GradientStore): void {
+  for (const { table, rows } of lookups) {
+    if (table.value.requiresGrad) gradients.addRows(table, rows, slope);
   }
 }

@@ -11,9 +11,6 @@
 namespace mallows::kernels {
 namespace {
 
-/// Elements that are worth a thread of their own.
-constexpr int64_t kGrain = 1 << 14;
-
 int64_t rowGrain(int64_t width) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, width)); }
 
 void checkNorm(const Tensor& x, const Tensor& weight) {

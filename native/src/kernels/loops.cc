@@ -129,6 +129,70 @@ void headRowBackward(T* logits, int64_t vocabulary, int64_t target, Wide<T> logS
   logits[target] = narrow<T>(seed * (1 - own));
 }
 
+/// Without a copy, the compiler drops the loop that would write it.
+template <typename W>
+inline void copyNarrow(const W* master, c10::BFloat16* copy, int64_t count) {
+  if (copy == nullptr) return;
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) copy[i] = narrow<c10::BFloat16>(static_cast<float>(master[i]));
+}
+
+/// Elements whose weights, gradients and moments fit the first cache together, so that the copy is made from
+/// there.
+constexpr int64_t kUpdateBlock = 1024;
+
+template <typename T>
+void adamw(Wide<T>* master, const T* gradient, Wide<T>* mean, Wide<T>* meanSquare, c10::BFloat16* copy,
+           int64_t count, const AdamWStep<Wide<T>>& step) {
+  using W = Wide<T>;
+  const auto [gradientScale, learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2] =
+      step;
+  const W keep = 1 - learningRate * weightDecay;
+  const W size = learningRate / correction1;
+  const W root = 1 / std::sqrt(correction2);
+  for (int64_t first = 0; first < count; first += kUpdateBlock) {
+    const int64_t end = std::min(count, first + kUpdateBlock);
+#pragma omp simd
+    for (int64_t i = first; i < end; ++i) {
+      const W g = widen(gradient[i]) * gradientScale;
+      mean[i] += (1 - beta1) * (g - mean[i]);
+      meanSquare[i] = beta2 * meanSquare[i] + (1 - beta2) * g * g;
+      master[i] = master[i] * keep - size * mean[i] / (std::sqrt(meanSquare[i]) * root + epsilon);
+    }
+    copyNarrow(master + first, copy == nullptr ? nullptr : copy + first, end - first);
+  }
+}
+
+template <typename T>
+void rmsprop(Wide<T>* master, const T* gradient, Wide<T>* meanSquare, c10::BFloat16* copy, int64_t count,
+             const RmsPropStep<Wide<T>>& step) {
+  using W = Wide<T>;
+  const auto [gradientScale, learningRate, alpha, epsilon, weightDecay] = step;
+  for (int64_t first = 0; first < count; first += kUpdateBlock) {
+    const int64_t end = std::min(count, first + kUpdateBlock);
+#pragma omp simd
+    for (int64_t i = first; i < end; ++i) {
+      const W g = widen(gradient[i]) * gradientScale + weightDecay * master[i];
+      meanSquare[i] = alpha * meanSquare[i] + (1 - alpha) * g * g;
+      master[i] -= learningRate * g / (std::sqrt(meanSquare[i]) + epsilon);
+    }
+    copyNarrow(master + first, copy == nullptr ? nullptr : copy + first, end - first);
+  }
+}
+
+template <typename T>
+double sumOfSquares(const T* x, int64_t count) {
+  double total = 0;
+  for (int64_t first = 0; first < count; first += kUpdateBlock) {
+    const int64_t end = std::min(count, first + kUpdateBlock);
+    Wide<T> sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = first; i < end; ++i) sum += widen(x[i]) * widen(x[i]);
+    total += static_cast<double>(sum);
+  }
+  return total;
+}
+
 template <typename T>
 constexpr Loops<T> table{
     .normRows = normRows<T>,
@@ -140,6 +204,9 @@ constexpr Loops<T> table{
     .attend = attend<T>,
     .attendBackward = attendBackward<T>,
     .headRow = headRow<T>,
+    .adamw = adamw<T>,
+    .rmsprop = rmsprop<T>,
+    .sumOfSquares = sumOfSquares<T>,
     .headRowBackward = headRowBackward<T>,
 };
 

@@ -80,6 +80,29 @@ struct HeadRow {
   Wide<T> logSumSquares;
 };
 
+/// One AdamW update. Gradients are multiplied by `gradientScale` first.
+template <typename W>
+struct AdamWStep {
+  W gradientScale;
+  W learningRate;
+  W beta1;
+  W beta2;
+  W epsilon;
+  W weightDecay;
+  /// 1 − βᵗ of both moments.
+  W correction1;
+  W correction2;
+};
+
+template <typename W>
+struct RmsPropStep {
+  W gradientScale;
+  W learningRate;
+  W alpha;
+  W epsilon;
+  W weightDecay;
+};
+
 template <typename T>
 struct Loops {
   using W = Wide<T>;
@@ -109,6 +132,14 @@ struct Loops {
                          const Piece* pieces, int64_t pieceCount, int64_t keyHead, W* scratch);
 
   HeadRow<T> (*headRow)(const T* logits, int64_t vocabulary, int64_t target);
+  /// Updates wide weights and moments from gradients of T, and the bf16 copy that is computed with, if there
+  /// is one.
+  void (*adamw)(W* master, const T* gradient, W* mean, W* meanSquare, c10::BFloat16* copy, int64_t count,
+                const AdamWStep<W>& step);
+  void (*rmsprop)(W* master, const T* gradient, W* meanSquare, c10::BFloat16* copy, int64_t count,
+                  const RmsPropStep<W>& step);
+  double (*sumOfSquares)(const T* x, int64_t count);
+
   /// Replaces logits by the slope of seed · log p(target): seed · (onehot − p).
   void (*headRowBackward)(T* logits, int64_t vocabulary, int64_t target, W logSum, W seed);
 };

@@ -7,6 +7,9 @@
 
 namespace mallows::kernels {
 
+/// Elements of an elementwise loop that are worth a thread of their own.
+constexpr int64_t kGrain = 1 << 14;
+
 /// Runs `work(index, thread)` for every index below `count` on libtorch's own threads, whoever is free taking
 /// the next. Nothing may be thrown from inside.
 template <typename Work>
