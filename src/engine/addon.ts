@@ -95,13 +95,14 @@ export function addon(): Addon {
 }
 
 /**
- * OpenMP's idle threads spin by default. On a machine that does anything else, the spinning thread holds the core that the
- * working one waits for: steps were measured 2 to 8 times slower. Sleeping costs nothing measurable on a quiet machine.
- * libgomp reads this once, when it is loaded; what the user has set stays.
+ * OpenMP's idle threads spin for milliseconds by default. On a machine that does anything else, the spinning thread holds
+ * the core that the working one waits for: steps were measured 2 to 8 times slower. Sleeping at once costs a wake-up for
+ * each of the hundreds of operators of a step instead, so threads spin for some microseconds and then sleep. libgomp
+ * reads this once, when it is loaded; what the user has set stays.
  */
 function letIdleThreadsSleep(): void {
   const { OMP_WAIT_POLICY, GOMP_SPINCOUNT } = process.env;
-  if (OMP_WAIT_POLICY === undefined && GOMP_SPINCOUNT === undefined) process.env.OMP_WAIT_POLICY = 'passive';
+  if (OMP_WAIT_POLICY === undefined && GOMP_SPINCOUNT === undefined) process.env.GOMP_SPINCOUNT = '10000';
 }
 
 function load(): Addon {
