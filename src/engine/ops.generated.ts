@@ -3220,6 +3220,32 @@ export function fusedPackedAttention(
 }
 let fusedPackedAttention$bound: NativeOperator | undefined;
 
+/** `mallows::cached_attention(Tensor query, Tensor key, Tensor value, Tensor(a!) keys, Tensor(b!) values, int[] lengths, int window, float scale) -> Tensor` */
+export function fusedCachedAttention(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  keys: Tensor,
+  values: Tensor,
+  lengths: readonly number[],
+  window: number,
+  scale: number,
+): Tensor {
+  return wrap(
+    (fusedCachedAttention$bound ??= bind('mallows::cached_attention', ''))(
+      handleOf(query),
+      handleOf(key),
+      handleOf(value),
+      handleOf(keys),
+      handleOf(values),
+      lengths,
+      window,
+      scale,
+    ) as Handle,
+  );
+}
+let fusedCachedAttention$bound: NativeOperator | undefined;
+
 /** `mallows::head_statistics(Tensor logits, Tensor targets) -> Tensor` */
 export function headStatistics(logits: Tensor, targets: Tensor): Tensor {
   return wrap(

@@ -43,7 +43,7 @@ class Layout {
                     "a piece's keys lie behind its queries");
       }
       TORCH_CHECK(piece.keyLength >= queries.length, "a piece has fewer keys than queries");
-      addToIsland(piece, first, covered);
+      addToIsland(first, covered);
       pieces_.push_back(piece);
       longestKeys_ = std::max(longestKeys_, piece.keyLength);
     }
@@ -62,7 +62,7 @@ class Layout {
   const std::vector<Island>& islands() const { return islands_; }
 
  private:
-  void addToIsland(const Piece& piece, int64_t first, int64_t end) {
+  void addToIsland(int64_t first, int64_t end) {
     Island island{{first, end - first}, pieces_.size(), 1};
     while (!islands_.empty() && first < islands_.back().tokens.start + islands_.back().tokens.length) {
       const Island& joined = islands_.back();
@@ -73,7 +73,6 @@ class Layout {
       islands_.pop_back();
     }
     islands_.push_back(island);
-    (void)piece;
   }
 
   std::vector<TokenRange> ranges_;
@@ -196,15 +195,81 @@ Tensor packedAttention(const Tensor& query, const Tensor& key, const Tensor& val
   return attentionForward(q, k, v, pieces, window, scale).first;
 }
 
+/// One new token for each of the sequences in the first slots of the caches `[slots, capacity, key heads,
+/// width]`.
+Tensor cachedAttention(const Tensor& query, const Tensor& key, const Tensor& value, Tensor& keys,
+                       Tensor& values, at::IntArrayRef lengths, int64_t window, double scale) {
+  const auto count = static_cast<int64_t>(lengths.size());
+  TORCH_CHECK(query.dim() == 3 && query.size(0) == count && key.sizes() == value.sizes() && key.dim() == 3 &&
+                  key.size(0) == count && query.size(1) % key.size(1) == 0 && query.size(2) == key.size(2),
+              "query [sequences, heads, width] and key, value [sequences, key heads, width] do not fit: ",
+              query.sizes(), ", ", key.sizes(), ", ", value.sizes());
+  for (const Tensor& cache : {keys, values}) {
+    TORCH_CHECK(cache.dim() == 4 && cache.is_contiguous() && cache.size(0) >= count &&
+                    cache.size(2) == key.size(1) && cache.size(3) == key.size(2) &&
+                    cache.scalar_type() == query.scalar_type(),
+                "a cache must be dense ", query.scalar_type(), " [slots, capacity, ", key.size(1), ", ",
+                key.size(2), "], not ", cache.scalar_type(), " ", cache.sizes());
+  }
+  int64_t longest = 0;
+  for (const int64_t length : lengths) {
+    TORCH_CHECK(length >= 0 && length < keys.size(1), "no room behind ", length, " tokens in a cache of ",
+                keys.size(1));
+    longest = std::max(longest, length);
+  }
+  const Tensor q = query.contiguous();
+  const Tensor k = key.contiguous();
+  const Tensor v = value.contiguous();
+  Tensor output = at::empty(q.sizes(), q.options());
+  withScalar(q, "cached_attention", [&](auto scalar) {
+    using T = decltype(scalar);
+    using W = Wide<T>;
+    const int64_t keyHeads = k.size(1);
+    const int64_t width = k.size(2);
+    const int64_t group = q.size(1) / keyHeads;
+    const int threads = at::get_num_threads();
+    const int64_t each = group * (longest + 1 + width);
+    const std::unique_ptr<W[]> scratch(new W[static_cast<size_t>(each) * threads]);
+    const int64_t rowSize = keyHeads * width;
+    const int64_t slotSize = keys.size(1) * rowSize;
+    forEachTask(count * keyHeads, threads, [&](int64_t task, int thread) {
+      const int64_t sequence = task / keyHeads;
+      const CachedAttention<T> call{
+          .query = q.const_data_ptr<T>() + sequence * group * rowSize,
+          .key = k.const_data_ptr<T>() + sequence * rowSize,
+          .value = v.const_data_ptr<T>() + sequence * rowSize,
+          .keys = keys.mutable_data_ptr<T>() + sequence * slotSize,
+          .values = values.mutable_data_ptr<T>() + sequence * slotSize,
+          .output = output.mutable_data_ptr<T>() + sequence * group * rowSize,
+          .length = lengths[sequence],
+          .keyHeads = keyHeads,
+          .group = group,
+          .width = width,
+          .window = window,
+          .scale = static_cast<W>(scale),
+      };
+      loops<T>().attendCached(call, task % keyHeads, scratch.get() + thread * each);
+    });
+  });
+  return output;
+}
+
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mallows, library) {
+  library.def(
+      "cached_attention(Tensor query, Tensor key, Tensor value, Tensor(a!) keys, Tensor(b!) values, int[] "
+      "lengths, "
+      "int window, float scale) -> Tensor");
   library.def(
       "packed_attention(Tensor query, Tensor key, Tensor value, int[] pieces, int window, float scale) -> "
       "Tensor");
 }
 
-TORCH_LIBRARY_IMPL(mallows, CPU, library) { library.impl("packed_attention", packedAttention); }
+TORCH_LIBRARY_IMPL(mallows, CPU, library) {
+  library.impl("packed_attention", packedAttention);
+  library.impl("cached_attention", cachedAttention);
+}
 TORCH_LIBRARY_IMPL(mallows, AutogradCPU, library) { library.impl("packed_attention", packedAttention); }
 
 }  // namespace mallows::kernels

@@ -258,4 +258,42 @@ void attendBackward(const Attention<T>& call, const AttentionSlopes<T>& slopes, 
   scatterBlock<T>(valueSums, all, 1, call.width, width, W(1), slopes.value);
 }
 
+template <typename T>
+void attendCached(const CachedAttention<T>& call, int64_t keyHead, Wide<T>* scratch) {
+  using W = Wide<T>;
+  const auto [query, key, value, keys, values, output, length, keyHeads, group, width, window, scale] = call;
+  const int64_t stride = keyHeads * width;
+  const int64_t own = keyHead * width;
+  std::copy(key + own, key + own + width, keys + length * stride + own);
+  std::copy(value + own, value + own + width, values + length * stride + own);
+
+  const Visible visible = visibleKeys(length, window);
+  const T* queries = query + keyHead * group * width;
+  W* scores = scratch;
+  for (int64_t at = visible.first; at < visible.end; ++at) {
+    const T* row = keys + at * stride + own;
+    for (int64_t head = 0; head < group; ++head) {
+      const T* asking = queries + head * width;
+      W sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t i = 0; i < width; ++i) sum += widen(asking[i]) * widen(row[i]);
+      scores[head * (length + 1) + at] = sum * scale;
+    }
+  }
+  W* mixed = scratch + group * (length + 1);
+  std::fill(mixed, mixed + group * width, W(0));
+  for (int64_t head = 0; head < group; ++head) softmaxRow(scores + head * (length + 1), visible, length + 1);
+  for (int64_t at = visible.first; at < visible.end; ++at) {
+    const T* row = values + at * stride + own;
+    for (int64_t head = 0; head < group; ++head) {
+      const W share = scores[head * (length + 1) + at];
+      W* to = mixed + head * width;
+#pragma omp simd
+      for (int64_t i = 0; i < width; ++i) to[i] += share * widen(row[i]);
+    }
+  }
+  T* result = output + keyHead * group * width;
+  for (int64_t i = 0; i < group * width; ++i) result[i] = narrow<T>(mixed[i]);
+}
+
 }  // namespace mallows::kernels::MALLOWS_ISA

@@ -203,6 +203,7 @@ constexpr Loops<T> table{
     .attentionScratch = attentionScratch<T>,
     .attend = attend<T>,
     .attendBackward = attendBackward<T>,
+    .attendCached = attendCached<T>,
     .headRow = headRow<T>,
     .adamw = adamw<T>,
     .rmsprop = rmsprop<T>,

@@ -71,6 +71,25 @@ struct AttentionSlopes {
   Heads<T> value;
 };
 
+/// One new token of a sequence whose earlier keys and values are kept: all heads, one key head at a time.
+template <typename T>
+struct CachedAttention {
+  const T* query;
+  const T* key;
+  const T* value;
+  /// The sequence's own `[capacity, key heads, width]`.
+  T* keys;
+  T* values;
+  T* output;
+  /// Tokens kept so far; the new one goes behind them.
+  int64_t length;
+  int64_t keyHeads;
+  int64_t group;
+  int64_t width;
+  int64_t window;
+  Wide<T> scale;
+};
+
 /// Statistics of one row of logits, as the head reports them.
 template <typename T>
 struct HeadRow {
@@ -130,6 +149,10 @@ struct Loops {
   /// leave.
   void (*attendBackward)(const Attention<T>& call, const AttentionSlopes<T>& slopes, TokenRange island,
                          const Piece* pieces, int64_t pieceCount, int64_t keyHead, W* scratch);
+
+  /// Keeps the new token's key and value and lets its queries attend; `scratch` holds `group · (length + 1 +
+  /// width)`.
+  void (*attendCached)(const CachedAttention<T>& call, int64_t keyHead, W* scratch);
 
   HeadRow<T> (*headRow)(const T* logits, int64_t vocabulary, int64_t target);
   /// Updates wide weights and moments from gradients of T, and the bf16 copy that is computed with, if there

@@ -1,4 +1,4 @@
-import { keep, noGrad, ops, type Tensor, tensor, tidy, zeros } from '../../engine/index.ts';
+import { hasOwnKernels, keep, noGrad, ops, type Tensor, tensor, tidy, zeros } from '../../engine/index.ts';
 import type { AttentionCall, AttentionPlan, Segment, Trunk } from '../contract.ts';
 import { packedAttention } from './packed.ts';
 import { fusedAttention } from './piecewise.ts';
@@ -107,10 +107,23 @@ export class KeyValueCache {
 
   /** Plan for one token of every live sequence, in slot order, which becomes part of the cache; inside a `tidy` scope. */
   decode(): AttentionPlan {
-    const { live } = this;
     const before = [...this.#lengths];
+    this.#reserve(Math.max(...before) + 1);
+    for (let slot = 0; slot < before.length; slot++) this.#lengths[slot]! += 1;
+    return hasOwnKernels(this.#model) ? this.#fusedDecode(before) : this.#composedDecode(before);
+  }
+
+  #fusedDecode(before: readonly number[]): AttentionPlan {
+    return {
+      attend: (query, key, value, { layer, window = 0, scale }) => {
+        const { keys, values } = this.#layers[layer]!;
+        return ops.fusedCachedAttention(query, key, value, keys, values, before, window, scale);
+      },
+    };
+  }
+
+  #composedDecode(before: readonly number[]): AttentionPlan {
     const longest = Math.max(...before) + 1;
-    this.#reserve(longest);
     const rows = this.#index(before.map((length, slot) => slot * this.#capacity + length));
     const masks = new Map(
       [...new Set(this.#model.config.layerWindows)].map((window) => [
@@ -118,7 +131,6 @@ export class KeyValueCache {
         this.#decodeMask(before, longest, window),
       ]),
     );
-    for (let slot = 0; slot < live; slot++) this.#lengths[slot]! += 1;
     return {
       attend: (query, key, value, call) => {
         this.#write(call.layer, rows, key, value);
