@@ -9,4 +9,7 @@ export interface Inputs {
   readonly tokens: string;
   /** `{ids}`. */
   readonly prompts: string;
+  /** A model of the same operators without their arithmetic, and pairs for it. */
+  readonly thinModel: string;
+  readonly thinPairs: string;
 }

@@ -15,6 +15,7 @@ import type { Inputs } from './inputs.ts';
 import { peerPython, peerRuns, runPeer } from './peer.ts';
 import { type Measurement, SCENARIOS, type Scenario, type Settings } from './scenarios.ts';
 import { format, ratios, type Spread, spread } from './statistics.ts';
+import { writeThin } from './thin.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -42,6 +43,21 @@ interface Row {
   readonly measurements: readonly Readonly<Record<string, Measurement>>[];
 }
 
+/** Figures of our side alone, beside the rate. */
+const OWN_CHECKS: Readonly<Record<string, string>> = {
+  share: 'share of a real step (at most)',
+  overFile: 'memory over the size of the file',
+};
+
+const UNITS: Readonly<Record<Scenario['kind'], string>> = {
+  train: 'pairs/s',
+  score: 'pairs/s',
+  generate: 'tokens/s',
+  tokenize: 'pairs/s',
+  load: 'bytes/s',
+  overhead: 'pairs/s',
+};
+
 if (values.help) {
   process.stdout.write(
     'npm run bench -- [--peer] [--scenario NAME …] [--model M] [--data FILE] [--rounds N] [--steps N] [--output F.json]\n' +
@@ -59,6 +75,7 @@ async function main(): Promise<void> {
     maxLength: Number(values['max-length']),
     prompts: 16,
     newTokens: 64,
+    tokenizedPairs: 10_000,
   };
   const { bf16Kernels, torchVersion, threads } = engineInfo();
   const names =
@@ -94,6 +111,8 @@ async function prepare(folder: string, settings: Settings): Promise<Inputs> {
     pairs: join(folder, 'pairs.jsonl'),
     tokens: join(folder, 'tokens.jsonl'),
     prompts: join(folder, 'prompts.jsonl'),
+    thinModel: join(folder, 'thin'),
+    thinPairs: join(folder, 'thin.jsonl'),
   };
   const loaded = await loadModel(values.model);
   const { model, tokenizer, config, generationConfig, source } = loaded;
@@ -128,6 +147,7 @@ async function prepare(folder: string, settings: Settings): Promise<Inputs> {
   );
   const prompts = tokens.slice(0, settings.prompts).map(({ prompt }) => ({ ids: Array.from(prompt) }));
   writeFileSync(inputs.prompts, lines(prompts));
+  await writeThin(loaded, inputs.thinModel, inputs.thinPairs, needed);
   model.dispose();
   return inputs;
 }
@@ -170,11 +190,10 @@ function measure(
 }
 
 function runOurs(scenario: Scenario, settings: Settings, inputs: Inputs): Measurement {
-  const data = scenario.kind === 'generate' ? inputs.prompts : inputs.pairs;
   const script = fileURLToPath(new URL('ours.js', import.meta.url));
   const { stdout, status } = spawnSync(
     process.execPath,
-    [script, JSON.stringify(scenario), JSON.stringify(settings), inputs.model, data],
+    [script, ...[scenario, settings, inputs].map((value) => JSON.stringify(value))],
     { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 2 ** 28 },
   );
   if (status !== 0) throw new Error(`Our side failed with status ${status}.`);
@@ -215,7 +234,7 @@ function summarise(name: string, scenario: Scenario, rounds: readonly Record<str
   const utilisation = used.map((m) => m.usefulFlops! / m.seconds / m.peakFlops!);
   return {
     scenario: name,
-    unit: scenario.kind === 'generate' ? 'tokens/s' : 'pairs/s',
+    unit: UNITS[scenario.kind],
     ours: {
       rate: spread(ours.map(rate)),
       peakBytes: Math.max(...ours.map((m) => m.peakBytes)),
@@ -246,6 +265,11 @@ function printRow({ scenario, unit, ours, peers, measurements }: Row): void {
         .map((loss) => loss.toFixed(5))
         .join(' ')}`,
     );
+  const own = measurements.map((round) => round.ours!.check as Record<string, number> | undefined);
+  for (const [key, words] of Object.entries(OWN_CHECKS)) {
+    const found = own.flatMap((check) => check?.[key] ?? []);
+    if (found.length > 0) say(`    ${words}: ${format(spread(found), 3)}`);
+  }
   const checks = Object.entries(measurements[0]!).filter(([, m]) => m.check !== undefined);
   if (checks.length > 1) say(`    same result: ${agreement(checks.map(([, m]) => m.check))}`);
 }

@@ -83,7 +83,8 @@ function peerArguments(peer: PeerRun, scenario: Scenario, settings: Settings, in
       ...(scenario.lora === undefined ? [] : ['--lora', `${scenario.lora}`]),
     ];
   }
-  const common = ['--model', inputs.model, '--dtype', scenario.precision === 'bf16' ? 'bf16' : 'fp32'];
+  const precision = 'precision' in scenario ? scenario.precision : 'fp32';
+  const common = ['--model', inputs.model, '--dtype', precision === 'bf16' ? 'bf16' : 'fp32'];
   return scenario.kind === 'score'
     ? [script('score.py'), ...common, '--data', inputs.tokens]
     : [script('generate.py'), ...common, '--prompts', inputs.prompts, '--new', `${settings.newTokens}`];

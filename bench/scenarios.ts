@@ -19,7 +19,32 @@ export interface GenerateScenario {
   readonly precision: Precision;
 }
 
-export type Scenario = TrainScenario | ScoreScenario | GenerateScenario;
+/** Tokenising and packing as many pairs as `Settings.tokenizedPairs`. */
+export interface TokenizeScenario {
+  readonly kind: 'tokenize';
+}
+
+/** Memory that a loaded checkpoint takes, over the file's size. */
+export interface LoadScenario {
+  readonly kind: 'load';
+}
+
+/**
+ * A step of the same layers and operators on a model a fraction as wide and on rows of a few tokens: what is left is
+ * JavaScript, argument conversion and dispatch, an upper bound of their share in a real step.
+ */
+export interface OverheadScenario {
+  readonly kind: 'overhead';
+  readonly precision: Precision;
+}
+
+export type Scenario =
+  | TrainScenario
+  | ScoreScenario
+  | GenerateScenario
+  | TokenizeScenario
+  | LoadScenario
+  | OverheadScenario;
 
 /** The named scenarios, in the order of the printed table. */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
@@ -32,6 +57,10 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'score-bf16': { kind: 'score', precision: 'bf16' },
   'generate-fp32': { kind: 'generate', precision: 'fp32' },
   'generate-bf16': { kind: 'generate', precision: 'bf16' },
+  'overhead-fp32': { kind: 'overhead', precision: 'fp32' },
+  'overhead-bf16': { kind: 'overhead', precision: 'bf16' },
+  tokenize: { kind: 'tokenize' },
+  load: { kind: 'load' },
 };
 
 /** Settings that every scenario shares. */
@@ -43,12 +72,13 @@ export interface Settings {
   readonly maxLength: number;
   readonly prompts: number;
   readonly newTokens: number;
+  readonly tokenizedPairs: number;
 }
 
 /** What one process of ours or of the peer's reports: one JSON line. */
 export interface Measurement {
   readonly seconds: number;
-  /** Pairs, or generated tokens, in those seconds. */
+  /** Pairs, generated tokens, steps, or loaded bytes, in those seconds. */
   readonly units: number;
   readonly peakBytes: number;
   /** Tokens that are not padding, counted once for each time they are needed, in those seconds. */
