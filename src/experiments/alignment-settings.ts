@@ -47,8 +47,8 @@ const SMALL: AlignmentSettings = {
   model: 'smollm2-135m:gguf',
   seed: 0,
   sft: null,
-  reward: { model: null, pairs: 200, epochs: 1, learningRate: 2e-5, batch: 8, maxLength: 256 },
-  pairs: 64,
+  reward: { model: null, pairs: 400, epochs: 1, learningRate: 2e-5, batch: 8, maxLength: 256 },
+  pairs: 160,
   onPolicy: null,
   training: {
     objectives: ['dpo', 'mallows-theta', 'mallows-phi'],
@@ -62,7 +62,7 @@ const SMALL: AlignmentSettings = {
     epochs: 1,
     maxLength: 256,
   },
-  evaluation: { prompts: 40, seeds: 1, temperature: 0.7, topP: 1, maxNewTokens: 48 },
+  evaluation: { prompts: 100, seeds: 1, temperature: 0.7, topP: 1, maxNewTokens: 48 },
 };
 
 /**
@@ -76,7 +76,7 @@ export const ALIGNMENT_SCALES: Readonly<
   hh: {
     small: {
       ...SMALL,
-      sft: { pairs: 64, epochs: 1, learningRate: 2e-5, batch: 8, maxLength: 256 },
+      sft: { pairs: 160, epochs: 1, learningRate: 2e-5, batch: 8, maxLength: 256 },
       training: { ...SMALL.training, betas: [0.1, 0.5] },
     },
     paper: {

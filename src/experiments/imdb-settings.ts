@@ -48,12 +48,12 @@ export const IMDB_SCALES: Readonly<Record<'small' | 'paper', ImdbSettings>> = {
     openingWords: 8,
     classifier: {
       model: null,
-      reviews: 600,
-      heldOut: 300,
-      maxLength: 96,
+      reviews: 1500,
+      heldOut: 500,
+      maxLength: 192,
       epochs: 1,
       learningRate: 1e-4,
-      batch: 8,
+      batch: 16,
       trainedLayers: 10,
     },
     sft: {
@@ -66,7 +66,7 @@ export const IMDB_SCALES: Readonly<Record<'small' | 'paper', ImdbSettings>> = {
       accumulate: 1,
       maxLength: 64,
     },
-    sampling: { prompts: 96, samples: 4, maxNewTokens: 32 },
+    sampling: { prompts: 256, samples: 4, maxNewTokens: 32 },
     training: {
       objectives: OBJECTIVES,
       betas: [0.1, 0.5],
@@ -76,10 +76,10 @@ export const IMDB_SCALES: Readonly<Record<'small' | 'paper', ImdbSettings>> = {
       warmupSteps: 3,
       batch: 8,
       accumulate: 1,
-      epochs: 1,
+      epochs: 2,
       maxLength: 128,
     },
-    frontier: { prompts: 32, every: 4 },
+    frontier: { prompts: 64, every: 8 },
   },
   paper: {
     model: 'gpt2-large',

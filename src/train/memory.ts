@@ -13,6 +13,8 @@ export interface MemoryOptions {
   /** Of these, positions that predict completion tokens. */
   readonly headPositions: number;
   readonly recompute?: 'none' | 'layers';
+  /** Passes whose gradients are summed, in fp32 when there are several. Default 1. */
+  readonly passes?: number;
   /** Weights that are trained. Default: all. */
   readonly trainedParameters?: number;
   readonly chunkBytes?: number;
@@ -27,7 +29,7 @@ export interface MemoryEstimate {
   readonly optimizer: number;
   /** What the backward pass needs of the forward pass. */
   readonly activations: number;
-  /** Log-probabilities over the vocabulary. */
+  /** Logits over the vocabulary. */
   readonly head: number;
   /** Node and the engine themselves. */
   readonly program: number;
@@ -64,13 +66,15 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
   const weights = (parameters + adapters) * width + (isMasterSeparate ? 4 * trained : 0);
   const layer = layerActivations(config);
   const kept = recompute === 'layers' ? config.layers * config.width + layer : config.layers * layer;
-  const logProbabilities = 4 * headPositions * config.vocabularySize;
+  const logits = width * headPositions * config.vocabularySize;
+  // A tied embedding's gradient is a sum even in a single pass.
+  const summed = (options.passes ?? 1) > 1 ? trained : Math.min(trained, config.vocabularySize * config.width);
   const parts = {
     weights,
-    gradients: 4 * trained,
+    gradients: 4 * summed + width * (trained - summed),
     optimizer: 4 * trained * slotCount(optimizer),
     activations: rowTokens * kept * width,
-    head: Math.min(logProbabilities, keepBytes) + 2 * Math.min(logProbabilities, chunkBytes),
+    head: Math.min(logits, keepBytes) + 2 * Math.min(logits, chunkBytes),
     program: PROGRAM_BYTES,
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
@@ -100,8 +104,8 @@ function layerActivations(config: ModelConfig): number {
   const query = heads * headWidth;
   const keyValue = 2 * kvHeads * headWidth;
   // Both norms' inputs and outputs; q, k, v as the kernel reads them; the attention's output; the feed-forward's parts.
-  const feedForward = (family === 'llama' ? 4 : 2) * intermediateWidth;
-  return 4 * width + 2 * (query + keyValue) + query + feedForward;
+  const feedForward = (family === 'llama' ? 3 : 2) * intermediateWidth;
+  return 4 * width + query + keyValue + query + feedForward;
 }
 
 function slotCount(optimizer: OptimizerOptions): number {

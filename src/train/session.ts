@@ -243,6 +243,7 @@ export class Session {
       rowTokens,
       headPositions,
       trainedParameters,
+      passes: batch.accumulate ?? 1,
       recompute: this.#options.recompute === true ? 'layers' : 'none',
     });
     const parts = (['weights', 'gradients', 'optimizer', 'activations', 'head'] as const)
