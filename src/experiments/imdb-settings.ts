@@ -76,10 +76,10 @@ export const IMDB_SCALES: Readonly<Record<'small' | 'paper', ImdbSettings>> = {
       warmupSteps: 3,
       batch: 8,
       accumulate: 1,
-      epochs: 2,
+      epochs: 1,
       maxLength: 128,
     },
-    frontier: { prompts: 64, every: 8 },
+    frontier: { prompts: 64, every: 10 },
   },
   paper: {
     model: 'gpt2-large',
