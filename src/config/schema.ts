@@ -51,6 +51,10 @@ const batch = z
     pairs: count.optional().describe('pairs (sft: examples) an update reads at once; default 8'),
     tokens: count.optional().describe('instead of pairs: as many as fit into this many tokens'),
     bucket: z.boolean().default(false).describe('put rows of similar length together'),
+    group_prompts: z
+      .boolean()
+      .default(false)
+      .describe('keep pairs of one prompt together: it is computed once for all'),
     accumulate: count.default(1).describe('batches summed into one update'),
   })
   .prefault({});

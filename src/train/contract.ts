@@ -11,6 +11,11 @@ export interface BatchOptions {
   readonly accumulate?: number;
   /** Puts items of similar length together. Default false: nothing is padded, so little is gained. */
   readonly bucket?: boolean;
+  /**
+   * Keeps the pairs of one prompt together, so that the prompt goes through the network once for all of them. Default
+   * false: such pairs resemble each other, which makes an update's gradient a little noisier for its size.
+   */
+  readonly groupPrompts?: boolean;
 }
 
 /** What a training run tells whoever watches it. Rendering is the watcher's business. */

@@ -106,8 +106,7 @@ class Loop<Result extends ItemResults> {
         : (items, totalWeight, gradients, check) =>
             trainPass(options.model, options.task, items, totalWeight, gradients, options.pass ?? {}, check);
     const { task, batch, seed, shuffle, steps, epochs } = options;
-    const lengths = Float64Array.from({ length: task.items }, (_, item) => task.tokens(item));
-    this.#plan = new BatchPlan(lengths, {
+    this.#plan = BatchPlan.of(task, {
       ...batch,
       seed,
       ...(shuffle !== undefined && { shuffle }),

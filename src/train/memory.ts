@@ -68,7 +68,8 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
   const kept = recompute === 'layers' ? config.layers * config.width + layer : config.layers * layer;
   const logits = width * headPositions * config.vocabularySize;
   // A tied embedding's gradient is a sum even in a single pass.
-  const summed = (options.passes ?? 1) > 1 ? trained : Math.min(trained, config.vocabularySize * config.width);
+  const summed =
+    (options.passes ?? 1) > 1 ? trained : Math.min(trained, config.vocabularySize * config.width);
   const parts = {
     weights,
     gradients: 4 * summed + width * (trained - summed),

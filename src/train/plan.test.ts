@@ -34,6 +34,20 @@ describe('batch plan', () => {
     expect([0, 1, 2].map((step) => plan.step(step).passes[0])).toEqual([[0, 1], [2], [3, 4]]);
   });
 
+  it('keeps the items of a group in one pass when asked to, every item once, another order each epoch', () => {
+    const prompts = ['a', 'b', 'c', 'a', 'b', 'c', 'a', 'b', 'c'];
+    const task = { items: 9, tokens: () => 5, groups: () => prompts };
+    const options = { pairs: 3, epochs: 20, seed: 3 };
+    const grouped = BatchPlan.of(task, { ...options, groupPrompts: true });
+    const passes = Array.from({ length: grouped.totalSteps }, (_, step) => grouped.step(step).passes[0]!);
+    for (const items of passes) expect(new Set(items.map((item) => prompts[item])).size).toBe(1);
+    expect(passes.slice(0, 3).flat().sort()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(new Set(passes.map((items) => items.join())).size).toBeGreaterThan(3);
+    const apart = BatchPlan.of(task, options);
+    const mixed = Array.from({ length: apart.totalSteps }, (_, step) => apart.step(step).passes[0]!);
+    expect(mixed.some((items) => new Set(items.map((item) => prompts[item])).size > 1)).toBe(true);
+  });
+
   it('counts a part of an epoch, rounded up', () => {
     expect(new BatchPlan(new Array(10).fill(1), { pairs: 3, epochs: 1.5, seed: 0 }).totalSteps).toBe(6);
   });

@@ -1,6 +1,7 @@
 import { batchPlan, type MicroBatch } from '../data/batches.ts';
 import { UsageError } from '../errors.ts';
 import type { BatchOptions } from './contract.ts';
+import type { LoopTask } from './task.ts';
 
 /** One optimiser step's items, pass by pass through the network. */
 export interface PlannedStep {
@@ -30,8 +31,18 @@ export class BatchPlan {
   readonly #options: Parameters<typeof batchPlan>[0];
   readonly #epochs: ReturnType<typeof batchPlan>[] = [];
 
-  /** `lengths[i]`: tokens that item i takes in a packed row. */
-  constructor(lengths: ArrayLike<number>, { steps, epochs, ...options }: PlanOptions) {
+  /** The plan of a task's items. */
+  static of(task: Pick<LoopTask, 'items' | 'tokens' | 'groups'>, options: PlanOptions): BatchPlan {
+    const lengths = Float64Array.from({ length: task.items }, (_, item) => task.tokens(item));
+    return new BatchPlan(lengths, options, options.groupPrompts === true ? task.groups?.() : undefined);
+  }
+
+  /** `lengths[i]`: tokens that item i takes in a packed row. `groups[i]`: items of one group stay together. */
+  constructor(
+    lengths: ArrayLike<number>,
+    { steps, epochs, groupPrompts: _, ...options }: PlanOptions,
+    groups?: readonly string[],
+  ) {
     if (steps !== undefined && epochs !== undefined) {
       throw new UsageError('steps-and-epochs', `Both steps (${steps}) and epochs (${epochs}) are given.`, {
         hint: 'Keep one of them.',
@@ -41,7 +52,7 @@ export class BatchPlan {
       throw new UsageError('steps', `steps is ${steps}; expected an integer > 0.`);
     }
     const sized = options.pairs === undefined && options.tokens === undefined ? { pairs: DEFAULT_PAIRS } : {};
-    this.#options = { ...options, ...sized, lengths };
+    this.#options = { ...options, ...sized, lengths, ...(groups && { groups }) };
     this.totalSteps = steps ?? this.#stepsOf(epochs ?? 1);
   }
 

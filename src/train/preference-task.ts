@@ -1,5 +1,5 @@
 import type { TokenizedPair } from '../data/contract.ts';
-import { packedLength, packPairs } from '../data/pack.ts';
+import { packedLength, packPairs, promptGroups } from '../data/pack.ts';
 import type { PackedRow } from '../data/packed.ts';
 import { scoredTokens } from '../data/tokenize.ts';
 import type { CompletionBatch, Objective, ObjectiveResult, PairBatch } from '../objectives/contract.ts';
@@ -45,6 +45,10 @@ export class PreferenceTask implements Task<PreferenceResults> {
 
   tokens(item: number): number {
     return packedLength(this.#data.pairs[item]!);
+  }
+
+  groups(): readonly string[] {
+    return promptGroups(this.#data.pairs);
   }
 
   scoredTokens(item: number): number {

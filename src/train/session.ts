@@ -304,15 +304,14 @@ function largestRow<Result extends ItemResults>(
   task: Task<Result>,
   options: PlanOptions,
 ): { rowTokens: number; headPositions: number } {
-  const lengths = Float64Array.from({ length: task.items }, (_, item) => task.tokens(item));
-  const plan = new BatchPlan(lengths, options);
+  const plan = BatchPlan.of(task, options);
   let rowTokens = 0;
   let headPositions = 0;
   for (let step = 0; step < Math.min(plan.totalSteps, 1000); step++) {
     for (const items of plan.step(step).passes) {
       rowTokens = Math.max(
         rowTokens,
-        items.reduce((sum, item) => sum + lengths[item]!, 0),
+        items.reduce((sum, item) => sum + task.tokens(item), 0),
       );
       headPositions = Math.max(
         headPositions,
