@@ -29,7 +29,7 @@ export async function trainOptions(
     batch: {
       accumulate: batch.accumulate,
       bucket: batch.bucket,
-      groupPrompts: batch.group_prompts,
+      ...('group_prompts' in batch && { groupPrompts: batch.group_prompts }),
       ...(batch.pairs !== undefined && { pairs: batch.pairs }),
       ...(batch.tokens !== undefined && { tokens: batch.tokens }),
     },

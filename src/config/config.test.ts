@@ -105,12 +105,13 @@ describe('resolveRecipe', () => {
           'epochs=1',
           'optimizer.name=adamw',
           'optimizer.alpha=0.9',
-          'batch={pairs: 2, tokens: 99}',
+          'batch={pairs: 2, tokens: 99, bucket: true, group_prompts: true}',
         ],
       }),
     );
     expect(both.message).toContain('steps: excludes epochs');
     expect(both.message).toContain('batch.pairs: excludes batch.tokens');
+    expect(both.message).toContain('batch.group_prompts: excludes batch.bucket');
     expect(both.message).toContain('optimizer.alpha: adamw has no alpha; it has betas, epsilon');
   });
 

@@ -38,7 +38,7 @@ const EXCLUSIVE = [
 
 function check(recipe: TrainRecipe | SftRecipe): Problem[] {
   const problems: Problem[] = [];
-  const { optimizer } = recipe;
+  const { optimizer, batch } = recipe;
   const mine: readonly string[] = OPTIMIZER_KEYS[optimizer.name];
   for (const key of new Set(Object.values(OPTIMIZER_KEYS).flat())) {
     if (optimizer[key] !== undefined && !mine.includes(key)) {
@@ -47,6 +47,12 @@ function check(recipe: TrainRecipe | SftRecipe): Problem[] {
         message: `${optimizer.name} has no ${key}; it has ${mine.join(', ')}`,
       });
     }
+  }
+  if ('group_prompts' in batch && batch.group_prompts && batch.bucket) {
+    problems.push({
+      path: ['batch', 'group_prompts'],
+      message: 'excludes batch.bucket; set one of them to false',
+    });
   }
   if (recipe.eval_data === undefined && recipe.eval_fraction === 0 && recipe.eval.every > 0) {
     problems.push({

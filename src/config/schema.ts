@@ -166,6 +166,8 @@ export const trainSchema = z.strictObject({
 /** `mallows sft`. */
 export const sftSchema = z.strictObject({
   ...common,
+  // Plain sequences share no tokens.
+  batch: batch.unwrap().omit({ group_prompts: true }).prefault({}),
   output: common.output.default('runs/sft'),
   eval: evaluation.unwrap().omit({ kl_samples: true }).prefault({}),
 });

@@ -66,14 +66,20 @@ describe('batchPlan', () => {
         fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { minLength: 1, maxLength: 40 }),
         fc.nat(),
         (groups, seed) => {
-          const order = batchPlan({ lengths: groups.map(() => 1), pairs: 3, seed, groups }).flat(2);
+          const shared = groups.map(() => 0);
+          const order = batchPlan({
+            lengths: groups.map(() => 1),
+            pairs: 3,
+            seed,
+            groups: { keys: groups, shared },
+          }).flat(2);
           expect([...order].sort((a, b) => a - b)).toEqual([...groups.keys()]);
           const changes = order.filter((item, i) => i > 0 && groups[item] !== groups[order[i - 1]!]).length;
           expect(changes).toBe(new Set(groups).size - 1);
         },
       ),
     );
-    const options = { lengths: [1, 1], pairs: 1, seed: 1, groups: ['a', 'b'] };
+    const options = { lengths: [1, 1], pairs: 1, seed: 1, groups: { keys: ['a', 'b'], shared: [0, 0] } };
     expect(() => batchPlan({ ...options, bucket: true })).toThrow(/not both/);
   });
 
@@ -90,6 +96,31 @@ describe('batchPlan', () => {
         .reduce((sum, batch) => sum + packPairs(batch.map((item) => pairs[item]!)).tokens.length, 0);
     expect(tokens({ groups: promptGroups(pairs) })).toBe(8 * 50 + 2 * 64);
     expect(tokens({})).toBeGreaterThan(2000);
+  });
+
+  it('counts what a group shares once: the budget is of tokens in the packed row', () => {
+    const tail = fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 5 });
+    const anyPairs = fc
+      .array(fc.tuple(fc.integer({ min: 1, max: 9 }), tail, tail), { minLength: 1, maxLength: 20 })
+      .map((triples) =>
+        triples.map(([length, chosen, rejected], i) => ({
+          prompt: new Int32Array(length).fill(length),
+          chosen: Int32Array.from([100 + i, ...chosen]),
+          rejected: Int32Array.from([200 + i, ...rejected]),
+        })),
+      );
+    fc.assert(
+      fc.property(anyPairs, fc.integer({ min: 1, max: 60 }), (pairs, tokens) => {
+        const groups = promptGroups(pairs);
+        const batches = batchPlan({ lengths: pairs.map(packedLength), tokens, seed: 1, groups }).flat();
+        const row = (batch: readonly number[]) => packPairs(batch.map((i) => pairs[i]!)).tokens.length;
+        for (const [i, batch] of batches.entries()) {
+          if (batch.length > 1) expect(row(batch)).toBeLessThanOrEqual(tokens);
+          const next = batches[i + 1]?.[0];
+          if (next !== undefined) expect(row([...batch, next])).toBeGreaterThan(tokens);
+        }
+      }),
+    );
   });
 
   it('refuses sizes that make no sense', () => {

@@ -15,11 +15,16 @@ export interface BatchOptions {
   readonly shuffle?: boolean;
   /** Puts items of similar length together, within windows of a shuffled order. Default false. */
   readonly bucket?: boolean;
-  /**
-   * A group for each item, e.g. its prompt (`promptGroups`): the items of a group follow one another also when shuffled,
-   * so that pairs of one prompt meet in a micro-batch and share its tokens. Not together with `bucket`.
-   */
-  readonly groups?: ArrayLike<string>;
+  /** Keeps the items of a group together, also when shuffled. Not together with `bucket`. */
+  readonly groups?: ItemGroups;
+}
+
+/** Items that take some tokens of a micro-batch's row once for all of them, as pairs of one prompt do (`promptGroups`). */
+export interface ItemGroups {
+  /** Items with equal keys are a group. */
+  readonly keys: ArrayLike<string>;
+  /** Of each item's length, the tokens that it shares with its group. */
+  readonly shared: ArrayLike<number>;
 }
 
 /** Indices of the items that go through the network together. */
@@ -38,7 +43,7 @@ export function batchPlan(options: BatchOptions, epoch = 0): readonly (readonly 
   const count = options.lengths.length;
   let order = shuffle ? [...random.permutation(count)] : Array.from({ length: count }, (_, i) => i);
   if (groups !== undefined) {
-    const gathered = gather(order, groups);
+    const gathered = gather(order, groups.keys);
     // Else a large group, whose first item comes early, would tend to come early too.
     order = (shuffle ? random.shuffle(gathered) : gathered).flat();
   }
@@ -74,34 +79,42 @@ function check(options: BatchOptions): BatchOptions {
 }
 
 /** The items of each group in a given order, groups in order of their first items. */
-function gather(order: readonly number[], groups: ArrayLike<string>): number[][] {
+function gather(order: readonly number[], keys: ArrayLike<string>): number[][] {
   const members = new Map<string, number[]>();
   for (const item of order) {
-    const group = groups[item]!;
-    const known = members.get(group);
-    if (known === undefined) members.set(group, [item]);
+    const key = keys[item]!;
+    const known = members.get(key);
+    if (known === undefined) members.set(key, [item]);
     else known.push(item);
   }
   return [...members.values()];
 }
 
 /** Cuts an order into micro-batches that keep the budget. */
-function cut(order: readonly number[], { lengths, pairs, tokens }: BatchOptions): MicroBatch[] {
+function cut(
+  order: readonly number[],
+  { lengths, pairs = Infinity, tokens = Infinity, groups }: BatchOptions,
+): MicroBatch[] {
   const batches: number[][] = [];
   let used = 0;
   for (const item of order) {
     const last = batches.at(-1);
     const length = lengths[item]!;
-    const fits = pairs !== undefined ? last && last.length < pairs : last && used + length <= tokens!;
-    if (last !== undefined && fits) {
+    const added = length - (groups ? sharedTokens(item, last?.at(-1), groups) : 0);
+    if (last !== undefined && last.length < pairs && used + added <= tokens) {
       last.push(item);
-      used += length;
+      used += added;
     } else {
       batches.push([item]);
       used = length;
     }
   }
   return batches;
+}
+
+/** Tokens of an item that the micro-batch has already when the item comes after another of its group. */
+function sharedTokens(item: number, before: number | undefined, { keys, shared }: ItemGroups): number {
+  return before !== undefined && keys[before] === keys[item] ? shared[item]! : 0;
 }
 
 /** Sorts an order by length inside windows of several batches; the shuffle decides which items meet in a window. */

@@ -1,4 +1,4 @@
-export { type BatchOptions, batchPlan, type MicroBatch } from './batches.ts';
+export { type BatchOptions, batchPlan, type ItemGroups, type MicroBatch } from './batches.ts';
 export * from './contract.ts';
 export { PAIR_FORMAT_NAMES, PAIR_FORMATS } from './formats/index.ts';
 export { canonicalJson, hashValues } from './hash.ts';

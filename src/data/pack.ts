@@ -1,4 +1,5 @@
 import type { Segment } from '../models/contract.ts';
+import type { ItemGroups } from './batches.ts';
 import type { PackedCompletion, TokenizedPair, TokenizedSequence } from './contract.ts';
 import type { PackedRow } from './packed.ts';
 
@@ -52,9 +53,12 @@ export function packedLength({
   return prompt.length + Math.max(0, chosen.length - 1) + Math.max(0, rejected.length - 1);
 }
 
-/** Each pair's prompt as a key, for batching pairs of one prompt together (`groups` of `batchPlan`). */
-export function promptGroups(pairs: readonly Pick<TokenizedPair, 'prompt'>[]): readonly string[] {
-  return pairs.map(({ prompt }) => keyOf(prompt));
+/** Pairs by their prompts, for batching those of one prompt together (`groups` of `batchPlan`). */
+export function promptGroups(pairs: readonly Pick<TokenizedPair, 'prompt'>[]): ItemGroups {
+  return {
+    keys: pairs.map(({ prompt }) => keyOf(prompt)),
+    shared: pairs.map(({ prompt }) => prompt.length),
+  };
 }
 
 const SIDES = ['chosen', 'rejected'] as const;

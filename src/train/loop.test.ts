@@ -8,7 +8,7 @@ import { memory, noGrad, ops, setThreads, tensor, tidy } from '../engine/index.t
 import { createObjective, type Objective } from '../objectives/index.ts';
 import { MasterWeights } from '../optim/index.ts';
 import { RunDirectory, readMetrics } from '../runs/index.ts';
-import type { TrainEvent } from './contract.ts';
+import type { BatchOptions, TrainEvent } from './contract.ts';
 import { type LoopOptions, runLoop } from './loop.ts';
 import { type PreferenceResults, PreferenceTask } from './preference-task.ts';
 import { scoreRow } from './reference.ts';
@@ -140,6 +140,33 @@ describe('the loop', () => {
       expect(readMetrics(whole.path).map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
     },
   );
+
+  it('resumes a plan that keeps prompts together, which differs from the one that does not', async () => {
+    const pairs = tinyPairs(12).map((pair, i, all) => ({ ...pair, prompt: all[i % 4]!.prompt }));
+    const train = async (batch: BatchOptions, stopAt?: number, path?: string) => {
+      const { model, options } = setUp();
+      const task = new PreferenceTask(
+        { pairs, reference: scoreRow(model, pairs) },
+        createObjective({ name: 'dpo' }),
+      );
+      const stop = new AbortController();
+      const observer = (event: TrainEvent) => event.type === 'step' && event.step === stopAt && stop.abort();
+      const opened = temporaryRun(path !== undefined, path);
+      await runLoop({ ...options, task, batch, run: opened.run, observer, signal: stop.signal });
+      opened.run.close();
+      model.dispose();
+      return opened.path;
+    };
+    const whole = await train({ pairs: 3, groupPrompts: true });
+    const resumed = await train(
+      { pairs: 3, groupPrompts: true },
+      undefined,
+      await train({ pairs: 3, groupPrompts: true }, 4),
+    );
+    expect(weights(resumed, 6).equals(weights(whole, 6))).toBe(true);
+    const apart = await train({ pairs: 3 });
+    expect(weights(apart, 6).equals(weights(whole, 6))).toBe(false);
+  });
 
   it('keeps what an objective carries from step to step', async () => {
     const create = () => createObjective({ name: 'beta-dpo' });

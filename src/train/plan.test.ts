@@ -36,7 +36,8 @@ describe('batch plan', () => {
 
   it('keeps the items of a group in one pass when asked to, every item once, another order each epoch', () => {
     const prompts = ['a', 'b', 'c', 'a', 'b', 'c', 'a', 'b', 'c'];
-    const task = { items: 9, tokens: () => 5, groups: () => prompts };
+    const groups = () => ({ keys: prompts, shared: prompts.map(() => 2) });
+    const task = { items: 9, tokens: () => 5, groups };
     const options = { pairs: 3, epochs: 20, seed: 3 };
     const grouped = BatchPlan.of(task, { ...options, groupPrompts: true });
     const passes = Array.from({ length: grouped.totalSteps }, (_, step) => grouped.step(step).passes[0]!);

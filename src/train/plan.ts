@@ -1,4 +1,4 @@
-import { batchPlan, type MicroBatch } from '../data/batches.ts';
+import { batchPlan, type ItemGroups, type MicroBatch } from '../data/batches.ts';
 import { UsageError } from '../errors.ts';
 import type { BatchOptions } from './contract.ts';
 import type { LoopTask } from './task.ts';
@@ -37,11 +37,11 @@ export class BatchPlan {
     return new BatchPlan(lengths, options, options.groupPrompts === true ? task.groups?.() : undefined);
   }
 
-  /** `lengths[i]`: tokens that item i takes in a packed row. `groups[i]`: items of one group stay together. */
+  /** `lengths[i]`: tokens that item i takes in a packed row. Items of one group stay together. */
   constructor(
     lengths: ArrayLike<number>,
     { steps, epochs, groupPrompts: _, ...options }: PlanOptions,
-    groups?: readonly string[],
+    groups?: ItemGroups,
   ) {
     if (steps !== undefined && epochs !== undefined) {
       throw new UsageError('steps-and-epochs', `Both steps (${steps}) and epochs (${epochs}) are given.`, {

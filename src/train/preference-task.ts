@@ -1,3 +1,4 @@
+import type { ItemGroups } from '../data/batches.ts';
 import type { TokenizedPair } from '../data/contract.ts';
 import { packedLength, packPairs, promptGroups } from '../data/pack.ts';
 import type { PackedRow } from '../data/packed.ts';
@@ -47,7 +48,7 @@ export class PreferenceTask implements Task<PreferenceResults> {
     return packedLength(this.#data.pairs[item]!);
   }
 
-  groups(): readonly string[] {
+  groups(): ItemGroups {
     return promptGroups(this.#data.pairs);
   }
 

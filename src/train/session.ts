@@ -309,10 +309,7 @@ function largestRow<Result extends ItemResults>(
   let headPositions = 0;
   for (let step = 0; step < Math.min(plan.totalSteps, 1000); step++) {
     for (const items of plan.step(step).passes) {
-      rowTokens = Math.max(
-        rowTokens,
-        items.reduce((sum, item) => sum + task.tokens(item), 0),
-      );
+      rowTokens = Math.max(rowTokens, task.pack(items).tokens.length);
       headPositions = Math.max(
         headPositions,
         items.reduce((sum, item) => sum + task.scoredTokens(item), 0),

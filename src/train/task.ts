@@ -1,3 +1,4 @@
+import type { ItemGroups } from '../data/batches.ts';
 import type { PackedRow } from '../data/packed.ts';
 import type { CompletionStatistics } from './completions.ts';
 
@@ -8,8 +9,8 @@ export interface LoopTask<Result extends ItemResults = ItemResults> {
   id(item: number): string;
   /** Tokens an item takes in a packed row. */
   tokens(item: number): number;
-  /** A key for each item: items of one key share tokens of a row that holds them. Absent: none do. */
-  groups?(): readonly string[];
+  /** Items that share tokens of a row that holds them. Absent: none do. */
+  groups?(): ItemGroups;
   /** What an item counts in the mean over a step: 1 for a pair, its scored tokens for a sequence. */
   weight(item: number): number;
   /** Means over any number of rows, under the names that go into `metrics.jsonl`. */

@@ -21,6 +21,7 @@ import type { Parameter } from '../nn/parameter.ts';
 import { createObjective } from '../objectives/index.ts';
 import { GradientStore } from './gradients.ts';
 import { type PassOptions, trainPass } from './pass.ts';
+import { BatchPlan } from './plan.ts';
 import { PreferenceTask } from './preference-task.ts';
 import type { PairScore } from './reference.ts';
 import { scoreRow } from './reference.ts';
@@ -130,6 +131,27 @@ describe.each(['llama', 'gpt2', 'gptNeoX'] as const)(
       for (const [index, value] of received.gradients.entries()) {
         expect(relativeDifference(value, expected.gradients[index]!)).toBeLessThan(1e-11);
       }
+    });
+
+    it('equal those of one sequence at a time when pairs of one prompt are batched to share it', () => {
+      const grouped = pairs.map((pair, i) => ({ ...pair, prompt: pairs[i % 2]!.prompt }));
+      const scores = references(name, grouped);
+      const task = new PreferenceTask({ pairs: grouped, reference: scores }, objective);
+      const plan = BatchPlan.of(task, { pairs: 3, accumulate: 2, groupPrompts: true, seed: 0 });
+      const store = new GradientStore();
+      const tokens = plan.step(0).passes.map((items) => {
+        return trainPass(model, task, items, grouped.length, store, {}, () => {}).tokens;
+      });
+      const [first, second] = grouped;
+      const alone = grouped.map((_, item) => task.tokens(item)).reduce((a, b) => a + b);
+      const saved = 2 * (first!.prompt.length + second!.prompt.length);
+      expect(tokens.reduce((a, b) => a + b)).toBe(alone - saved);
+      const sequences = plainGradients(model, parameters, grouped, scores);
+      for (const [index, parameter] of parameters.entries()) {
+        const received = store.get(parameter)!.toFloat64();
+        expect(relativeDifference(received, sequences.gradients[index]!)).toBeLessThan(1e-11);
+      }
+      store.clear();
     });
 
     it('is the same to the bit when layers are computed again', () => {
