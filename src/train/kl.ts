@@ -15,15 +15,15 @@ type Sequence = Pick<TokenizedSequence, 'prompt' | 'completion'>;
 const CHUNK = 64;
 
 /**
- * Mean KL(π ‖ π_ref) over completions that the policy itself samples now for `prompts`, nats a completion. This is the KL
- * of the papers' reward–KL frontiers; the log-ratio on the data's completions is not.
+ * KL(π ‖ π_ref) along a completion that the policy itself samples now for each of `prompts`, nats. Their mean is the KL of
+ * the papers' reward–KL frontiers; the log-ratio on the data's completions is not.
  */
 export async function onPolicyKl(
   policy: CausalLM,
   withReference: WithReference,
   prompts: readonly Int32Array[],
   options: { readonly maxNewTokens: number; readonly seed: number },
-): Promise<number> {
+): Promise<Float64Array> {
   const sampled = await generate(policy, prompts, options);
   const sequences = sampled.map(([completion], index) => {
     const { tokens, stopToken } = completion!;
@@ -31,8 +31,7 @@ export async function onPolicyKl(
     const whole = stopToken === undefined ? tokens : Int32Array.from([...tokens, stopToken]);
     return { prompt: prompts[index]!, completion: whole };
   });
-  const kls = await sequenceKl(policy, withReference, sequences);
-  return kls.reduce((sum, kl) => sum + kl, 0) / kls.length;
+  return sequenceKl(policy, withReference, sequences);
 }
 
 /**

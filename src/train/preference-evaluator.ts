@@ -1,5 +1,6 @@
 import type { LoadedModel } from '../checkpoints/index.ts';
 import type { RunDirectory } from '../runs/index.ts';
+import { mean } from '../stats/index.ts';
 import { type EvaluatedPair, evaluateTask, summarizePreferences } from './evaluation.ts';
 import { onPolicyKl, type WithReference } from './kl.ts';
 import type { Evaluation } from './loop.ts';
@@ -9,7 +10,7 @@ import type { Session } from './session.ts';
 export interface PairEvaluatorOptions {
   readonly every: number;
   /** Prompts that the policy answers for `kl/on_policy`; none: no KL. */
-  readonly prompts: readonly Int32Array[];
+  readonly prompts: readonly { readonly id: string; readonly tokens: Int32Array }[];
   readonly maxNewTokens: number;
   readonly probe?: Probe;
 }
@@ -53,8 +54,7 @@ export class PairEvaluator implements Evaluation {
   }
 
   async evaluate(step: number): Promise<Readonly<Record<string, number>>> {
-    const { model, seed, withReference } = this.#session;
-    const { prompts, maxNewTokens } = this.#options;
+    const { model, withReference } = this.#session;
     const results = await evaluateTask(model, this.#task);
     const { metrics, pairs } = summarizePreferences(
       results,
@@ -64,14 +64,22 @@ export class PairEvaluator implements Evaluation {
     this.#run?.writeRecords(`evaluations/step-${step}.jsonl`, pairs);
     if (step === 0) this.#start = pairs;
     this.#latest = pairs;
-    const kl =
-      prompts.length > 0 &&
-      (await onPolicyKl(model, withReference, prompts, { maxNewTokens, seed: seed + step }));
     return {
       ...metrics,
-      ...(kl !== false && { 'kl/on_policy': kl }),
+      ...(await this.#onPolicyKl(step)),
       ...(await this.#options.probe?.({ step, loaded: this.#session.loaded, withReference })),
     };
+  }
+
+  async #onPolicyKl(step: number): Promise<Readonly<Record<string, number>>> {
+    const { model, seed, withReference } = this.#session;
+    const { prompts, maxNewTokens } = this.#options;
+    if (prompts.length === 0) return {};
+    const tokens = prompts.map((prompt) => prompt.tokens);
+    const kls = await onPolicyKl(model, withReference, tokens, { maxNewTokens, seed: seed + step });
+    const records = prompts.map(({ id }, index) => ({ id, kl: kls[index]! }));
+    this.#run?.writeRecords(`evaluations/step-${step}.kl.jsonl`, records);
+    return { 'kl/on_policy': mean([...kls]) };
   }
 
   /** A resumed run reads what the first session found at the start. */

@@ -113,16 +113,18 @@ function pairEvaluator(
   session: Session,
   task: PreferenceTask,
   run: ConstructorParameters<typeof PairEvaluator>[2],
-  pairs: readonly { readonly prompt: Int32Array }[],
+  pairs: readonly { readonly id: string; readonly prompt: Int32Array }[],
 ): PairEvaluator | undefined {
   if (task.items === 0) return undefined;
   const { every = 0, klSamples = 0, maxNewTokens = DEFAULT_MAX_NEW_TOKENS } = evaluation;
   // A model without BOS may have an empty prompt: nothing can be sampled from it.
-  const prompts = pairs.filter(({ prompt }) => prompt.length > 0).map(({ prompt }) => ({ tokens: prompt }));
+  const prompts = pairs
+    .filter(({ prompt }) => prompt.length > 0)
+    .map(({ id, prompt }) => ({ id, tokens: prompt }));
   return new PairEvaluator(session, task, run, {
     every,
     maxNewTokens,
-    prompts: firstPrompts(prompts, klSamples).map(({ tokens }) => tokens),
+    prompts: firstPrompts(prompts, klSamples),
     ...(probe && { probe }),
   });
 }

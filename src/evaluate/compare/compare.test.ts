@@ -198,6 +198,11 @@ describe('evidence', () => {
     );
     const file = (name: string, rows: object[]) =>
       writeFileSync(join(path, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    file('evaluations/step-9.kl.jsonl', [{ id: 'x', kl: 9 }]);
+    file('evaluations/step-10.kl.jsonl', [
+      { id: 'x', kl: 3 },
+      { id: 'y', kl: 4 },
+    ]);
     file('answers.jsonl', [{ id: 'x', completions: [{ text: 'a b a b' }, { text: 'a b c' }] }]);
     file('rewards.jsonl', [
       { id: 'x', scores: [1, 2] },
@@ -218,7 +223,12 @@ describe('evidence', () => {
         ['y', -2.5],
       ]),
     );
-    expect(metrics.kl).toEqual(new Map([['run', 3.5]]));
+    expect(metrics.kl).toEqual(
+      new Map([
+        ['x', 3],
+        ['y', 4],
+      ]),
+    );
     expect(metrics.reward).toEqual(
       new Map([
         ['x', 1.5],

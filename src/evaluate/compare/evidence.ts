@@ -3,7 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { canonicalJson } from '../../data/index.ts';
 import { DataError, UsageError } from '../../errors.ts';
-import { readJsonLines, readMetrics } from '../../runs/index.ts';
+import { readJsonLines } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
 import type { EvaluatedPair } from '../../train/evaluation.ts';
 import { readAnswers } from '../answers.ts';
@@ -99,19 +99,26 @@ function pairMetrics(runPath: string): Metrics {
 
 /** The held-out pairs at the last evaluation that the run kept. */
 function lastEvaluation(runPath: string): readonly EvaluatedPair[] | undefined {
-  const directory = join(runPath, 'evaluations');
-  if (!existsSync(directory)) return undefined;
-  const steps = readdirSync(directory).flatMap((name) => /^step-(\d+)\.jsonl$/.exec(name)?.[1] ?? []);
-  if (steps.length === 0) return undefined;
-  const last = Math.max(...steps.map(Number));
-  return readJsonLines(join(directory, `step-${last}.jsonl`)).records as EvaluatedPair[];
+  return lastRecords(runPath, '') as readonly EvaluatedPair[] | undefined;
 }
 
-/** The last on-policy KL: one figure for the whole run. */
+/** Records of the last `evaluations/step-N<suffix>.jsonl`. */
+function lastRecords(runPath: string, suffix: '' | '.kl'): readonly unknown[] | undefined {
+  const directory = join(runPath, 'evaluations');
+  if (!existsSync(directory)) return undefined;
+  const end = `${suffix}.jsonl`;
+  const steps = readdirSync(directory).flatMap((name) => {
+    const step = name.startsWith('step-') && name.endsWith(end) ? name.slice(5, -end.length) : '';
+    return /^\d+$/.test(step) ? [Number(step)] : [];
+  });
+  if (steps.length === 0) return undefined;
+  return readJsonLines(join(directory, `step-${Math.max(...steps)}${end}`)).records;
+}
+
+/** The last on-policy KL, prompt by prompt. */
 function klMetric(runPath: string): Metrics {
-  if (!existsSync(join(runPath, 'metrics.jsonl'))) return {};
-  const last = readMetrics(runPath).findLast((record) => typeof record['eval_kl/on_policy'] === 'number');
-  return last === undefined ? {} : { kl: new Map([['run', last['eval_kl/on_policy']!]]) };
+  const rows = lastRecords(runPath, '.kl') as readonly { id: string; kl: number }[] | undefined;
+  return rows === undefined ? {} : { kl: new Map(rows.map(({ id, kl }) => [id, kl])) };
 }
 
 async function answerMetrics(path: string): Promise<Metrics> {

@@ -19,6 +19,8 @@ export async function readJudgedPairs(path: string): Promise<ReadablePair[]> {
       return row.fail('winner', '"a", "b" or "tie"');
     }
     const prompt = row.raw('prompt');
+    if (typeof prompt !== 'string' && !Array.isArray(prompt))
+      return row.fail('prompt', 'text or chat messages');
     return {
       id: row.text('id'),
       prompt: typeof prompt === 'string' ? prompt : promptText(prompt as never),
