@@ -33,7 +33,8 @@ NAPI_MODULE_INIT() {
   using namespace mallows;
   prepareHost();
   napi_set_instance_data(
-      env, new Environment(), [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+      env, new Environment(), [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); },
+      nullptr);
   defineErrors(env, exports);
   defineDispatch(env, exports);
   defineTensors(env, exports);

@@ -49,7 +49,9 @@ napi_value requiresGrad(napi_env env, napi_callback_info info) {
 napi_value setRequiresGrad(napi_env env, napi_callback_info info) {
   return guarded(env, "setRequiresGrad", [&] {
     const auto arguments = Arguments<2>(env, info);
-    environmentOf(env).handles.tensor(toHandle(env, arguments[0])).set_requires_grad(toBool(env, arguments[1]));
+    environmentOf(env)
+        .handles.tensor(toHandle(env, arguments[0]))
+        .set_requires_grad(toBool(env, arguments[1]));
     return makeUndefined(env);
   });
 }

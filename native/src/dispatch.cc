@@ -29,8 +29,8 @@ bool aliasesFirstArgument(const c10::FunctionSchema& schema) {
 }
 
 /// `aten::mm(self float32[2, 3], mat2 float32[4, 5])`
-std::string describeCall(napi_env env, const HandleTable& handles, const Operator& op, const napi_value* values,
-                         size_t count) {
+std::string describeCall(napi_env env, const HandleTable& handles, const Operator& op,
+                         const napi_value* values, size_t count) {
   std::string text = op.name + '(';
   for (size_t i = 0; i < std::min(count, op.parameters.size()); ++i) {
     if (isNullish(env, values[i])) continue;
@@ -51,8 +51,8 @@ napi_value callOperator(napi_env env, napi_callback_info info) {
   try {
     const size_t expected = op.parameters.size();
     if (count > expected) {
-      throw Failure("invalid-argument", "at most " + std::to_string(expected) + " arguments are expected, not " +
-                                            std::to_string(count));
+      throw Failure("invalid-argument", "at most " + std::to_string(expected) +
+                                            " arguments are expected, not " + std::to_string(count));
     }
     torch::jit::Stack stack;
     stack.reserve(expected);
@@ -70,7 +70,8 @@ napi_value callOperator(napi_env env, napi_callback_info info) {
     napi_value results;
     napi_create_array_with_length(env, stack.size(), &results);
     for (size_t i = 0; i < stack.size(); ++i) {
-      napi_set_element(env, results, static_cast<uint32_t>(i), toJavaScript(env, handles, std::move(stack[i])));
+      napi_set_element(env, results, static_cast<uint32_t>(i),
+                       toJavaScript(env, handles, std::move(stack[i])));
     }
     return results;
   } catch (...) {

@@ -53,7 +53,8 @@ void raise(napi_env env, const std::string& subject, std::exception_ptr error) n
     napi_get_undefined(env, &receiver);
     arguments[0] = makeString(env, report.code);
     arguments[1] = makeString(env, message);
-    if (napi_call_function(env, receiver, function, 2, arguments, &thrown) == napi_ok) napi_throw(env, thrown);
+    if (napi_call_function(env, receiver, function, 2, arguments, &thrown) == napi_ok)
+      napi_throw(env, thrown);
     return;  // a factory that threw has left its own exception pending
   }
   napi_throw_error(env, report.code.c_str(), message.c_str());

@@ -17,7 +17,8 @@ Handle HandleTable::add(c10::IValue value) {
   } else {
     slot = static_cast<uint32_t>(slots_.size());
     if (slot > kSlotMask) {
-      throw Failure("too-many-tensors", "more than 1,048,575 tensors are alive; wrap the loop's body in tidy()");
+      throw Failure("too-many-tensors",
+                    "more than 1,048,575 tensors are alive; wrap the loop's body in tidy()");
     }
     slots_.emplace_back();
   }

@@ -25,6 +25,7 @@
 #endif
 
 #include "environment.h"
+#include "kernels/parallel.h"
 #include "values.h"
 
 namespace mallows {
@@ -200,6 +201,7 @@ napi_value host(napi_env env, napi_callback_info info) {
     setProperty(env, object, "allocator", makeString(env, allocatorState));
     setProperty(env, object, "cuda", makeString(env, cudaState));
     setProperty(env, object, "cudaDevices", makeNumber(env, cudaDevices));
+    setProperty(env, object, "threadedKernels", makeBool(env, kernels::kThreaded));
     setProperty(env, object, "mps", makeBool(env, at::detail::getMPSHooks().hasMPS()));
     return object;
   });

@@ -18,8 +18,8 @@
 namespace mallows {
 namespace {
 
-/// The mapping is private: tensors over it may be written, and the file never changes. It ends when the file handle
-/// and every tensor over it are gone.
+/// The mapping is private: tensors over it may be written, and the file never changes. It ends when the file
+/// handle and every tensor over it are gone.
 struct MappedFile : torch::CustomClassHolder {
   explicit MappedFile(const std::string& path) {
     const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -62,7 +62,8 @@ napi_value mapFile(napi_env env, napi_callback_info info) {
   });
 }
 
-/// `mappedTensor(file, offset, shape, dtype)` → handle. A misaligned offset is copied, since kernels need alignment.
+/// `mappedTensor(file, offset, shape, dtype)` → handle. A misaligned offset is copied, since kernels need
+/// alignment.
 napi_value mappedTensor(napi_env env, napi_callback_info info) {
   return guarded(env, "mapped tensor", [&] {
     const auto arguments = Arguments<4>(env, info);
@@ -78,10 +79,12 @@ napi_value mappedTensor(napi_env env, napi_callback_info info) {
     unsigned __int128 bytes = width;
     for (const int64_t extent : shape) {
       if (extent < 0) throw Failure("invalid-argument", "a shape has no negative entries");
-      bytes = std::min(bytes * static_cast<unsigned __int128>(extent), static_cast<unsigned __int128>(1) << 63);
+      bytes =
+          std::min(bytes * static_cast<unsigned __int128>(extent), static_cast<unsigned __int128>(1) << 63);
     }
     if (offset < 0 || static_cast<unsigned __int128>(offset) + bytes > file->size) {
-      throw Failure("out-of-bounds", "the tensor ends past the file's " + std::to_string(file->size) + " bytes");
+      throw Failure("out-of-bounds",
+                    "the tensor ends past the file's " + std::to_string(file->size) + " bytes");
     }
     const at::TensorOptions options(scalar);
     if (bytes == 0) return makeHandle(env, handles.add(at::empty(shape, options)));
@@ -91,7 +94,8 @@ napi_value mappedTensor(napi_env env, napi_callback_info info) {
       std::memcpy(copy.mutable_data_ptr(), data, static_cast<size_t>(bytes));
       return makeHandle(env, handles.add(std::move(copy)));
     }
-    return makeHandle(env, handles.add(at::from_blob(data, shape, [file](void*) {}, options)));
+    return makeHandle(env, handles.add(at::from_blob(
+                               data, shape, [file](void*) {}, options)));
   });
 }
 

@@ -38,8 +38,8 @@ at::ScalarType scalarTypeOf(napi_typedarray_type array) {
                 "a Float64Array, Float32Array, BigInt64Array, Int32Array or Uint8Array is expected");
 }
 
-/// The dtype in which a tensor travels. JavaScript has no arrays of half-precision floats or of booleans: float32 holds
-/// every value of the former, bytes those of the latter.
+/// The dtype in which a tensor travels. JavaScript has no arrays of half-precision floats or of booleans:
+/// float32 holds every value of the former, bytes those of the latter.
 at::ScalarType hostScalarType(at::ScalarType scalar) {
   switch (scalar) {
     case at::ScalarType::BFloat16:
@@ -69,8 +69,8 @@ napi_value fromHost(napi_env env, napi_callback_info info) {
     const c10::NoGradGuard noGrad;
     at::Tensor host = at::empty(shape, at::TensorOptions(scalarTypeOf(type)));
     if (static_cast<size_t>(host.numel()) != length) {
-      throw Failure("invalid-argument", "the shape asks for " + std::to_string(host.numel()) + " numbers, but " +
-                                            std::to_string(length) + " are given");
+      throw Failure("invalid-argument", "the shape asks for " + std::to_string(host.numel()) +
+                                            " numbers, but " + std::to_string(length) + " are given");
     }
     if (length > 0) std::memcpy(host.mutable_data_ptr(), data, host.nbytes());
     const at::TensorOptions target =
@@ -118,7 +118,8 @@ napi_value shape(napi_env env, napi_callback_info info) {
     napi_value array;
     napi_create_array_with_length(env, static_cast<size_t>(tensor.dim()), &array);
     for (int64_t i = 0; i < tensor.dim(); ++i) {
-      napi_set_element(env, array, static_cast<uint32_t>(i), makeNumber(env, static_cast<double>(tensor.size(i))));
+      napi_set_element(env, array, static_cast<uint32_t>(i),
+                       makeNumber(env, static_cast<double>(tensor.size(i))));
     }
     return array;
   });
@@ -126,7 +127,8 @@ napi_value shape(napi_env env, napi_callback_info info) {
 
 napi_value dtype(napi_env env, napi_callback_info info) {
   return guarded(env, "dtype", [&] {
-    return makeNumber(env, static_cast<double>(tensorArgument(env, Arguments<1>(env, info)[0]).scalar_type()));
+    return makeNumber(env,
+                      static_cast<double>(tensorArgument(env, Arguments<1>(env, info)[0]).scalar_type()));
   });
 }
 
@@ -146,7 +148,8 @@ napi_value release(napi_env env, napi_callback_info info) {
     check(napi_get_typedarray_info(env, arguments[0], &type, &length, &data, nullptr, nullptr),
           "a Uint32Array is expected");
     const auto count = static_cast<size_t>(toInteger(env, arguments[1]));
-    if (type != napi_uint32_array || count > length) throw Failure("invalid-argument", "a Uint32Array is expected");
+    if (type != napi_uint32_array || count > length)
+      throw Failure("invalid-argument", "a Uint32Array is expected");
     HandleTable& handles = environmentOf(env).handles;
     for (size_t i = 0; i < count; ++i) handles.release(static_cast<const Handle*>(data)[i]);
     return makeUndefined(env);

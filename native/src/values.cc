@@ -20,8 +20,8 @@ bool isType(napi_env env, napi_value value, napi_valuetype wanted) {
   return napi_typeof(env, value, &type) == napi_ok && type == wanted;
 }
 
-/// JavaScript has one number type: an exact integer becomes an int Scalar, which keeps integer tensors integer;
-/// everything else (fractions, infinities, NaN, −0) becomes a float Scalar.
+/// JavaScript has one number type: an exact integer becomes an int Scalar, which keeps integer tensors
+/// integer; everything else (fractions, infinities, NaN, −0) becomes a float Scalar.
 at::Scalar toScalar(napi_env env, napi_value value) {
   double number;
   if (napi_get_value_double(env, value, &number) == napi_ok) {
@@ -93,7 +93,8 @@ template <typename List, typename Convert>
 napi_value makeArray(napi_env env, const List& list, Convert&& convert) {
   napi_value array;
   napi_create_array_with_length(env, list.size(), &array);
-  for (size_t i = 0; i < list.size(); ++i) napi_set_element(env, array, static_cast<uint32_t>(i), convert(list[i]));
+  for (size_t i = 0; i < list.size(); ++i)
+    napi_set_element(env, array, static_cast<uint32_t>(i), convert(list[i]));
   return array;
 }
 
@@ -187,7 +188,8 @@ namespace {
 // `type()` shows dtypes, layouts and memory formats as plain ints; `real_type()` keeps them apart.
 c10::TypePtr innerType(const c10::Argument& argument) {
   const c10::TypePtr type = argument.real_type();
-  return type->kind() == c10::TypeKind::OptionalType ? type->castRaw<c10::OptionalType>()->getElementType() : type;
+  return type->kind() == c10::TypeKind::OptionalType ? type->castRaw<c10::OptionalType>()->getElementType()
+                                                     : type;
 }
 
 }  // namespace
@@ -214,7 +216,8 @@ c10::IValue toNative(napi_env env, const HandleTable& handles, napi_value value,
 }
 
 napi_value toJavaScript(napi_env env, HandleTable& handles, c10::IValue&& value) {
-  // An undefined tensor ("nothing here": an unused random state, say) has a handle too, so it can be passed on.
+  // An undefined tensor ("nothing here": an unused random state, say) has a handle too, so it can be passed
+  // on.
   if (value.isTensor()) return makeHandle(env, handles.add(std::move(value)));
   if (value.isNone()) return makeUndefined(env);
   if (value.isInt()) return makeNumber(env, static_cast<double>(value.toInt()));
@@ -350,7 +353,8 @@ std::vector<at::Tensor> toTensors(napi_env env, const HandleTable& handles, napi
 
 at::ScalarType toScalarType(napi_env env, napi_value value) {
   const int64_t code = toInteger(env, value);
-  if (code < 0 || code >= static_cast<int64_t>(at::ScalarType::NumOptions)) throw unexpected("a dtype is expected");
+  if (code < 0 || code >= static_cast<int64_t>(at::ScalarType::NumOptions))
+    throw unexpected("a dtype is expected");
   return static_cast<at::ScalarType>(code);
 }
 

@@ -70,7 +70,7 @@ async function compile(root, build, engine) {
   }
   mkdirSync(folder, { recursive: true });
   const hint = 'The message above is CMake’s or the compiler’s. Delete the folder build/ and try again.';
-  say('  building the native addon (about twenty seconds)');
+  say('  building the native addon (about half a minute)');
   await run('cmake', ['-S', join(root, 'native'), '-B', folder, '-G', generator, ...settings], {
     what: 'configuring the native addon',
     hint,

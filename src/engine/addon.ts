@@ -54,6 +54,8 @@ export interface HostFacts {
   readonly allocator: string;
   readonly cuda: string;
   readonly cudaDevices: number;
+  /** Whether the project's own kernels were built to run on libtorch's threads. */
+  readonly threadedKernels: boolean;
   readonly mps: boolean;
 }
 

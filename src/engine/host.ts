@@ -93,13 +93,13 @@ export function withoutDenormals<Result>(body: () => Result): Result {
   }
 }
 
-/** Whether the project's own kernels (`ops.fused…`) compute tensors like this one: wide types and bf16 on the CPU. */
-export function hasOwnKernels({
-  device,
-  dtype,
-}: {
-  readonly device: Device;
-  readonly dtype: DType;
-}): boolean {
-  return device === 'cpu' && dtype !== 'float16';
+let threadedKernels: boolean | undefined;
+
+/**
+ * Whether the project's own kernels (`ops.fused…`) compute tensors like this one: wide types and bf16 on the CPU. Built
+ * by a compiler without OpenMP they would use one core where libtorch's operators use all, so they are left alone there.
+ */
+export function hasOwnKernels(tensor: { readonly device: Device; readonly dtype: DType }): boolean {
+  threadedKernels ??= addon().host().threadedKernels;
+  return threadedKernels && tensor.device === 'cpu' && tensor.dtype !== 'float16';
 }

@@ -261,39 +261,40 @@ void attendBackward(const Attention<T>& call, const AttentionSlopes<T>& slopes, 
 template <typename T>
 void attendCached(const CachedAttention<T>& call, int64_t keyHead, Wide<T>* scratch) {
   using W = Wide<T>;
-  const auto [query, key, value, keys, values, output, length, keyHeads, group, width, window, scale] = call;
-  const int64_t stride = keyHeads * width;
+  const int64_t width = call.width;
+  const int64_t stride = call.keyHeads * width;
   const int64_t own = keyHead * width;
-  std::copy(key + own, key + own + width, keys + length * stride + own);
-  std::copy(value + own, value + own + width, values + length * stride + own);
+  const int64_t scored = call.length + 1;
+  std::copy(call.key + own, call.key + own + width, call.keys + call.length * stride + own);
+  std::copy(call.value + own, call.value + own + width, call.values + call.length * stride + own);
 
-  const Visible visible = visibleKeys(length, window);
-  const T* queries = query + keyHead * group * width;
+  const Visible visible = visibleKeys(call.length, call.window);
+  const T* queries = call.query + keyHead * call.group * width;
   W* scores = scratch;
   for (int64_t at = visible.first; at < visible.end; ++at) {
-    const T* row = keys + at * stride + own;
-    for (int64_t head = 0; head < group; ++head) {
-      const T* asking = queries + head * width;
+    const T* row = call.keys + at * stride + own;
+    for (int64_t head = 0; head < call.group; ++head) {
+      const T* query = queries + head * width;
       W sum = 0;
 #pragma omp simd reduction(+ : sum)
-      for (int64_t i = 0; i < width; ++i) sum += widen(asking[i]) * widen(row[i]);
-      scores[head * (length + 1) + at] = sum * scale;
+      for (int64_t i = 0; i < width; ++i) sum += widen(query[i]) * widen(row[i]);
+      scores[head * scored + at] = sum * call.scale;
     }
   }
-  W* mixed = scratch + group * (length + 1);
-  std::fill(mixed, mixed + group * width, W(0));
-  for (int64_t head = 0; head < group; ++head) softmaxRow(scores + head * (length + 1), visible, length + 1);
+  for (int64_t head = 0; head < call.group; ++head) softmaxRow(scores + head * scored, visible, scored);
+  W* mixed = scratch + call.group * scored;
+  std::fill(mixed, mixed + call.group * width, W(0));
   for (int64_t at = visible.first; at < visible.end; ++at) {
-    const T* row = values + at * stride + own;
-    for (int64_t head = 0; head < group; ++head) {
-      const W share = scores[head * (length + 1) + at];
+    const T* row = call.values + at * stride + own;
+    for (int64_t head = 0; head < call.group; ++head) {
+      const W share = scores[head * scored + at];
       W* to = mixed + head * width;
 #pragma omp simd
       for (int64_t i = 0; i < width; ++i) to[i] += share * widen(row[i]);
     }
   }
-  T* result = output + keyHead * group * width;
-  for (int64_t i = 0; i < group * width; ++i) result[i] = narrow<T>(mixed[i]);
+  T* output = call.output + keyHead * call.group * width;
+  for (int64_t i = 0; i < call.group * width; ++i) output[i] = narrow<T>(mixed[i]);
 }
 
 }  // namespace mallows::kernels::MALLOWS_ISA

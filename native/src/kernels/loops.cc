@@ -143,21 +143,20 @@ constexpr int64_t kUpdateBlock = 1024;
 
 template <typename T>
 void adamw(Wide<T>* master, const T* gradient, Wide<T>* mean, Wide<T>* meanSquare, c10::BFloat16* copy,
-           int64_t count, const AdamWStep<Wide<T>>& step) {
+           int64_t count, const AdamWStep<Wide<T>>& given) {
   using W = Wide<T>;
-  const auto [gradientScale, learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2] =
-      step;
-  const W keep = 1 - learningRate * weightDecay;
-  const W size = learningRate / correction1;
-  const W root = 1 / std::sqrt(correction2);
+  const AdamWStep<W> step = given;  // a copy, which the arrays cannot alias
+  const W keep = 1 - step.learningRate * step.weightDecay;
+  const W size = step.learningRate / step.correction1;
+  const W root = 1 / std::sqrt(step.correction2);
   for (int64_t first = 0; first < count; first += kUpdateBlock) {
     const int64_t end = std::min(count, first + kUpdateBlock);
 #pragma omp simd
     for (int64_t i = first; i < end; ++i) {
-      const W g = widen(gradient[i]) * gradientScale;
-      mean[i] += (1 - beta1) * (g - mean[i]);
-      meanSquare[i] = beta2 * meanSquare[i] + (1 - beta2) * g * g;
-      master[i] = master[i] * keep - size * mean[i] / (std::sqrt(meanSquare[i]) * root + epsilon);
+      const W g = widen(gradient[i]) * step.gradientScale;
+      mean[i] += (1 - step.beta1) * (g - mean[i]);
+      meanSquare[i] = step.beta2 * meanSquare[i] + (1 - step.beta2) * g * g;
+      master[i] = master[i] * keep - size * mean[i] / (std::sqrt(meanSquare[i]) * root + step.epsilon);
     }
     copyNarrow(master + first, copy == nullptr ? nullptr : copy + first, end - first);
   }
@@ -165,16 +164,16 @@ void adamw(Wide<T>* master, const T* gradient, Wide<T>* mean, Wide<T>* meanSquar
 
 template <typename T>
 void rmsprop(Wide<T>* master, const T* gradient, Wide<T>* meanSquare, c10::BFloat16* copy, int64_t count,
-             const RmsPropStep<Wide<T>>& step) {
+             const RmsPropStep<Wide<T>>& given) {
   using W = Wide<T>;
-  const auto [gradientScale, learningRate, alpha, epsilon, weightDecay] = step;
+  const RmsPropStep<W> step = given;
   for (int64_t first = 0; first < count; first += kUpdateBlock) {
     const int64_t end = std::min(count, first + kUpdateBlock);
 #pragma omp simd
     for (int64_t i = first; i < end; ++i) {
-      const W g = widen(gradient[i]) * gradientScale + weightDecay * master[i];
-      meanSquare[i] = alpha * meanSquare[i] + (1 - alpha) * g * g;
-      master[i] -= learningRate * g / (std::sqrt(meanSquare[i]) + epsilon);
+      const W g = widen(gradient[i]) * step.gradientScale + step.weightDecay * master[i];
+      meanSquare[i] = step.alpha * meanSquare[i] + (1 - step.alpha) * g * g;
+      master[i] -= step.learningRate * g / (std::sqrt(meanSquare[i]) + step.epsilon);
     }
     copyNarrow(master + first, copy == nullptr ? nullptr : copy + first, end - first);
   }

@@ -7,13 +7,19 @@
 
 namespace mallows::kernels {
 
+#if defined(_OPENMP)
+constexpr bool kThreaded = true;
+#else
+constexpr bool kThreaded = false;
+#endif
+
 /// Elements of an elementwise loop that are worth a thread of their own.
 constexpr int64_t kGrain = 1 << 14;
 
 /// Runs `work(index, thread)` for every index below `count` on libtorch's own threads, whoever is free taking
 /// the next. Nothing may be thrown from inside.
 template <typename Work>
-void forEachTask(int64_t count, int threads, const Work& work) {
+void forEachTask(int64_t count, [[maybe_unused]] int threads, const Work& work) {
 #if defined(_OPENMP)
   if (count > 1 && threads > 1 && !omp_in_parallel()) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
