@@ -148,7 +148,7 @@ void adamw(Wide<T>* master, const T* gradient, Wide<T>* mean, Wide<T>* meanSquar
   const AdamWStep<W> step = given;  // a copy, which the arrays cannot alias
   const W keep = 1 - step.learningRate * step.weightDecay;
   const W size = step.learningRate / step.correction1;
-  const W root = 1 / std::sqrt(step.correction2);
+  const W root = std::sqrt(step.correction2);
   for (int64_t first = 0; first < count; first += kUpdateBlock) {
     const int64_t end = std::min(count, first + kUpdateBlock);
 #pragma omp simd
@@ -156,7 +156,7 @@ void adamw(Wide<T>* master, const T* gradient, Wide<T>* mean, Wide<T>* meanSquar
       const W g = widen(gradient[i]) * step.gradientScale;
       mean[i] += (1 - step.beta1) * (g - mean[i]);
       meanSquare[i] = step.beta2 * meanSquare[i] + (1 - step.beta2) * g * g;
-      master[i] = master[i] * keep - size * mean[i] / (std::sqrt(meanSquare[i]) * root + step.epsilon);
+      master[i] = master[i] * keep - size * mean[i] / (std::sqrt(meanSquare[i]) / root + step.epsilon);
     }
     copyNarrow(master + first, copy == nullptr ? nullptr : copy + first, end - first);
   }
