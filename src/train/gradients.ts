@@ -12,8 +12,13 @@ export class GradientStore {
   add(parameter: Parameter, gradient: Tensor): void {
     tidy(() =>
       noGrad(() => {
-        if (this.#sums.has(parameter)) ops.add_(this.#wideSum(parameter), gradient);
-        else this.#sums.set(parameter, keep(ops.contiguous(gradient)));
+        if (!this.#sums.has(parameter)) {
+          this.#sums.set(parameter, keep(ops.contiguous(gradient)));
+          return;
+        }
+        const sum = this.#wideSum(parameter);
+        // Widened first: libtorch adds two dtypes element by element, four times slower than both steps together.
+        ops.add_(sum, ops.to(gradient, sum.dtype));
       }),
     );
   }
