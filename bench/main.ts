@@ -6,16 +6,16 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { engineInfo, loadModel, loadPairs, modelTensors, saveDirectory, tokenizePairs } from 'mallowspo';
-import type { Inputs } from './inputs.ts';
-import { peerPython, peerRuns, runPeer } from './peer.ts';
-import { type Measurement, SCENARIOS, type Scenario, type Settings } from './scenarios.ts';
-import { format, ratios, type Spread, spread } from './statistics.ts';
-import { writeThin } from './thin.ts';
+import { type Figure, figuresOf, type Round, rate } from './figures.ts';
+import { type Inputs, prepareInputs } from './inputs.ts';
+import { type Machine, machine } from './machine.ts';
+import { type PeerName, peerPython, peersOf, runPeer } from './peer.ts';
+import { MEASURES, type Measurement, SCENARIOS, type Scenario, type Settings, TARGETS } from './scenarios.ts';
+import { limitText, markdownTable, type Row, targetText, valueText } from './table.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -23,8 +23,10 @@ const { values } = parseArgs({
   options: {
     peer: { type: 'boolean', default: false },
     scenario: { type: 'string', multiple: true },
+    list: { type: 'boolean', default: false },
     model: { type: 'string', default: 'smollm2-135m:gguf' },
     data: { type: 'string', default: join(root, 'bench/data/hh.jsonl.gz') },
+    'long-data': { type: 'string', default: join(root, 'bench/data/ultrafeedback.jsonl.gz') },
     rounds: { type: 'string', default: '3' },
     steps: { type: 'string', default: '8' },
     'max-length': { type: 'string', default: '512' },
@@ -33,136 +35,81 @@ const { values } = parseArgs({
   },
 });
 
-interface Row {
-  readonly scenario: string;
-  readonly unit: string;
-  readonly ours: { readonly rate: Spread; readonly peakBytes: number; readonly utilisation?: Spread };
-  readonly peers: Readonly<
-    Record<string, { readonly rate: Spread; readonly ratio: Spread; readonly memoryRatio: number }>
-  >;
-  readonly measurements: readonly Readonly<Record<string, Measurement>>[];
+const HELP = `npm run bench -- [options]
+
+  --scenario NAME     one of --list, again for more; default: all that this processor is made for
+  --peer              the same work in TRL and transformers beside it
+  --list              the scenarios and their targets
+  --rounds N          processes of each side; default 3
+  --steps N           steps of a process, two of them not counted; default 8
+  --model M           default smollm2-135m:gguf
+  --data FILE         pairs of train, lora, score and generate; default: bench/data/hh.jsonl.gz
+  --long-data FILE    pairs of long; default: bench/data/ultrafeedback.jsonl.gz
+  --max-length N      tokens of the former; default 512
+  --output FILE.json  figures, measurements and machine, written anew after every scenario
+`;
+
+interface Result extends Row {
+  readonly rounds: readonly Round[];
 }
 
-/** Figures of our side alone, beside the rate. */
-const OWN_CHECKS: Readonly<Record<string, string>> = {
-  share: 'share of a real step (at most)',
-  overFile: 'memory over the size of the file',
-};
-
-const UNITS: Readonly<Record<Scenario['kind'], string>> = {
-  train: 'pairs/s',
-  score: 'pairs/s',
-  generate: 'tokens/s',
-  tokenize: 'pairs/s',
-  load: 'bytes/s',
-  overhead: 'pairs/s',
-};
-
-if (values.help) {
-  process.stdout.write(
-    'npm run bench -- [--peer] [--scenario NAME …] [--model M] [--data FILE] [--rounds N] [--steps N] [--output F.json]\n' +
-      `scenarios: ${Object.keys(SCENARIOS).join(', ')}\n`,
-  );
-} else {
-  await main();
-}
+if (values.help) process.stdout.write(HELP);
+else if (values.list) process.stdout.write(list());
+else await main();
 
 async function main(): Promise<void> {
   const settings: Settings = {
     steps: Number(values.steps),
     discard: 2,
-    pairs: 4,
-    maxLength: Number(values['max-length']),
+    batching: {
+      hh: { pairs: 4, maxLength: Number(values['max-length']) },
+      long: { pairs: 2, maxLength: 1024 },
+      shared: { pairs: 8, maxLength: 512 },
+    },
     prompts: 16,
     newTokens: 64,
     tokenizedPairs: 10_000,
   };
-  const { bf16Kernels, torchVersion, threads } = engineInfo();
-  const names =
-    values.scenario ?? Object.keys(SCENARIOS).filter((name) => bf16Kernels || !name.endsWith('bf16'));
+  if (!(settings.steps > settings.discard)) throw new Error(`--steps has to be above ${settings.discard}.`);
+  const facts = machine();
+  const scenarios = chosen(facts.bf16Kernels);
   const python = values.peer ? peerPython() : undefined;
   const folder = mkdtempSync(join(tmpdir(), 'mallows-bench-'));
   try {
-    const inputs = await prepare(folder, settings);
-    say(
-      `libtorch ${torchVersion}, ${threads} threads, ${cpus()[0]?.model}, bf16 kernels: ${bf16Kernels ? 'yes' : 'no'}`,
-    );
-    const rows: Row[] = [];
-    for (const name of names) {
-      const scenario = SCENARIOS[name];
-      if (scenario === undefined)
-        throw new Error(`Unknown scenario "${name}". Known: ${Object.keys(SCENARIOS).join(', ')}`);
-      rows.push(measure(name, scenario, settings, inputs, python));
-      printRow(rows.at(-1)!);
+    say(machineText(facts));
+    say(`Preparing ${values.model} and the data`);
+    const sources = {
+      hh: values.data,
+      long: values['long-data'],
+      shared: join(root, 'examples/data/quickstart-train.jsonl.gz'),
+    };
+    const inputs = await prepareInputs(folder, values.model, sources, settings);
+    const results: Result[] = [];
+    for (const [name, scenario] of scenarios) {
+      const rounds = measure(name, scenario, settings, inputs, python);
+      const figures = figuresOf(name, scenario, rounds);
+      results.push({ scenario: name, kind: scenario.kind, figures, rounds });
+      for (const line of remarks(scenario, figures, rounds)) say(`    ${line}`);
+      if (values.output !== undefined) {
+        const { model } = values;
+        const report = { machine: facts, model, settings, results };
+        writeFileSync(values.output, `${JSON.stringify(report, null, 2)}\n`);
+      }
     }
-    if (values.output !== undefined) {
-      writeFileSync(values.output, `${JSON.stringify({ torchVersion, settings, rows }, null, 2)}\n`);
-    }
+    process.stdout.write(`\n${machineText(facts)}\n\n${markdownTable(results)}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function prepare(folder: string, settings: Settings): Promise<Inputs> {
-  say(`Preparing ${values.model} and ${values.data}`);
-  const inputs: Inputs = {
-    folder,
-    model: join(folder, 'model'),
-    pairs: join(folder, 'pairs.jsonl'),
-    tokens: join(folder, 'tokens.jsonl'),
-    prompts: join(folder, 'prompts.jsonl'),
-    thinModel: join(folder, 'thin'),
-    thinPairs: join(folder, 'thin.jsonl'),
-  };
-  const loaded = await loadModel(values.model);
-  const { model, tokenizer, config, generationConfig, source } = loaded;
-  await saveDirectory(inputs.model, {
-    config: config.raw,
-    generationConfig,
-    tokenizer: tokenizer.files,
-    tensors: modelTensors(model),
-    card: { name: 'bench', baseModel: source.baseModel },
+function chosen(bf16Kernels: boolean): [string, Scenario][] {
+  const names =
+    values.scenario ?? Object.keys(SCENARIOS).filter((name) => bf16Kernels || !name.endsWith('bf16'));
+  return names.map((name) => {
+    const scenario = SCENARIOS[name];
+    if (scenario !== undefined) return [name, scenario];
+    throw new Error(`Unknown scenario "${name}". Known: ${Object.keys(SCENARIOS).join(', ')}`);
   });
-  const data = await loadPairs(values.data);
-  const needed = settings.steps * settings.pairs;
-  const { examples, tokens } = await tokenizePairs(data, tokenizer, { maxLength: settings.maxLength });
-  if (examples.length < needed) {
-    throw new Error(`The benchmark needs ${needed} pairs; ${values.data} has ${examples.length}.`);
-  }
-  const used = examples.slice(0, needed);
-  const lines = (rows: readonly unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
-  writeFileSync(
-    inputs.pairs,
-    lines(used.map(({ id, prompt, chosen, rejected }) => ({ id, ...chat(prompt, chosen, rejected) }))),
-  );
-  writeFileSync(
-    inputs.tokens,
-    lines(
-      tokens.slice(0, needed).map(({ prompt, chosen, rejected }) => ({
-        prompt: Array.from(prompt),
-        chosen: Array.from(chosen),
-        rejected: Array.from(rejected),
-      })),
-    ),
-  );
-  const prompts = tokens.slice(0, settings.prompts).map(({ prompt }) => ({ ids: Array.from(prompt) }));
-  writeFileSync(inputs.prompts, lines(prompts));
-  await writeThin(loaded, inputs.thinModel, inputs.thinPairs, needed);
-  model.dispose();
-  return inputs;
-}
-
-type Text = string | readonly { readonly role: string; readonly content: string }[];
-
-/** Plain strings as chat messages, as both sides train a chat model. */
-function chat(prompt: Text, chosen: Text, rejected: Text) {
-  const messages = (text: Text, role: string) =>
-    typeof text === 'string' ? [{ role, content: text }] : text;
-  return {
-    prompt: messages(prompt, 'user'),
-    chosen: messages(chosen, 'assistant'),
-    rejected: messages(rejected, 'assistant'),
-  };
 }
 
 function measure(
@@ -171,22 +118,25 @@ function measure(
   settings: Settings,
   inputs: Inputs,
   python: string | undefined,
-): Row {
-  const rounds: Record<string, Measurement>[] = [];
+): Round[] {
+  const rounds: Round[] = [];
   for (let round = 0; round < Number(values.rounds); round++) {
-    const measured: Record<string, Measurement> = { ours: runOurs(scenario, settings, inputs) };
-    if (python !== undefined) {
-      for (const peer of peerRuns(scenario))
-        measured[peer.name] = runPeer(python, peer, scenario, settings, inputs);
+    const measured: { ours: Measurement } & Partial<Record<PeerName, Measurement>> = {
+      ours: runOurs(scenario, settings, inputs),
+    };
+    for (const peer of python === undefined ? [] : peersOf(scenario)) {
+      try {
+        measured[peer] = runPeer(python!, peer, scenario, settings, inputs);
+      } catch (error) {
+        // Out of memory, most often. What else there is to measure does not depend on it.
+        say(`  ${name}, round ${round + 1}: ${peer} failed with ${(error as Error).message}`);
+      }
     }
     rounds.push(measured);
-    say(
-      `  ${name}, round ${round + 1}: ${Object.entries(measured)
-        .map(([who, m]) => `${who} ${rate(m).toFixed(2)}/s`)
-        .join(', ')}`,
-    );
+    const rates = Object.entries(measured).map(([who, m]) => `${who} ${rate(m).toFixed(2)}/s`);
+    say(`  ${name}, round ${round + 1}: ${rates.join(', ')}`);
   }
-  return summarise(name, scenario, rounds);
+  return rounds;
 }
 
 function runOurs(scenario: Scenario, settings: Settings, inputs: Inputs): Measurement {
@@ -200,93 +150,56 @@ function runOurs(scenario: Scenario, settings: Settings, inputs: Inputs): Measur
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Measurement;
 }
 
-function rate({ units, seconds }: Measurement): number {
-  return units / seconds;
+/** What shows that both sides do the same work, and the figures. */
+function remarks(scenario: Scenario, figures: readonly Figure[], rounds: readonly Round[]): string[] {
+  const sides = Object.entries(rounds[0]!);
+  const losses = sides.flatMap(([who, { losses }]) =>
+    losses === undefined
+      ? []
+      : [
+          `losses, ${who}: ${losses
+            .slice(0, 6)
+            .map((loss) => loss.toFixed(5))
+            .join(' ')}`,
+        ],
+  );
+  const means = sides.flatMap(([who, { check }]) =>
+    scenario.kind !== 'score' ? [] : [`means, ${who}: ${JSON.stringify(check)}`],
+  );
+  const lines = figures.map((figure) => {
+    const target = targetText(figure);
+    return `${MEASURES[figure.measure].label}: ${valueText(figure, scenario.kind)}${target && `  target ${target}`}`;
+  });
+  return [...losses, ...means, ...lines];
 }
 
-/** Seconds a pair for a whole epoch: the step, and the reference pass where it was a pass of its own. */
-function epochSeconds({ units, seconds, referenceSeconds, referencePairs }: Measurement): number {
-  return seconds / units + (referenceSeconds && referencePairs ? referenceSeconds / referencePairs : 0);
+function list(): string {
+  const lines = Object.entries(SCENARIOS).map(([name, { about }]) => {
+    const targets = Object.entries(TARGETS[name] ?? {}).map(([measure, target]) => {
+      const { label, unit } = MEASURES[measure as keyof typeof MEASURES];
+      return `\n${' '.repeat(16)}${label} ${limitText(target, (limit) => `${unit === '%' ? 100 * limit : limit} ${unit}`)}`;
+    });
+    return `${name.padEnd(16)}${about}${targets.join('')}\n`;
+  });
+  return lines.join('');
 }
 
-function summarise(name: string, scenario: Scenario, rounds: readonly Record<string, Measurement>[]): Row {
-  const ours = rounds.map((round) => round.ours!);
-  const peers: Record<string, Row['peers'][string]> = {};
-  for (const peer of Object.keys(rounds[0]!).filter((who) => who !== 'ours')) {
-    const theirs = rounds.map((round) => round[peer]!);
-    const memoryRatio =
-      Math.max(...ours.map((m) => m.peakBytes)) / Math.max(...theirs.map((m) => m.peakBytes));
-    peers[peer] = {
-      rate: spread(theirs.map(rate)),
-      ratio: ratios(ours.map(rate), theirs.map(rate)),
-      memoryRatio,
-    };
-    if (scenario.kind === 'train') {
-      const pace = (m: Measurement) => 1 / epochSeconds(m);
-      peers[`${peer}, epoch`] = {
-        rate: spread(theirs.map(pace)),
-        ratio: ratios(ours.map(pace), theirs.map(pace)),
-        memoryRatio,
-      };
-    }
-  }
-  const used = ours.filter((m) => m.usefulFlops !== undefined && m.peakFlops !== undefined);
-  const utilisation = used.map((m) => m.usefulFlops! / m.seconds / m.peakFlops!);
-  return {
-    scenario: name,
-    unit: UNITS[scenario.kind],
-    ours: {
-      rate: spread(ours.map(rate)),
-      peakBytes: Math.max(...ours.map((m) => m.peakBytes)),
-      ...(utilisation.length > 0 && { utilisation: spread(utilisation) }),
-    },
-    peers,
-    measurements: rounds,
-  };
-}
-
-function printRow({ scenario, unit, ours, peers, measurements }: Row): void {
-  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
-  const used =
-    ours.utilisation === undefined
-      ? ''
-      : `, ${(100 * ours.utilisation.median).toFixed(0)} % of the matmul peak`;
-  say(`${scenario}: ${format(ours.rate)} ${unit}, ${gib(ours.peakBytes)}${used}`);
-  for (const [name, { rate: theirs, ratio, memoryRatio }] of Object.entries(peers)) {
-    say(
-      `    against ${name}: ${format(theirs)} ${unit} → ${format(ratio)}×, memory ${memoryRatio.toFixed(2)}×`,
-    );
-  }
-  const losses = Object.entries(measurements[0]!).filter(([, m]) => m.losses !== undefined);
-  for (const [who, m] of losses)
-    say(
-      `    losses, ${who}: ${m
-        .losses!.slice(0, 6)
-        .map((loss) => loss.toFixed(5))
-        .join(' ')}`,
-    );
-  const own = measurements.map((round) => round.ours!.check as Record<string, number> | undefined);
-  for (const [key, words] of Object.entries(OWN_CHECKS)) {
-    const found = own.flatMap((check) => check?.[key] ?? []);
-    if (found.length > 0) say(`    ${words}: ${format(spread(found), 3)}`);
-  }
-  const checks = Object.entries(measurements[0]!).filter(([, m]) => m.check !== undefined);
-  if (checks.length > 1) say(`    same result: ${agreement(checks.map(([, m]) => m.check))}`);
-}
-
-/** Share of equal tokens, or the largest difference of the compared means. */
-function agreement([ours, theirs]: readonly unknown[]): string {
-  if (Array.isArray(ours) && Array.isArray(theirs)) {
-    const a = (ours as number[][]).flat();
-    const b = (theirs as number[][]).flat();
-    const equal = a.filter((token, index) => token === b[index]).length;
-    return `${equal} of ${a.length} tokens equal`;
-  }
-  const a = ours as Record<string, number>;
-  const b = theirs as Record<string, number>;
-  return Object.keys(a)
-    .map((key) => `${key} ${a[key]!.toFixed(5)} and ${b[key]!.toFixed(5)}`)
-    .join(', ');
+function machineText({
+  cpu,
+  cores,
+  memoryBytes,
+  torch,
+  threads,
+  vectors,
+  bf16Kernels,
+  date,
+  load,
+}: Machine): string {
+  return [
+    `${cpu}, ${cores} cores, ${(memoryBytes / 2 ** 30).toFixed(0)} GiB`,
+    `libtorch ${torch}, ${threads} threads, ${vectors}, bf16 kernels: ${bf16Kernels ? 'yes' : 'no'}`,
+    `${date.slice(0, 10)}, load of others ${load.toFixed(1)}`,
+  ].join('; ');
 }
 
 function say(line: string): void {

@@ -10,18 +10,24 @@ import {
   loadPairs,
   memory,
   ops,
+  type PreferenceOptions,
   packPairs,
   scorePairs,
   setMatmulPrecision,
+  setThreads,
   type TokenizedPair,
   tidy,
   tokenizePairs,
   trainPreference,
 } from 'mallowspo';
+import { countCalls } from './calls.ts';
 import { forwardFlops, matmulPeak } from './flops.ts';
 import type { Inputs } from './inputs.ts';
+import { mappedMemory } from './machine.ts';
 import type {
+  Batching,
   GenerateScenario,
+  GroupedScenario,
   Measurement,
   OverheadScenario,
   Precision,
@@ -30,6 +36,7 @@ import type {
   Settings,
   TrainScenario,
 } from './scenarios.ts';
+import { spread } from './statistics.ts';
 
 const [scenario, settings, inputs] = process.argv.slice(2).map((text) => JSON.parse(text)) as [
   Scenario,
@@ -44,7 +51,9 @@ process.stdout.write(`${JSON.stringify(await measure(scenario))}\n`);
 function measure(wanted: Scenario): Promise<Measurement> {
   switch (wanted.kind) {
     case 'train':
-      return train(wanted, inputs.model, inputs.pairs);
+      return train(wanted);
+    case 'grouped':
+      return grouped(wanted);
     case 'score':
       return score(wanted);
     case 'generate':
@@ -60,43 +69,64 @@ function measure(wanted: Scenario): Promise<Measurement> {
   }
 }
 
-async function train(
-  { precision, lora }: Pick<TrainScenario, 'precision' | 'lora'>,
-  model: string,
-  data: string,
-): Promise<Measurement> {
-  const steps: { seconds: number; tokens: number; loss: number }[] = [];
+interface Step {
+  readonly seconds: number;
+  /** Tokens of the packed rows. */
+  readonly tokens: number;
+  readonly loss: number;
+}
+
+/** DPO without evaluation, in the order of the data, and what the observer saw of it. */
+async function run(
+  precision: Precision,
+  { pairs, maxLength }: Batching,
+  options: Pick<PreferenceOptions, 'model' | 'data'> & Partial<PreferenceOptions>,
+  onStep?: () => void,
+): Promise<{ steps: Step[]; reference: { seconds: number; pairs: number } }> {
+  const steps: Step[] = [];
   let referenceStart = 0;
   let reference = { seconds: 0, pairs: 0 };
   await trainPreference({
-    model,
-    data,
     objective: { name: 'dpo', beta: 0.1 },
-    batch: { pairs: settings.pairs },
+    batch: { pairs },
     steps: settings.steps,
     shuffle: false,
     evalFraction: 0,
-    maxLength: settings.maxLength,
+    maxLength,
     optimizer: { name: 'adamw' },
     learningRate: 1e-6,
     schedule: { name: 'constant' },
     dtype: precision === 'bf16' ? 'bf16' : 'fp32',
     referenceCache: false,
-    ...(lora !== undefined && { lora: { rank: lora, alpha: 2 * lora } }),
     observer: (event) => {
       if (event.type === 'phase' && event.phase === 'reference') referenceStart = performance.now();
       if (event.type === 'reference') {
         reference = { seconds: (performance.now() - referenceStart) / 1000, pairs: event.done };
       }
-      if (event.type === 'step') steps.push({ ...event.timing, loss: event.metrics.loss as number });
+      if (event.type === 'step') {
+        steps.push({ ...event.timing, loss: event.metrics.loss as number });
+        onStep?.();
+      }
     },
+    ...options,
+  });
+  return { steps, reference };
+}
+
+async function train({ precision, lora, data }: TrainScenario): Promise<Measurement> {
+  const batching = settings.batching[data];
+  const { model } = inputs;
+  const { pairs } = inputs.data[data];
+  const { steps, reference } = await run(precision, batching, {
+    model,
+    data: pairs,
+    ...(lora !== undefined && { lora: { rank: lora, alpha: 2 * lora } }),
   });
   const peakBytes = memory().peakResidentBytes;
-  const counted = steps.slice(settings.discard);
-  const { tokenized, flops } = await prepared(precision, model, data);
-  const used = tokenized.slice(settings.discard * settings.pairs, settings.steps * settings.pairs);
+  const { tokenized, flops } = await prepared(precision, pairs, batching);
+  const used = tokenized.slice(settings.discard * batching.pairs, settings.steps * batching.pairs);
   return {
-    seconds: counted.reduce((sum, step) => sum + step.seconds, 0),
+    seconds: seconds(steps.slice(settings.discard)),
     units: used.length,
     tokens: realTokens(used),
     losses: steps.map(({ loss }) => loss),
@@ -108,8 +138,39 @@ async function train(
   };
 }
 
+function seconds(steps: readonly Step[]): number {
+  return steps.reduce((sum, step) => sum + step.seconds, 0);
+}
+
+/** An epoch of the same pairs twice; the two steps before it warm up the allocator and the caches. */
+async function grouped({ precision }: GroupedScenario): Promise<Measurement> {
+  const batching = settings.batching.shared;
+  const data = inputs.data.shared.pairs;
+  const epoch = (groupPrompts: boolean, steps = settings.steps) =>
+    run(precision, batching, {
+      model: inputs.model,
+      data,
+      steps,
+      shuffle: true,
+      batch: { pairs: batching.pairs, groupPrompts },
+    });
+  await epoch(false, 2);
+  const { steps: apart } = await epoch(false);
+  const { steps: together } = await epoch(true);
+  const tokens = (steps: readonly Step[]) => steps.reduce((sum, step) => sum + step.tokens, 0);
+  return {
+    seconds: seconds(together),
+    units: settings.steps * batching.pairs,
+    peakBytes: memory().peakResidentBytes,
+    own: {
+      grouped: seconds(apart) / seconds(together),
+      groupedTokens: tokens(together) / tokens(apart),
+    },
+  };
+}
+
 async function score({ precision }: ScoreScenario): Promise<Measurement> {
-  const { loaded, tokenized, flops } = await prepared(precision, inputs.model, inputs.pairs);
+  const { loaded, tokenized, flops } = await prepared(precision, inputs.data.hh.pairs, settings.batching.hh);
   const start = performance.now();
   const scores = await scorePairs(loaded.model, tokenized);
   const seconds = (performance.now() - start) / 1000;
@@ -128,10 +189,7 @@ async function score({ precision }: ScoreScenario): Promise<Measurement> {
 
 async function complete({ precision }: GenerateScenario): Promise<Measurement> {
   const loaded = await loadModel(inputs.model, { dtype: engineType(precision) });
-  const prompts = readFileSync(inputs.prompts, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => Int32Array.from((JSON.parse(line) as { ids: number[] }).ids));
+  const prompts = readLines<{ ids: number[] }>(inputs.prompts).map(({ ids }) => Int32Array.from(ids));
   const options = { greedy: true, stopTokenIds: [], batchSize: prompts.length };
   await generate(loaded.model, prompts, { ...options, maxNewTokens: 4 });
   const start = performance.now();
@@ -144,68 +202,128 @@ async function complete({ precision }: GenerateScenario): Promise<Measurement> {
   };
 }
 
-/** Time of a step without arithmetic, and its share of a real one in the same process. */
+/**
+ * Time of a step without arithmetic over a real one's, in one process. A real step may call the engine more often (its
+ * head has more chunks), so the time is scaled up to as many calls. The step without arithmetic has one thread: there is
+ * nothing to share, and what threads wait for each other is not JavaScript's.
+ */
 async function overhead({ precision }: OverheadScenario): Promise<Measurement> {
-  const thin = await train({ precision }, inputs.thinModel, inputs.thinPairs);
-  const real = await train({ precision }, inputs.model, inputs.pairs);
+  const batching = settings.batching.hh;
+  const calls = countCalls();
+  const counted = async (model: string, data: string) => {
+    const marks: number[] = [];
+    const { steps } = await run(precision, batching, { model, data }, () => marks.push(calls()));
+    const between = marks.slice(1).map((mark, index) => mark - marks[index]!);
+    return {
+      seconds: spread(steps.slice(settings.discard).map((step) => step.seconds)).median,
+      calls: spread(between.slice(settings.discard - 1)).median,
+    };
+  };
+  const real = await counted(inputs.model, inputs.data.hh.pairs);
+  setThreads(1);
+  const thin = await counted(inputs.thinModel, inputs.thinPairs);
   return {
     seconds: thin.seconds,
-    units: thin.units,
-    peakBytes: thin.peakBytes,
-    check: { share: thin.seconds / thin.units / (real.seconds / real.units) },
+    units: batching.pairs,
+    peakBytes: memory().peakResidentBytes,
+    own: {
+      share: (thin.seconds * Math.max(1, real.calls / thin.calls)) / real.seconds,
+      thinSeconds: thin.seconds,
+      calls: real.calls,
+      thinCalls: thin.calls,
+    },
   };
 }
 
 /** Pairs that are all different, so that no cache of pieces of text does the work. */
 async function tokenize(): Promise<Measurement> {
-  const { tokenizer } = await loadModel(inputs.model);
-  const rows = readFileSync(inputs.pairs, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, { role: string; content: string }[]>);
-  const varied = (messages: { role: string; content: string }[], salt: number) =>
+  const batching = settings.batching.hh;
+  const file = writeVariedPairs(join(inputs.folder, 'many.jsonl'), settings.tokenizedPairs);
+  const firstStep = await secondsToFirstStep(file, batching);
+  const { tokenizer } = await loadModel(inputs.thinModel);
+  const examples = await loadPairs(file);
+  const start = performance.now();
+  const { tokens } = await tokenizePairs(examples, tokenizer, batching);
+  for (let first = 0; first < tokens.length; first += batching.pairs) {
+    packPairs(tokens.slice(first, first + batching.pairs));
+  }
+  const seconds = (performance.now() - start) / 1000;
+  return {
+    seconds,
+    units: tokens.length,
+    peakBytes: memory().peakResidentBytes,
+    tokens: realTokens(tokens),
+    own: { seconds: (seconds / tokens.length) * settings.tokenizedPairs, firstStep },
+  };
+}
+
+/** Reading, tokenising, planning and one update, on a model that costs nothing and an objective without a reference. */
+async function secondsToFirstStep(data: string, batching: Batching): Promise<number> {
+  const start = performance.now();
+  let end = start;
+  await run(
+    'fp32',
+    batching,
+    { model: inputs.thinModel, data, objective: { name: 'simpo' }, steps: 1 },
+    () => {
+      end = performance.now();
+    },
+  );
+  return (end - start) / 1000;
+}
+
+function writeVariedPairs(file: string, count: number): string {
+  type Messages = readonly { readonly role: string; readonly content: string }[];
+  const rows = readLines<Record<'prompt' | 'chosen' | 'rejected', Messages>>(inputs.data.hh.pairs);
+  const varied = (messages: Messages, salt: number) =>
     messages.map(({ role, content }) => ({
       role,
       content: content.replace(/\b\w{4,}\b/g, (word, at: number) => `${word}${(at * salt) % 97}`),
     }));
-  const file = join(inputs.folder, 'many.jsonl');
-  const lines = Array.from({ length: settings.tokenizedPairs }, (_, id) => {
+  const lines = Array.from({ length: count }, (_, id) => {
     const { prompt, chosen, rejected } = rows[id % rows.length]!;
-    const texts = [prompt!, chosen!, rejected!].map((messages) => varied(messages, id));
-    return JSON.stringify({ id: `${id}`, prompt: texts[0], chosen: texts[1], rejected: texts[2] });
+    const pair = {
+      id: `${id}`,
+      prompt: varied(prompt, id),
+      chosen: varied(chosen, id),
+      rejected: varied(rejected, id),
+    };
+    return `${JSON.stringify(pair)}\n`;
   });
-  writeFileSync(file, `${lines.join('\n')}\n`);
-  const examples = await loadPairs(file);
-  const start = performance.now();
-  const { tokens } = await tokenizePairs(examples, tokenizer, { maxLength: settings.maxLength });
-  for (let first = 0; first < tokens.length; first += settings.pairs) {
-    packPairs(tokens.slice(first, first + settings.pairs));
-  }
-  return {
-    seconds: (performance.now() - start) / 1000,
-    units: tokens.length,
-    peakBytes: memory().peakResidentBytes,
-    tokens: realTokens(tokens),
-  };
+  writeFileSync(file, lines.join(''));
+  return file;
 }
 
-/** What a checkpoint's weights take in memory as they are stored: mapped pages and copies alike. */
+/**
+ * What a checkpoint's weights take in memory as they are stored, and how much of it is not the file's own pages: a second
+ * copy would be as large as the file. The tokenizer's share lies in JavaScript's heap and is taken off.
+ */
 async function load(): Promise<Measurement> {
-  // The engine's own memory is not the checkpoint's, nor is the tokenizer's, which lies in JavaScript's heap.
-  const outside = () => memory().residentBytes - process.memoryUsage().heapTotal;
+  const now = () => {
+    const { resident, anonymous } = mappedMemory();
+    const heap = process.memoryUsage().heapTotal;
+    return { resident: resident - heap, ...(anonymous !== undefined && { anonymous: anonymous - heap }) };
+  };
+  // The engine's own memory is not the checkpoint's.
   await loadModel(inputs.thinModel);
-  const before = outside();
+  const before = now();
   const start = performance.now();
   const { model } = await loadModel(inputs.model);
   const seconds = (performance.now() - start) / 1000;
   // Every page is read, as a pass through the model would.
   for (const { value } of model.parameters.values()) tidy(() => ops.sum(value).item());
+  const after = now();
   const fileBytes = statSync(join(inputs.model, 'model.safetensors')).size;
   return {
     seconds,
     units: fileBytes,
     peakBytes: memory().peakResidentBytes,
-    check: { overFile: (outside() - before) / fileBytes },
+    own: {
+      resident: (after.resident - before.resident) / fileBytes,
+      ...(after.anonymous !== undefined && {
+        copied: (after.anonymous - before.anonymous!) / fileBytes,
+      }),
+    },
   };
 }
 
@@ -213,12 +331,17 @@ function engineType(precision: Precision): 'bfloat16' | 'float32' {
   return precision === 'bf16' ? 'bfloat16' : 'float32';
 }
 
-async function prepared(precision: Precision, model: string, data: string) {
-  const loaded = await loadModel(model, { dtype: engineType(precision) });
-  const { tokens: tokenized } = await tokenizePairs(await loadPairs(data), loaded.tokenizer, {
-    maxLength: settings.maxLength,
-  });
+async function prepared(precision: Precision, data: string, batching: Batching) {
+  const loaded = await loadModel(inputs.model, { dtype: engineType(precision) });
+  const { tokens: tokenized } = await tokenizePairs(await loadPairs(data), loaded.tokenizer, batching);
   return { loaded, tokenized, flops: (pairs: readonly TokenizedPair[]) => forwardFlops(loaded.model, pairs) };
+}
+
+function readLines<Row>(file: string): Row[] {
+  return readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Row);
 }
 
 function realTokens(pairs: readonly TokenizedPair[]): number {

@@ -15,20 +15,20 @@ const TUNED_ALLOCATOR = {
   MALLOC_TOP_PAD_: '200000000',
 };
 
-export interface PeerRun {
-  readonly name: string;
-  readonly tuned: boolean;
-  readonly precompute: boolean;
-}
+/** A way to run the peer. `precomputed` and `in-loop` are TRL's two modes, `default` its in-loop one as users run it. */
+export type PeerName = 'precomputed' | 'in-loop' | 'default' | 'transformers';
 
-/** The ways the peer is run: training with the tuned and the default allocator, and with its reference in the step. */
-export function peerRuns(scenario: Scenario): readonly PeerRun[] {
-  if (scenario.kind !== 'train')
-    return [{ name: 'transformers, tuned allocator', tuned: true, precompute: false }];
-  return [
-    { name: 'TRL, tuned allocator', tuned: true, precompute: scenario.lora === undefined },
-    { name: 'TRL as users run it', tuned: false, precompute: false },
-  ];
+/** The ways that a scenario's peer is run; none where there is nothing to compare with. */
+export function peersOf(scenario: Scenario): readonly PeerName[] {
+  switch (scenario.kind) {
+    case 'train':
+      return scenario.lora === undefined ? ['precomputed', 'in-loop', 'default'] : ['precomputed', 'in-loop'];
+    case 'score':
+    case 'generate':
+      return ['transformers'];
+    default:
+      return [];
+  }
 }
 
 /**
@@ -54,7 +54,7 @@ function run(command: string, argv: readonly string[]): void {
 
 export function runPeer(
   python: string,
-  peer: PeerRun,
+  peer: PeerName,
   scenario: Scenario,
   settings: Settings,
   inputs: Inputs,
@@ -62,31 +62,35 @@ export function runPeer(
   const { status, stdout, stderr } = spawnSync(python, peerArguments(peer, scenario, settings, inputs), {
     cwd: inputs.folder,
     encoding: 'utf8',
-    env: { ...process.env, ...(peer.tuned && TUNED_ALLOCATOR) },
+    env: { ...process.env, ...(peer !== 'default' && TUNED_ALLOCATOR) },
     maxBuffer: 2 ** 28,
   });
-  if (status !== 0) throw new Error(`${peer.name} failed with status ${status}:\n${stderr.slice(-2000)}`);
+  if (status !== 0) throw new Error(`status ${status ?? 'none'}:\n${stderr.slice(-2000)}`);
   const reported = JSON.parse(stdout.trim().split('\n').at(-1)!) as Record<string, never>;
   return scenario.kind === 'train' ? trainMeasurement(reported) : otherMeasurement(scenario, reported);
 }
 
-function peerArguments(peer: PeerRun, scenario: Scenario, settings: Settings, inputs: Inputs): string[] {
+function peerArguments(peer: PeerName, scenario: Scenario, settings: Settings, inputs: Inputs): string[] {
   const script = (name: string) => join(folder, name);
   if (scenario.kind === 'train') {
-    const dtype = scenario.precision === 'bf16' ? 'amp' : scenario.precision;
+    const { precision, lora, data } = scenario;
+    const { pairs, maxLength } = settings.batching[data];
+    // Full fine-tuning needs fp32 weights to learn, LoRA's frozen base does not.
+    const bf16 = lora === undefined ? 'amp' : 'bf16';
     return [
       script('train.py'),
-      ...['--model', inputs.model, '--data', inputs.pairs, '--dtype', dtype],
-      ...['--steps', `${settings.steps}`, '--discard', `${settings.discard}`, '--batch', `${settings.pairs}`],
-      ...['--max-length', `${settings.maxLength}`],
-      ...(peer.precompute ? ['--precompute'] : []),
-      ...(scenario.lora === undefined ? [] : ['--lora', `${scenario.lora}`]),
+      ...['--model', inputs.model, '--data', inputs.data[data].pairs],
+      ...['--dtype', precision === 'bf16' ? bf16 : precision],
+      ...['--steps', `${settings.steps}`, '--discard', `${settings.discard}`],
+      ...['--batch', `${pairs}`, '--max-length', `${maxLength}`],
+      ...(peer === 'precomputed' ? ['--precompute'] : []),
+      ...(lora === undefined ? [] : ['--lora', `${lora}`]),
     ];
   }
   const precision = 'precision' in scenario ? scenario.precision : 'fp32';
   const common = ['--model', inputs.model, '--dtype', precision === 'bf16' ? 'bf16' : 'fp32'];
   return scenario.kind === 'score'
-    ? [script('score.py'), ...common, '--data', inputs.tokens]
+    ? [script('score.py'), ...common, '--data', inputs.data.hh.tokens]
     : [script('generate.py'), ...common, '--prompts', inputs.prompts, '--new', `${settings.newTokens}`];
 }
 

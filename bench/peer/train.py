@@ -1,10 +1,11 @@
 """TRL's DPOTrainer on the benchmark's pairs, timed. Prints one JSON line, the last of stdout.
 
-    python train.py --model DIR --data pairs.jsonl --dtype fp32|medium|amp [--steps 12] [--discard 2] [--batch 4]
+    python train.py --model DIR --data pairs.jsonl --dtype fp32|medium|amp|bf16 [--steps 12] [--discard 2] [--batch 4]
         [--max-length 512] [--precompute] [--lora 16] [--lr 1e-6] [--beta 0.1] [--seed 42]
 
 Rows are {prompt, chosen, rejected} as chat messages, written by bench/main.ts from the same data set that the
-TypeScript side reads, in the same order; `amp` is fp32 weights under bf16 autocast, TRL's own `bf16=True`.
+TypeScript side reads, in the same order; `amp` is fp32 weights under bf16 autocast, TRL's own `bf16=True`; `bf16` is weights
+in bf16, for LoRA: PEFT keeps the adapters in fp32.
 """
 import argparse
 import json
@@ -20,7 +21,7 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--dtype", default="fp32", choices=["fp32", "medium", "amp"])
+    parser.add_argument("--dtype", default="fp32", choices=["fp32", "medium", "amp", "bf16"])
     for name, value in dict(steps=12, discard=2, batch=4, lora=0, seed=42, max_length=512).items():
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=value)
     parser.add_argument("--lr", type=float, default=1e-6)
@@ -43,7 +44,8 @@ def main():
     if options.dtype == "medium":
         torch.set_float32_matmul_precision("medium")
     tokenizer = AutoTokenizer.from_pretrained(options.model)
-    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(
+        options.model, dtype=torch.bfloat16 if options.dtype == "bf16" else torch.float32)
     with open(options.data, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     rows = [{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in rows]
