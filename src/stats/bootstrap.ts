@@ -7,6 +7,7 @@ import {
   requireValues,
   sortedQuantile,
   standardDeviation,
+  sum,
 } from './summary.ts';
 
 export interface BootstrapOptions {
@@ -131,6 +132,51 @@ export function pairedBootstrap(first: Numbers, second: Numbers, options: Bootst
     Float64Array.from(first, (value, index) => value - second[index]!),
     options,
   );
+}
+
+/** Sums and sizes of the clusters that values come in, clusters in the order of their first value. */
+export interface ClusterSums {
+  readonly sums: Float64Array;
+  readonly sizes: Float64Array;
+}
+
+/** Values with equal (`===`) entries in `clusters` are summed into one cluster. */
+export function sumClusters(values: Numbers, clusters: ArrayLike<unknown>): ClusterSums {
+  requireSameLength(values, clusters, 'Summing clusters');
+  const members = new Map<unknown, number[]>();
+  for (let i = 0; i < values.length; i++) {
+    const cluster = members.get(clusters[i]);
+    if (cluster === undefined) members.set(clusters[i], [values[i]!]);
+    else cluster.push(values[i]!);
+  }
+  return {
+    sums: Float64Array.from(members.values(), sum),
+    sizes: Float64Array.from(members.values(), (cluster) => cluster.length),
+  };
+}
+
+/**
+ * Interval of the mean of values that come in clusters, as held-out pairs do of which several share a prompt. Clusters are
+ * resampled whole: the values of one resemble each other, and drawing them singly would claim more evidence than there is.
+ * Every value weighs the same, so the estimate is the plain mean.
+ */
+export function clusterBootstrap(
+  values: Numbers,
+  clusters: ArrayLike<unknown>,
+  options: BootstrapOptions = {},
+): Interval {
+  const { sums, sizes } = sumClusters(values, clusters);
+  requireValues(sums, 2, 'A bootstrap over clusters');
+  const meanOf = (indices: Int32Array): number => {
+    let total = 0;
+    let count = 0;
+    for (const index of indices) {
+      total += sums[index]!;
+      count += sizes[index]!;
+    }
+    return total / count;
+  };
+  return bootstrapIndices(sums.length, meanOf, options);
 }
 
 /**

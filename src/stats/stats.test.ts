@@ -204,6 +204,46 @@ describe('bootstrap', () => {
     expect(paired).toEqual(stats.bootstrap([2, 3, 6, 0], { seed: 9 }));
   });
 
+  it('over clusters, worked by hand: resamples of two clusters are four cases', () => {
+    // Clusters {0, 3} and {9}: the mean is 4, and resamples give 1.5 (¼), 4 (½) and 9 (¼).
+    const clustered = stats.clusterBootstrap([0, 9, 3], ['x', 'y', 'x'], {
+      resamples: 4000,
+      confidence: 0.4,
+    });
+    expect(clustered).toMatchObject({ estimate: 4, low: 4, high: 4 });
+    expect(clustered.standardError).toBeCloseTo(Math.sqrt((2.5 ** 2 + 5 ** 2) / 4 - 0.625 ** 2), 1);
+    const whole = stats.clusterBootstrap([0, 9, 3], ['x', 'y', 'x'], { resamples: 4000 });
+    expect([whole.low, whole.high]).toEqual([1.5, 9]);
+    expect(() => stats.clusterBootstrap([1, 2], ['x', 'x'])).toThrow(/at least 2 values, received 1/);
+    expect(() => stats.clusterBootstrap([1, 2], ['x'])).toThrow(/received 2 and 1 values/);
+  });
+
+  it('over clusters of one is the plain bootstrap', () => {
+    const { low, high } = stats.clusterBootstrap(scipy.first, Object.keys(scipy.first), { seed: 5 });
+    const plain = stats.bootstrap(scipy.first, { seed: 5 });
+    expectClose(low, plain.low);
+    expectClose(high, plain.high);
+  });
+
+  it('over clusters covers the mean about as often as it claims; over single values far less', () => {
+    const stream = stats.RandomStream.create(12);
+    const covered = { clusters: 0, singles: 0 };
+    for (let trial = 0; trial < 200; trial++) {
+      const prompts = Array.from({ length: 40 }, (_, prompt) =>
+        new Array<number>(1 + (prompt % 7)).fill(prompt),
+      ).flat();
+      const offsets = Float64Array.from({ length: 40 }, () => stream.normal());
+      const values = prompts.map((prompt) => offsets[prompt]! + 0.5 * stream.normal());
+      const options = { resamples: 300, seed: trial };
+      const covers = ({ low, high }: stats.Interval) => (low <= 0 && 0 <= high ? 1 : 0);
+      covered.clusters += covers(stats.clusterBootstrap(values, prompts, options));
+      covered.singles += covers(stats.bootstrap(values, options));
+    }
+    expect(covered.clusters).toBeGreaterThan(200 * 0.88);
+    expect(covered.clusters).toBeLessThanOrEqual(199);
+    expect(covered.singles).toBeLessThan(200 * 0.75);
+  });
+
   it('covers the mean about as often as it claims, on two levels', () => {
     const stream = stats.RandomStream.create(11);
     let covered = 0;

@@ -26,7 +26,7 @@ export function requireValues(values: Numbers, least: number, what: string): voi
   }
 }
 
-export function requireSameLength(first: Numbers, second: Numbers, what: string): void {
+export function requireSameLength(first: ArrayLike<unknown>, second: ArrayLike<unknown>, what: string): void {
   if (first.length !== second.length) {
     throw new DataError(
       'unequal-lengths',
