@@ -189,6 +189,27 @@ describe('generate and export', () => {
     expect(await ask(at('model.gguf'), at('answers-3.jsonl'))).toEqual(answers);
   });
 
+  it('answers a prompt that pairs repeat once', async () => {
+    const pair = (chosen: string) => ({ prompt: 'One day', chosen, rejected: 'no' });
+    writeFileSync(
+      at('pairs.jsonl'),
+      [pair('a'), pair('b')].map((row) => `${JSON.stringify(row)}\n`).join(''),
+    );
+    const argv = [
+      'generate',
+      '--model',
+      MODEL,
+      '--prompts',
+      at('pairs.jsonl'),
+      '--greedy',
+      '--max-new-tokens',
+      '2',
+    ];
+    const { stdout, stderr } = await mallows(...argv, '--json');
+    expect(stderr).toContain('2 rows hold 1 different prompts');
+    expect(jsonLines(stdout)).toHaveLength(1);
+  });
+
   it('samples as the seed says', async () => {
     const draw = async (seed: string) =>
       (

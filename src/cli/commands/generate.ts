@@ -103,10 +103,17 @@ async function readPrompts(
   if (options.prompt !== undefined) {
     return [{ id: '0', prompt: options.chat ? [{ role: 'user', content: options.prompt }] : options.prompt }];
   }
-  const { loadPrompts } = await import('../../data/index.ts');
+  const { canonicalJson, loadPrompts } = await import('../../data/index.ts');
   const { hubData } = await import('../model.ts');
   const reading = readingOptions(options.chat ? 'chat' : 'auto', { chatTemplate, strict: true });
-  return (await loadPrompts(options.prompts!, { ...reading, hub: await hubData(context) })).examples;
+  const { examples } = await loadPrompts(options.prompts!, { ...reading, hub: await hubData(context) });
+  // Pairs often repeat a prompt; its answers would count as independent evidence in every later comparison.
+  const distinct = new Map(examples.toReversed().map((example) => [canonicalJson(example.prompt), example]));
+  if (distinct.size === examples.length) return examples;
+  context.note(
+    `${examples.length} rows hold ${distinct.size} different prompts: each is answered once, under the id of its first row.`,
+  );
+  return [...distinct.values()].toReversed();
 }
 
 /** Answers of a model that is run here. */

@@ -90,10 +90,15 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
       writeJsonLines(options.output, judged);
       writeFileAtomic(`${stem}.summary.json`, `${JSON.stringify(report, null, 2)}\n`);
       context.emit(report);
-      if (!context.json) context.print(describe(report, basename(options.a), basename(options.b)));
+      if (!context.json) context.print(describe(report, ...sideNames(options.a, options.b)));
       context.note(`Verdicts: ${options.output}`);
       if (report.n === 0) throw nothingJudged(judged);
     });
+}
+
+/** How two files or models are called: by their last part, or by the whole path where that is the same. */
+function sideNames(a: string, b: string): [string, string] {
+  return basename(a) === basename(b) ? [a, b] : [basename(a), basename(b)];
 }
 
 /** Answers from a file, or from a model that gives them now; those are kept in `keepAt`. */
