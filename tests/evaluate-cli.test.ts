@@ -84,7 +84,7 @@ it('judge asks a server, writes verdicts, resumes for nothing, and keeps the key
   expect(first.code, first.stderr).toBe(0);
   expect(first.stdout).toMatch(/win rate of a\.jsonl: 50\.0 % \(95 % interval/);
   expect(first.stdout).toMatch(/8 won, 8 lost, 4 tied of 20 pairs/);
-  expect(first.stdout).toContain('No difference');
+  expect(first.stdout).toContain('No difference shown');
   // 40 answers of 100 + 10 tokens at $1 and $10 a million.
   expect(first.stdout).toContain('4000 + 400 tokens, $0.0080');
   const again = await mallows(...argv, '--json');
@@ -177,7 +177,7 @@ it('compare weighs runs against the first and writes a page', async () => {
   );
   expect(text.code, text.stderr).toBe(0);
   expect(text.stdout).toMatch(
-    /No difference between theta and dpo in win rate .*; also better in held-out accuracy \(\+\d/,
+    /No difference shown between theta and dpo in win rate on 9 prompts: .*; also better in held-out accuracy \(\+\d/,
   );
   expect(text.stdout).toMatch(
     /log-ratio margin \(nats\)\n {2}dpo .*\n {2}theta .*difference 0\.50 \[0\.50, 0\.50\], p < 0\.001/,
@@ -190,7 +190,7 @@ it('compare weighs runs against the first and writes a page', async () => {
     'chosenLogRatio',
   ]);
   const html = readFileSync(page, 'utf8');
-  expect(html).toContain('No difference between theta and dpo in win rate that 9 prompts can show');
+  expect(html).toContain('No difference shown between theta and dpo in win rate on 9 prompts');
   expect(html).toContain('&lt;b&gt;quality=');
   expect(html).not.toContain('<script');
   expect(html.match(/<article class="pair" data-won="first"/g)).toHaveLength(3);

@@ -93,6 +93,7 @@ async function trainingPage(directory: string): Promise<string> {
         : {}),
     })),
     heldOut: {
+      prompts: Array.from({ length: pairs }, (_, i) => `prompt ${i % 40}`),
       lossesBefore: new Float64Array(pairs).fill(Math.LN2),
       lossesAfter: Float64Array.from({ length: pairs }, (_, i) => 0.6 + 0.1 * Math.sin(i)),
       correctAfter: Float64Array.from({ length: pairs }, (_, i) => (i % 4 === 0 ? 0 : 1)),

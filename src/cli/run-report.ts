@@ -49,6 +49,7 @@ function readRun(runPath: string, options: RunReportOptions): TrainingReportInpu
     ...(before.length > 0 && after.length === before.length
       ? {
           heldOut: {
+            prompts: after.map(({ id, prompt = id }) => prompt), // Runs of earlier versions do not name prompts.
             lossesBefore: Float64Array.from(before, ({ loss }) => loss),
             lossesAfter: Float64Array.from(after, ({ loss }) => loss),
             correctAfter: Float64Array.from(after, ({ win }) => win),

@@ -105,7 +105,7 @@ function differenceTable({ comparisons, baseline }: ComparisonReport): Html {
         signed(number(comparison.estimate)),
         `${number(comparison.low)} to ${number(comparison.high)}`,
         pValueText(comparison),
-        comparison.n,
+        evidence(comparison),
       ];
     }),
   );
@@ -119,14 +119,22 @@ function leadingFacts({ methods }: ComparisonReport): Fact[] {
   if (metric === undefined) return [];
   const { name, label, unit, scale, digits } = metric;
   return methods.map(({ method, metrics }) => {
-    const { estimate, interval, n } = metrics[name]!;
+    const { estimate, interval, ...counts } = metrics[name]!;
     const number = (value: number) => (scale * value).toFixed(digits);
     return {
       label: `${label}, ${method}`,
       value: `${number(estimate)}${unit === '' ? '' : ` ${unit}`}`,
-      note: interval === null ? `of ${n}` : `${number(interval[0])} to ${number(interval[1])}, ${n} prompts`,
+      note:
+        interval === null
+          ? 'one prompt'
+          : `${number(interval[0])} to ${number(interval[1])}, prompts: ${evidence(counts)}`,
     };
   });
+}
+
+/** How many prompts, and how many pairs where several share one. */
+function evidence({ n, prompts }: { readonly n: number; readonly prompts: number }): string {
+  return n === prompts ? String(n) : `${prompts} (${n} pairs)`;
 }
 
 function sampleSection({ names, pairs }: ComparisonSamples): ReportSection {

@@ -22,6 +22,7 @@ const run = (shift: number): TrainingReportInput => ({
       : {}),
   })),
   heldOut: {
+    prompts: Array.from({ length: pairs }, (_, i) => `${i}`),
     lossesBefore: new Float64Array(pairs).fill(Math.LN2),
     lossesAfter: Float64Array.from({ length: pairs }, (_, i) => Math.LN2 + shift + 0.05 * Math.sin(i)),
     correctAfter: Float64Array.from({ length: pairs }, (_, i) => (i % 3 === 0 ? 0 : 1)),
@@ -65,6 +66,17 @@ describe('trainingReport', () => {
     const worse = await trainingReport(run(0.1));
     expect(worse.numbers.verdict[0]).toMatch(/^The model got worse/);
     expect(worse.numbers.heldOut?.belowLn2).toBe(false);
+  });
+
+  it('takes pairs of one prompt as one piece of evidence', async () => {
+    const { heldOut, ...rest } = run(-0.1);
+    // Accuracy ⅔ within every prompt of three pairs: between prompts nothing varies.
+    const prompts = heldOut!.prompts.map((_, i) => `${Math.floor(i / 3)}`);
+    const { numbers } = await trainingReport({ ...rest, heldOut: { ...heldOut!, prompts } });
+    expect(numbers.heldOut).toMatchObject({ pairs: 120, prompts: 40 });
+    expect(numbers.heldOut!.accuracy.low).toBeCloseTo(2 / 3, 12);
+    expect(numbers.heldOut!.accuracy.high).toBeCloseTo(2 / 3, 12);
+    expect(numbers.verdict[0]).toContain('on 120 held-out pairs of 40 prompts the loss fell');
   });
 
   it('says what is missing', async () => {

@@ -1,4 +1,4 @@
-import { bootstrap, type Interval, pairedBootstrap, type Summary, summarize } from '../stats/index.ts';
+import { clusterBootstrap, type Interval, type Summary, summarize } from '../stats/index.ts';
 import { histogram, lineChart, type Point } from './charts.ts';
 import type { Figure } from './figure.ts';
 import { type Html, html } from './html.ts';
@@ -16,6 +16,8 @@ type MetricsLine = { readonly step: number } & Readonly<Record<string, number | 
 
 /** What every held-out pair became, before training and after it, in the same order. */
 export interface HeldOutPairs {
+  /** Names each pair's prompt. Intervals are over prompts: pairs that share one are not independent. */
+  readonly prompts: readonly string[];
   readonly lossesBefore: Float64Array;
   readonly lossesAfter: Float64Array;
   /** 1 where the chosen completion has the higher reward, ½ where they tie. */
@@ -61,6 +63,7 @@ export interface TrainingNumbers {
   readonly verdict: readonly string[];
   readonly heldOut?: {
     readonly pairs: number;
+    readonly prompts: number;
     readonly lossBefore: number;
     readonly loss: Bound;
     readonly lossChange: Bound;
@@ -121,18 +124,20 @@ function summarizeRun(input: TrainingReportInput): TrainingNumbers {
           },
         }),
   };
-  if (heldOut === undefined || heldOut.lossesAfter.length < 2) {
+  if (heldOut === undefined || new Set(heldOut.prompts).size < 2) {
     return {
       ...base,
       verdict: unfinished(input, ['No held-out pairs: whether the model learnt is not known.']),
     };
   }
-  const { lossesBefore, lossesAfter, correctAfter } = heldOut;
-  const loss = bound(bootstrap(lossesAfter, { seed: SEED }));
-  const lossChange = bound(pairedBootstrap(lossesAfter, lossesBefore, { seed: SEED }));
-  const accuracy = bound(bootstrap(correctAfter, { seed: SEED }));
+  const { prompts, lossesBefore, lossesAfter, correctAfter } = heldOut;
+  const overPrompts = (values: Float64Array) => bound(clusterBootstrap(values, prompts, { seed: SEED }));
+  const loss = overPrompts(lossesAfter);
+  const lossChange = overPrompts(lossesAfter.map((after, pair) => after - lossesBefore[pair]!));
+  const accuracy = overPrompts(correctAfter);
   const measured = {
     pairs: lossesAfter.length,
+    prompts: new Set(prompts).size,
     lossBefore: loss.estimate - lossChange.estimate,
     loss,
     lossChange,
@@ -147,7 +152,8 @@ function unfinished(input: TrainingReportInput, words: readonly string[]): strin
 }
 
 function verdict(measured: NonNullable<TrainingNumbers['heldOut']>): string[] {
-  const { pairs, loss, lossBefore, lossChange, accuracy } = measured;
+  const { pairs, prompts, loss, lossBefore, lossChange, accuracy } = measured;
+  const on = `on ${pairs} held-out pairs${prompts < pairs ? ` of ${prompts} prompts` : ''}`;
   const from =
     Math.abs(lossBefore - Math.LN2) < 5e-4
       ? 'ln 2 = 0.693, the loss of knowing nothing,'
@@ -155,10 +161,10 @@ function verdict(measured: NonNullable<TrainingNumbers['heldOut']>): string[] {
   const range = `95 % interval ${decimals(loss.low, 3)} to ${decimals(loss.high, 3)}`;
   const change =
     lossChange.high < 0
-      ? `The model learnt the preference: on ${pairs} held-out pairs the loss fell from ${from} to ${decimals(loss.estimate, 3)} (${range}).`
+      ? `The model learnt the preference: ${on} the loss fell from ${from} to ${decimals(loss.estimate, 3)} (${range}).`
       : lossChange.low > 0
-        ? `The model got worse: on ${pairs} held-out pairs the loss rose from ${from} to ${decimals(loss.estimate, 3)} (${range}).`
-        : `No effect beyond chance: on ${pairs} held-out pairs the loss went from ${from} to ${decimals(loss.estimate, 3)} (${range}).`;
+        ? `The model got worse: ${on} the loss rose from ${from} to ${decimals(loss.estimate, 3)} (${range}).`
+        : `No effect beyond chance: ${on} the loss went from ${from} to ${decimals(loss.estimate, 3)} (${range}).`;
   const better =
     accuracy.low > 0.5
       ? 'more often than chance'

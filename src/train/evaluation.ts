@@ -1,5 +1,6 @@
+import { hashValues } from '../data/index.ts';
 import type { CausalLM } from '../models/contract.ts';
-import { bootstrap, type Interval } from '../stats/index.ts';
+import { clusterBootstrap, mean } from '../stats/index.ts';
 import { evaluatePass } from './pass.ts';
 import { type PreferenceResults, preferenceMetrics, win } from './preference-task.ts';
 import { packByLength } from './reference.ts';
@@ -8,6 +9,8 @@ import type { ItemResults, Task } from './task.ts';
 /** A held-out pair at one moment of training: a line of `evaluations/step-N.jsonl`. */
 export interface EvaluatedPair {
   readonly id: string;
+  /** `promptKey` of its prompt: pairs of one prompt are one piece of evidence. */
+  readonly prompt: string;
   readonly loss: number;
   /** 1 when chosen has the higher reward, ½ for a tie. */
   readonly win: number;
@@ -16,6 +19,11 @@ export interface EvaluatedPair {
   /** log π − log π_ref of each completion, nats; absent without a reference. Unlike rewards, comparable across objectives. */
   readonly chosenLogRatio?: number;
   readonly rejectedLogRatio?: number;
+}
+
+/** Names a prompt (text, messages or tokens) in files: equal prompts have equal keys in every run. */
+export function promptKey(prompt: unknown): string {
+  return hashValues([prompt]).slice(0, 16);
 }
 
 /** Losses of all items without gradients, rows packed from items of similar length. */
@@ -40,13 +48,13 @@ export interface PreferenceEvaluation {
 }
 
 /**
- * Means over held-out pairs, with 95 % bootstrap intervals over pairs for loss and accuracy (`…/low`, `…/high`). With the
+ * Means over held-out pairs, with 95 % bootstrap intervals over prompts for loss and accuracy (`…/low`, `…/high`). With the
  * pairs' losses at the start, `loss_change` is the paired difference: pairs differ far more from each other than a
  * pair's loss moves, so only the paired interval can tell whether training helped.
  */
 export function summarizePreferences(
   results: readonly PreferenceResults[],
-  idOf: (item: number) => string,
+  describe: (item: number) => Pick<EvaluatedPair, 'id' | 'prompt'>,
   start: readonly EvaluatedPair[] | undefined,
 ): PreferenceEvaluation {
   const byItem = new Map<number, EvaluatedPair>();
@@ -54,7 +62,7 @@ export function summarizePreferences(
     const { chosen, rejected } = batch;
     for (const [index, item] of items.entries()) {
       byItem.set(item, {
-        id: idOf(item),
+        ...describe(item),
         loss: losses[index]!,
         win: win(outcome, index),
         chosenReward: outcome.chosenRewards[index]!,
@@ -69,28 +77,36 @@ export function summarizePreferences(
   }
   const pairs = [...byItem].sort(([a], [b]) => a - b).map(([, pair]) => pair);
   const changes = start && pairs.map(({ loss }, index) => loss - start[index]!.loss);
+  const prompts = pairs.map(({ prompt }) => prompt);
   return {
     metrics: {
       ...preferenceMetrics(results),
-      ...interval(
+      ...intervalOverPrompts(
         'loss',
         pairs.map(({ loss }) => loss),
+        prompts,
       ),
-      ...interval(
+      ...intervalOverPrompts(
         'rewards/accuracies',
         pairs.map((pair) => pair.win),
+        prompts,
       ),
       ...(changes && {
-        loss_change: changes.reduce((sum, change) => sum + change, 0) / changes.length,
-        ...interval('loss_change', changes),
+        loss_change: mean(changes),
+        ...intervalOverPrompts('loss_change', changes, prompts),
       }),
     },
     pairs,
   };
 }
 
-function interval(name: string, values: readonly number[]): Record<string, number> {
-  if (values.length < 2) return {};
-  const { low, high }: Interval = bootstrap(values, { resamples: 2000 });
+/** `NAME/low` and `NAME/high`: the 95 % interval of a mean over held-out items; nothing for a single prompt. */
+export function intervalOverPrompts(
+  name: string,
+  values: readonly number[],
+  prompts: readonly unknown[],
+): Record<string, number> {
+  if (new Set(prompts).size < 2) return {};
+  const { low, high } = clusterBootstrap(values, prompts, { resamples: 2000 });
   return { [`${name}/low`]: low, [`${name}/high`]: high };
 }

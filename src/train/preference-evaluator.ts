@@ -9,6 +9,8 @@ import type { Session } from './session.ts';
 
 export interface PairEvaluatorOptions {
   readonly every: number;
+  /** `promptKey` of a held-out pair's prompt. */
+  readonly promptKeyOf: (item: number) => string;
   /** Prompts that the policy answers for `kl/on_policy`; none: no KL. */
   readonly prompts: readonly { readonly id: string; readonly tokens: Int32Array }[];
   readonly maxNewTokens: number;
@@ -58,7 +60,7 @@ export class PairEvaluator implements Evaluation {
     const results = await evaluateTask(model, this.#task);
     const { metrics, pairs } = summarizePreferences(
       results,
-      (item) => this.#task.id(item),
+      (item) => ({ id: this.#task.id(item), prompt: this.#options.promptKeyOf(item) }),
       this.#startPairs(step),
     );
     this.#run?.writeRecords(`evaluations/step-${step}.jsonl`, pairs);

@@ -1,6 +1,6 @@
 import type { LoadedModel, ModelCard } from '../checkpoints/index.ts';
 import { createObjective, type Objective, type ObjectiveOptions } from '../objectives/index.ts';
-import type { EvaluatedPair } from './evaluation.ts';
+import { type EvaluatedPair, promptKey } from './evaluation.ts';
 import { type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_MAX_NEW_TOKENS } from './options.ts';
 import {
@@ -61,6 +61,7 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
       new PreferenceTask(data.heldOut, objective),
       run,
       data.heldOut.pairs,
+      new Map(splits.heldOut.examples.map(({ id, prompt }) => [id, promptKey(prompt)])),
     );
     session.checkMemory(task);
     session.phase('train');
@@ -114,6 +115,7 @@ function pairEvaluator(
   task: PreferenceTask,
   run: ConstructorParameters<typeof PairEvaluator>[2],
   pairs: readonly { readonly id: string; readonly prompt: Int32Array }[],
+  promptKeys: ReadonlyMap<string, string>,
 ): PairEvaluator | undefined {
   if (task.items === 0) return undefined;
   const { every = 0, klSamples = 0, maxNewTokens = DEFAULT_MAX_NEW_TOKENS } = evaluation;
@@ -124,6 +126,7 @@ function pairEvaluator(
   return new PairEvaluator(session, task, run, {
     every,
     maxNewTokens,
+    promptKeyOf: (item) => promptKeys.get(pairs[item]!.id)!,
     prompts: firstPrompts(prompts, klSamples),
     ...(probe && { probe }),
   });

@@ -8,8 +8,8 @@ import {
   type TokenizedSequence,
   tokenizeSequences,
 } from '../data/index.ts';
-import { bootstrapIndices } from '../stats/index.ts';
-import { evaluateTask } from './evaluation.ts';
+import { bootstrapIndices, sumClusters } from '../stats/index.ts';
+import { evaluateTask, promptKey } from './evaluation.ts';
 import { type Evaluation, type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_MAX_NEW_TOKENS, type TrainOptions } from './options.ts';
 import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
@@ -57,7 +57,7 @@ export async function trainSft(options: SftOptions): Promise<SftResult> {
       masters,
       task,
       ...(heldOut.tokens.length > 0 && {
-        evaluation: sftEvaluation(options, session, new SftTask(heldOut.tokens)),
+        evaluation: sftEvaluation(options, session, heldOut),
       }),
     });
     const finished = result.status === 'finished';
@@ -79,15 +79,29 @@ export async function trainSft(options: SftOptions): Promise<SftResult> {
   }
 }
 
-/** Held-out loss a token, with a 95 % bootstrap interval over examples. */
-function sftEvaluation({ evaluation }: SftOptions, session: Session, task: SftTask): Evaluation {
+/** Held-out loss a token, with a 95 % bootstrap interval over prompts. */
+function sftEvaluation(
+  { evaluation }: SftOptions,
+  session: Session,
+  { examples, tokens: sequences }: Split<SftExample, TokenizedSequence>,
+): Evaluation {
+  const task = new SftTask(sequences);
+  const promptOf = (item: number) => {
+    const { prompt } = examples[item]!;
+    return prompt === undefined ? item : promptKey(prompt);
+  };
   return {
     every: evaluation?.every ?? 0,
     async evaluate() {
       const results = await evaluateTask(session.model, task);
-      const losses = results.flatMap((result) => [...result.losses]);
-      const tokens = results.flatMap((result) => [...result.tokens]);
       const metrics = task.metrics(results);
+      const prompts = results.flatMap(({ items }) => items.map(promptOf));
+      const ofPrompts = (values: 'losses' | 'tokens') =>
+        sumClusters(
+          results.flatMap((result) => [...result[values]]),
+          prompts,
+        ).sums;
+      const [losses, tokens] = [ofPrompts('losses'), ofPrompts('tokens')];
       if (losses.length < 2) return metrics;
       const mean = (indices: Int32Array) => {
         let loss = 0;

@@ -240,5 +240,5 @@ function verdict({ winRate, interval, pValue }: JudgeReport, a: string, b: strin
   if (winRate === null || interval === null || pValue === null) return 'Too few verdicts to say anything.';
   if (pValue < 0.05 && interval[0] > 50) return `${a} is better than ${b} in this judge's eyes.`;
   if (pValue < 0.05 && interval[1] < 50) return `${a} is worse than ${b} in this judge's eyes.`;
-  return `No difference between ${a} and ${b} that this many pairs can show.`;
+  return `No difference shown between ${a} and ${b}: what was judged fits an even match.`;
 }

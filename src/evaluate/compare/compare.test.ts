@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RandomStream } from '../../stats/index.ts';
-import type { EvaluatedPair } from '../../train/evaluation.ts';
+import { type EvaluatedPair, promptKey } from '../../train/evaluation.ts';
 import { compareMethods } from './compare.ts';
-import { crossedBootstrap } from './crossed-bootstrap.ts';
+import { crossedDifference, crossedInterval } from './crossed-bootstrap.ts';
 import { groupBySeed, loadEvidence } from './evidence.ts';
 import { frontiers } from './frontier.ts';
-import type { Method, MetricName } from './metrics.ts';
+import type { Method, MetricName, MetricValues } from './metrics.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mallows-compare-'));
 
@@ -18,9 +18,14 @@ function method(name: string, metric: MetricName, ...runs: (readonly number[])[]
     runs: runs.map((values, seed) => ({
       path: `${name}-${seed}`,
       seed,
-      metrics: { [metric]: new Map(values.map((value, i) => [String(i), value])) },
+      metrics: { [metric]: measured(Object.entries(values)) },
     })),
   };
+}
+
+/** Values by id, each of a prompt of its own unless it says otherwise. */
+function measured(values: readonly (readonly [id: string, value: number, prompt?: string])[]): MetricValues {
+  return new Map(values.map(([id, value, prompt = id]) => [id, { value, prompt }]));
 }
 
 /** Standard normal numbers (Box–Muller). */
@@ -59,7 +64,7 @@ describe('compareMethods', () => {
     const other = base.map((value, i) => value + (i % 2 === 0 ? 0.5 : -0.5));
     const same = compareMethods([method('a', 'accuracy', base), method('b', 'accuracy', other)]);
     expect(same.verdict[0]).toMatch(
-      /^No difference between b and a in held-out accuracy that 200 prompts can show/,
+      /^No difference shown between b and a in held-out accuracy on 200 prompts: /,
     );
     const worse = compareMethods([
       method('a', 'accuracy', base),
@@ -70,6 +75,54 @@ describe('compareMethods', () => {
       ),
     ]);
     expect(worse.verdict[0]).toMatch(/^b is worse than a/);
+  });
+
+  it('takes pairs of one prompt as one piece of evidence', () => {
+    // Six prompts of 33 pairs each: four move up as a whole, two move down.
+    const methods = [0, 1].map((shift) => ({
+      name: `shift-${shift}`,
+      runs: [
+        {
+          path: '',
+          seed: 0,
+          metrics: {
+            reward: measured(
+              base
+                .slice(0, 198)
+                .map((value, i) => [`${i}`, value + (i % 3 < 2 ? shift : -shift), `${i % 6}`]),
+            ),
+          },
+        },
+      ],
+    }));
+    const { comparisons, methods: summaries, verdict } = compareMethods(methods);
+    expect(comparisons[0]).toMatchObject({ n: 198, prompts: 6 });
+    expect(summaries[1]!.metrics.reward).toMatchObject({ n: 198, prompts: 6 });
+    expect(comparisons[0]!.estimate).toBeCloseTo(1 / 3, 12);
+    // Of 64 patterns of six signs all but the 20 with three of each are as extreme.
+    expect(comparisons[0]!.pValue).toBe(44 / 64);
+    expect(comparisons[0]!.low).toBeLessThan(-0.2);
+    expect(verdict[0]).toMatch(/^No difference shown between shift-1 and shift-0 in reward on 6 prompts/);
+  });
+
+  it('names every measure that shows no difference', () => {
+    const both = (shift: number): Method => ({
+      name: shift === 0 ? 'a' : 'b',
+      runs: [
+        {
+          path: '',
+          seed: 0,
+          metrics: {
+            reward: measured(base.map((value, i) => [`${i}`, value + shift])),
+            accuracy: measured(base.map((_, i) => [`${i}`, i % 2])),
+            margin: measured(base.map((value, i) => [`${i}`, value - shift])),
+          },
+        },
+      ],
+    });
+    expect(compareMethods([both(0), both(0.3)]).verdict[0]).toMatch(
+      /^b is better than a in reward: .*; also worse in log-ratio margin \(.*\); no difference shown in held-out accuracy\.$/,
+    );
   });
 
   it('corrects for every comparison made', () => {
@@ -96,7 +149,7 @@ describe('compareMethods', () => {
             path: 'b',
             seed: 0,
             metrics: {
-              reward: new Map([
+              reward: measured([
                 ['0', 1],
                 ['1', 2],
                 ['x', 3],
@@ -107,7 +160,7 @@ describe('compareMethods', () => {
       },
     ]);
     expect(report.comparisons[0]).toMatchObject({ n: 2, unmatched: 199 });
-    expect(report.notes.join()).toMatch(/2 prompts shared, 199 in some runs only/);
+    expect(report.notes.join()).toMatch(/2 rows shared, 199 in some runs only/);
   });
 
   it('takes win rates that only one side has as head to head with the baseline', () => {
@@ -126,7 +179,7 @@ describe('compareMethods', () => {
   });
 });
 
-describe('crossedBootstrap', () => {
+describe('the bootstrap over prompts and seeds', () => {
   it('covers the truth about as often as it says, seeds included', () => {
     // Two methods without a difference: five seeds each, whose luck (sd 0.5) outweighs the prompts'.
     const stream = RandomStream.create(2);
@@ -139,7 +192,9 @@ describe('crossedBootstrap', () => {
           const own = normals(40, stream);
           return Float64Array.from(prompts, (value, i) => value + 0.5 * luck + 0.3 * own[i]!);
         });
-      const { low, high } = crossedBootstrap(runs(), runs(), { seed: trial, resamples: 400 });
+      const ids = prompts.map((_, i) => `${i}`);
+      const options = { seed: trial, resamples: 400 };
+      const { low, high } = crossedDifference(runs(), runs(), ids, options);
       if (low <= 0 && high >= 0) covered++;
     }
     // Five seeds make a percentile interval a little short; without the seed level it would cover about 0.3.
@@ -150,11 +205,21 @@ describe('crossedBootstrap', () => {
   it('is exact where nothing varies', () => {
     const ones = [new Float64Array(5).fill(1), new Float64Array(5).fill(1)];
     const threes = [new Float64Array(5).fill(3)];
-    const result = crossedBootstrap(ones, threes, { resamples: 99 });
+    const prompts = ['x', 'x', 'y', 'z', 'z'];
+    const result = crossedDifference(ones, threes, prompts, { resamples: 99 });
     expect(result.estimate).toBe(2);
     expect(result.low).toBeCloseTo(2, 12);
     expect(result.high).toBeCloseTo(2, 12);
     expect(result.pValue).toBeCloseTo(0.02, 12);
+    const interval = crossedInterval(threes, prompts, { resamples: 99 });
+    expect([interval.estimate, interval.low, interval.high]).toEqual([3, 3, 3]);
+  });
+
+  it("draws seeds for a method's own figure too", () => {
+    // Two seeds at 0 and 1 whatever the prompt: means of two drawn seeds are 0 (¼), ½ (½) and 1 (¼).
+    const runs = [new Float64Array(5), new Float64Array(5).fill(1)];
+    const { estimate, low, high } = crossedInterval(runs, ['v', 'w', 'x', 'y', 'z'], { resamples: 400 });
+    expect([estimate, low, high]).toEqual([0.5, 0, 1]);
   });
 });
 
@@ -177,6 +242,7 @@ function run(
 
 const pair = (id: string, margin: number): EvaluatedPair => ({
   id,
+  prompt: 'p',
   loss: 0.5,
   win: margin > 0 ? 1 : 0,
   chosenReward: margin,
@@ -208,44 +274,25 @@ describe('evidence', () => {
       { id: 'x', scores: [1, 2] },
       { id: 'y', score: -1 },
     ]);
-    file('judged.jsonl', [{ id: 'x', winner: 'a' }, { id: 'y', winner: 'tie' }, { id: 'z' }]);
+    file('judged.jsonl', [
+      { id: 'x', winner: 'a', prompt: 'Hi' },
+      { id: 'y', winner: 'tie', prompt: 'Hi' },
+      { id: 'z' },
+    ]);
     const { metrics, seed } = await loadEvidence(path);
     expect(seed).toBe(1);
-    expect(metrics.accuracy).toEqual(
-      new Map([
-        ['x', 1],
-        ['y', 0],
-      ]),
-    );
-    expect(metrics.margin).toEqual(
-      new Map([
-        ['x', 5],
-        ['y', -2.5],
-      ]),
-    );
-    expect(metrics.kl).toEqual(
-      new Map([
-        ['x', 3],
-        ['y', 4],
-      ]),
-    );
-    expect(metrics.reward).toEqual(
-      new Map([
-        ['x', 1.5],
-        ['y', -1],
-      ]),
-    );
-    expect(metrics.winRate).toEqual(
-      new Map([
-        ['x', 1],
-        ['y', 0.5],
-      ]),
-    );
-    expect(metrics.length).toEqual(new Map([['x', 6]]));
-    expect(metrics.distinct1!.get('x')).toBeCloseTo((0.5 + 1) / 2, 12);
+    const x = (value: number, prompt = 'x') => ['x', value, prompt] as const;
+    const y = (value: number, prompt = 'y') => ['y', value, prompt] as const;
+    expect(metrics.accuracy).toEqual(measured([x(1, 'p'), y(0, 'p')]));
+    expect(metrics.margin).toEqual(measured([x(5, 'p'), y(-2.5, 'p')]));
+    expect(metrics.kl).toEqual(measured([x(3), y(4)]));
+    expect(metrics.reward).toEqual(measured([x(1.5), y(-1)]));
+    expect(metrics.winRate).toEqual(measured([x(1, promptKey('Hi')), y(0.5, promptKey('Hi'))]));
+    expect(metrics.length).toEqual(measured([['x', 6]]));
+    expect(metrics.distinct1!.get('x')!.value).toBeCloseTo((0.5 + 1) / 2, 12);
     // (½ · ⅓ · .1/2 · .1)^¼ and e^(1 − 4/3) · (⅔ · ½ · .1 · .1)^¼, by hand.
     const [first, second] = [(0.5 / 3 / 200) ** 0.25, Math.exp(-1 / 3) * (1 / 300) ** 0.25];
-    expect(metrics.selfBleu!.get('x')).toBeCloseTo((first + second) / 2, 12);
+    expect(metrics.selfBleu!.get('x')!.value).toBeCloseTo((first + second) / 2, 12);
   });
 
   it('puts seeds of one recipe together', async () => {

@@ -1,13 +1,14 @@
-import { bootstrap, holm, mean, pairedBootstrap, pairedPermutationTest } from '../../stats/index.ts';
-import { crossedBootstrap, type Difference } from './crossed-bootstrap.ts';
+import { clusterBootstrap, holm, pairedPermutationTest, sumClusters } from '../../stats/index.ts';
+import { crossedDifference, crossedInterval, type Difference, type RunValues } from './crossed-bootstrap.ts';
 import { METRICS, type Method, type MetricKind, type MetricName, type MetricValues } from './metrics.ts';
 
 export interface MetricEstimate {
   readonly estimate: number;
-  /** 95 % bootstrap interval over prompts; null for a figure that is known only as a whole. */
+  /** 95 % bootstrap interval over prompts and, where there are several, training seeds; null for a single prompt. */
   readonly interval: readonly [number, number] | null;
-  /** Prompts or pairs. */
+  /** Answers or pairs, and the prompts that they belong to. */
   readonly n: number;
+  readonly prompts: number;
 }
 
 export interface MethodSummary {
@@ -20,8 +21,9 @@ export interface MethodSummary {
 export interface MetricComparison extends Difference {
   readonly metric: MetricName;
   readonly method: string;
-  /** Prompts or pairs that every run of both has. */
+  /** Answers or pairs that every run of both has, and the prompts that they belong to. */
   readonly n: number;
+  readonly prompts: number;
   /** Those that only some have, and that are left out. */
   readonly unmatched: number;
   /** Holm's adjustment over all comparisons of the report. */
@@ -73,18 +75,27 @@ function compareOn(
   const first = valuesOf(baseline, metric) ?? (second && headToHead(metric, second));
   if (first === undefined || second === undefined) return undefined;
   const all = [...first, ...second];
-  const every = new Set(all.flatMap((values) => [...values.keys()]));
-  const shared = [...every].filter((id) => all.every((values) => values.has(id)));
-  if (shared.length < 2) return undefined;
-  const rows = (from: readonly MetricValues[]) =>
-    from.map((values) => Float64Array.from(shared, (id) => values.get(id)!));
+  const { ids, prompts, count } = sharedBy(all);
+  if (count < 2) return undefined;
   return {
     metric,
     method: method.name,
-    n: shared.length,
-    unmatched: every.size - shared.length,
-    ...difference(rows(first), rows(second)),
+    n: ids.length,
+    prompts: count,
+    unmatched: new Set(all.flatMap((values) => [...values.keys()])).size - ids.length,
+    ...difference(valuesAt(ids, first), valuesAt(ids, second), prompts),
   };
+}
+
+/** What all runs measured: ids, the prompt of each, and how many prompts that makes. */
+function sharedBy(runs: readonly MetricValues[]): { ids: string[]; prompts: string[]; count: number } {
+  const ids = [...runs[0]!.keys()].filter((id) => runs.every((values) => values.has(id)));
+  const prompts = ids.map((id) => runs[0]!.get(id)!.prompt);
+  return { ids, prompts, count: new Set(prompts).size };
+}
+
+function valuesAt(ids: readonly string[], runs: readonly MetricValues[]): RunValues {
+  return runs.map((values) => Float64Array.from(ids, (id) => values.get(id)!.value));
 }
 
 /**
@@ -93,14 +104,19 @@ function compareOn(
  */
 function headToHead(metric: MetricName, values: readonly MetricValues[]): MetricValues[] | undefined {
   if (metric !== 'winRate') return undefined;
-  return [new Map(values.flatMap((run) => [...run.keys()].map((id) => [id, 0.5] as const)))];
+  return [
+    new Map(
+      values.flatMap((run) => [...run].map(([id, { prompt }]) => [id, { value: 0.5, prompt }] as const)),
+    ),
+  ];
 }
 
-function difference(first: readonly Float64Array[], second: readonly Float64Array[]): Difference {
-  if (first.length > 1 || second.length > 1) return crossedBootstrap(first, second);
-  const [a, b] = [first[0]!, second[0]!];
-  const { estimate, low, high } = pairedBootstrap(b, a);
-  return { estimate, low, high, pValue: pairedPermutationTest(b, a).pValue };
+function difference(first: RunValues, second: RunValues, prompts: readonly string[]): Difference {
+  if (first.length > 1 || second.length > 1) return crossedDifference(first, second, prompts);
+  const differences = second[0]!.map((value, i) => value - first[0]![i]!);
+  const { estimate, low, high } = clusterBootstrap(differences, prompts);
+  const { sums } = sumClusters(differences, prompts);
+  return { estimate, low, high, pValue: pairedPermutationTest(sums, new Float64Array(sums.length)).pValue };
 }
 
 /** The metric of each run; undefined unless all of them have it. */
@@ -114,23 +130,12 @@ function summariseMethod(method: Method): MethodSummary {
   for (const { name } of METRICS) {
     const values = valuesOf(method, name);
     if (values === undefined) continue;
-    const perPrompt = meanOverRuns(values);
-    if (perPrompt.length === 0) continue;
-    metrics[name] = estimateOf(perPrompt);
+    const { ids, prompts, count } = sharedBy(values);
+    if (ids.length === 0) continue;
+    const { estimate, low, high } = crossedInterval(valuesAt(ids, values), prompts);
+    metrics[name] = { estimate, interval: count < 2 ? null : [low, high], n: ids.length, prompts: count };
   }
   return { method: method.name, seeds: method.runs.length, metrics };
-}
-
-function estimateOf(values: readonly number[]): MetricEstimate {
-  if (values.length === 1) return { estimate: values[0]!, interval: null, n: 1 };
-  const { estimate, low, high } = bootstrap(values);
-  return { estimate, interval: [low, high], n: values.length };
-}
-
-function meanOverRuns(runs: readonly MetricValues[]): number[] {
-  return [...runs[0]!.keys()]
-    .filter((id) => runs.every((values) => values.has(id)))
-    .map((id) => mean(runs.map((values) => values.get(id)!)));
 }
 
 function verdictOn(method: string, baseline: string, comparisons: readonly MetricComparison[]): string {
@@ -146,15 +151,20 @@ function verdictOn(method: string, baseline: string, comparisons: readonly Metri
   const figure = describeDifference(leading.comparison, leading.metric);
   const head =
     words === 'same'
-      ? `No difference between ${method} and ${baseline} in ${leading.metric.label} that ${leading.comparison.n} prompts can show: ${figure}`
+      ? `No difference shown between ${method} and ${baseline} in ${leading.metric.label} on ${leading.comparison.prompts} prompts: ${figure}`
       : `${method} is ${words} than ${baseline} in ${leading.metric.label}: ${figure}`;
-  const tails = rest.flatMap(({ metric, comparison }) => {
-    const other = judge(comparison, metric);
-    return other === 'same'
-      ? []
-      : [`${other} in ${metric.label} (${describeDifference(comparison, metric)})`];
-  });
-  return `${head}${tails.length > 0 ? `; also ${tails.join(', ')}` : ''}.`;
+  const others = rest.map((each) => ({ ...each, words: judge(each.comparison, each.metric) }));
+  const shown = others
+    .filter((each) => each.words !== 'same')
+    .map(
+      (each) => `${each.words} in ${each.metric.label} (${describeDifference(each.comparison, each.metric)})`,
+    );
+  const same = others.filter((each) => each.words === 'same').map(({ metric }) => metric.label);
+  const tails = [
+    shown.length > 0 && `; also ${shown.join(', ')}`,
+    same.length > 0 && `; no difference shown in ${same.join(', ')}`,
+  ];
+  return `${head}${tails.filter((tail) => tail !== false).join('')}.`;
 }
 
 function judge(
@@ -197,7 +207,7 @@ function notesOn(methods: readonly Method[], comparisons: readonly MetricCompari
   }
   for (const { metric, method, n, unmatched } of comparisons) {
     if (unmatched > 0)
-      notes.push(`${metric} of ${method}: ${n} prompts shared, ${unmatched} in some runs only, left out.`);
+      notes.push(`${metric} of ${method}: ${n} rows shared, ${unmatched} in some runs only, left out.`);
   }
   return notes;
 }

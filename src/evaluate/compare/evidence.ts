@@ -5,12 +5,12 @@ import { canonicalJson } from '../../data/index.ts';
 import { DataError, UsageError } from '../../errors.ts';
 import { readJsonLines } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
-import type { EvaluatedPair } from '../../train/evaluation.ts';
+import { type EvaluatedPair, promptKey } from '../../train/evaluation.ts';
 import { readAnswers } from '../answers.ts';
-import { readEvaluationRows } from '../rows.ts';
+import { type EvaluationRow, readEvaluationRows } from '../rows.ts';
 import { codePoints } from '../winrate/annotations.ts';
 import { distinctN, selfBleu, words } from './diversity.ts';
-import type { Method, MetricName, MetricValues, RunEvidence } from './metrics.ts';
+import type { Measurement, Method, MetricName, MetricValues, RunEvidence } from './metrics.ts';
 
 /** Files that say more about a run than its own evaluation does, by default looked for inside the run. */
 export interface RunFiles {
@@ -85,15 +85,18 @@ type Metrics = Partial<Record<MetricName, MetricValues>>;
 function pairMetrics(runPath: string): Metrics {
   const rows = lastEvaluation(runPath);
   if (rows === undefined) return {};
-  const accuracy = new Map(rows.map(({ id, win }) => [id, win]));
+  const each = (value: (row: EvaluatedPair) => number): MetricValues =>
+    // Runs of earlier versions do not name prompts.
+    new Map(rows.map((row) => [row.id, { value: value(row), prompt: row.prompt ?? row.id }]));
+  const accuracy = each(({ win }) => win);
   const referenced = rows.filter(
     (row) => row.chosenLogRatio !== undefined && row.rejectedLogRatio !== undefined,
   );
   if (referenced.length < rows.length) return { accuracy };
   return {
     accuracy,
-    margin: new Map(rows.map((row) => [row.id, row.chosenLogRatio! - row.rejectedLogRatio!])),
-    chosenLogRatio: new Map(rows.map((row) => [row.id, row.chosenLogRatio!])),
+    margin: each((row) => row.chosenLogRatio! - row.rejectedLogRatio!),
+    chosenLogRatio: each((row) => row.chosenLogRatio!),
   };
 }
 
@@ -118,14 +121,21 @@ function lastRecords(runPath: string, suffix: '' | '.kl'): readonly unknown[] | 
 /** The last on-policy KL, prompt by prompt. */
 function klMetric(runPath: string): Metrics {
   const rows = lastRecords(runPath, '.kl') as readonly { id: string; kl: number }[] | undefined;
-  return rows === undefined ? {} : { kl: new Map(rows.map(({ id, kl }) => [id, kl])) };
+  return rows === undefined ? {} : { kl: new Map(rows.map(({ id, kl }) => [id, { value: kl, prompt: id }])) };
 }
 
 async function answerMetrics(path: string): Promise<Metrics> {
-  const answers = (await readAnswers(path)).map(({ id, texts }) => ({ id, texts, words: texts.map(words) }));
+  const answers = (await readAnswers(path)).map(({ id, prompt, texts }) => ({
+    id,
+    prompt: prompt === undefined ? id : promptKey(prompt),
+    texts,
+    words: texts.map(words),
+  }));
   const perPrompt = (value: (answer: (typeof answers)[number]) => number) =>
     new Map(
-      answers.map((answer) => [answer.id, value(answer)] as const).filter(([, each]) => !Number.isNaN(each)),
+      answers
+        .map((answer) => [answer.id, { value: value(answer), prompt: answer.prompt }] as const)
+        .filter(([, each]) => !Number.isNaN(each.value)),
     );
   const distinct = (n: number) =>
     perPrompt((answer) => meanOfDefined(answer.words.map((text) => distinctN(text, n))));
@@ -153,20 +163,27 @@ async function readRewards(path: string): Promise<MetricValues> {
       if (!Array.isArray(scores) || scores.length === 0 || !scores.every((each) => Number.isFinite(each))) {
         row.fail('scores', 'a list of numbers');
       }
-      return [row.has('id') ? String(row.raw('id')) : String(i), mean(scores as number[])];
+      const id = row.has('id') ? String(row.raw('id')) : String(i);
+      return [id, { value: mean(scores as number[]), prompt: promptOf(row, id) }];
     }),
   );
 }
 
 /** 1 for a win of A, ½ for a tie; pairs without a verdict are left out. */
 async function readWins(path: string): Promise<MetricValues> {
-  const wins = new Map<string, number>();
+  const wins = new Map<string, Measurement>();
   for (const row of await readEvaluationRows(path)) {
     if (!row.has('winner')) continue;
     const value = { a: 1, tie: 0.5, b: 0 }[row.text('winner')];
-    wins.set(String(row.raw('id')), value ?? row.fail('winner', '"a", "b" or "tie"'));
+    const id = String(row.raw('id'));
+    wins.set(id, { value: value ?? row.fail('winner', '"a", "b" or "tie"'), prompt: promptOf(row, id) });
   }
   if (wins.size === 0)
     throw new DataError('no-verdicts', `${path} holds no verdict.`, { at: { file: path } });
   return wins;
+}
+
+/** Judged and scored files may repeat the prompt; without it, each row counts as a prompt of its own. */
+function promptOf(row: EvaluationRow, id: string): string {
+  return row.has('prompt') ? promptKey(row.raw('prompt')) : id;
 }

@@ -36,8 +36,15 @@ export const METRICS = [
 
 export type MetricName = (typeof METRICS)[number]['name'];
 
-/** Values by prompt or pair id. */
-export type MetricValues = ReadonlyMap<string, number>;
+/** A figure of one answer or pair. */
+export interface Measurement {
+  readonly value: number;
+  /** Names the prompt: measurements that share one are one piece of evidence. */
+  readonly prompt: string;
+}
+
+/** Measurements by the id of the pair or prompt. */
+export type MetricValues = ReadonlyMap<string, Measurement>;
 
 /** One trained model and what is known of it. */
 export interface RunEvidence {

@@ -1,4 +1,4 @@
-import { bootstrap } from '../../stats/index.ts';
+import { intervalOverPrompts, promptKey } from '../../train/evaluation.ts';
 import { type PairSources, readPairSplits } from '../../train/preference-data.ts';
 import { packByLength } from '../../train/reference.ts';
 import { type RewardResults, RewardTask, rewardWin } from './reward-task.ts';
@@ -22,10 +22,11 @@ export async function trainReward(options: RewardOptions): Promise<RewardResult>
   return trainScorer(options, async (loaded, session) => {
     const { train, heldOut, facts } = await readPairSplits(options, session);
     const task = new RewardTask(loaded.model, train.tokens, centering);
+    const prompts = heldOut.examples.map(({ prompt }) => promptKey(prompt));
     const heldOutTask = new RewardTask(loaded.model, heldOut.tokens, centering);
     return {
       task,
-      ...(heldOutTask.items > 0 && { evaluate: () => evaluateReward(heldOutTask) }),
+      ...(heldOutTask.items > 0 && { evaluate: () => evaluateReward(heldOutTask, prompts) }),
       facts,
       objective: 'bradley-terry',
       label: 'reward',
@@ -34,8 +35,11 @@ export async function trainReward(options: RewardOptions): Promise<RewardResult>
   });
 }
 
-/** Held-out loss, accuracy with its 95 % interval, and margins. */
-export async function evaluateReward(task: RewardTask): Promise<Record<string, number>> {
+/** Held-out loss, accuracy with its 95 % interval over prompts (`prompts[item]` names an item's), and margins. */
+export async function evaluateReward(
+  task: RewardTask,
+  prompts: readonly string[],
+): Promise<Record<string, number>> {
   const lengths = Array.from({ length: task.items }, (_, item) => task.tokens(item));
   const results: RewardResults[] = [];
   for (const items of packByLength(lengths, 2048)) {
@@ -43,8 +47,6 @@ export async function evaluateReward(task: RewardTask): Promise<Record<string, n
     await new Promise(setImmediate);
   }
   const wins = results.flatMap((result) => result.items.map((_, i) => rewardWin(result, i)));
-  const metrics = task.metrics(results);
-  if (wins.length < 2) return metrics;
-  const { low, high } = bootstrap(wins, { resamples: 2000 });
-  return { ...metrics, 'rewards/accuracies/low': low, 'rewards/accuracies/high': high };
+  const promptOfWins = results.flatMap(({ items }) => items.map((item) => prompts[item]!));
+  return { ...task.metrics(results), ...intervalOverPrompts('rewards/accuracies', wins, promptOfWins) };
 }

@@ -1,0 +1,42 @@
+import { expect, it } from 'vitest';
+import { tinyModel } from '../../tests/support/tiny-models.ts';
+import { tinyPairs } from '../../tests/support/tiny-pairs.ts';
+import { createObjective } from '../objectives/index.ts';
+import { clusterBootstrap } from '../stats/index.ts';
+import { evaluateTask, promptKey, summarizePreferences } from './evaluation.ts';
+import { PreferenceTask } from './preference-task.ts';
+import { scoreRow } from './reference.ts';
+
+it('intervals of held-out figures are over prompts, and pairs say which prompt is theirs', async () => {
+  const pairs = tinyPairs(12, 5);
+  const model = tinyModel('llama', 'float32', 1, { initializer_range: 0.3 });
+  const reference = scoreRow(tinyModel('llama', 'float32', 2, { initializer_range: 0.3 }), pairs);
+  const task = new PreferenceTask({ pairs, reference }, createObjective({ name: 'dpo' }));
+  const results = await evaluateTask(model, task, 60);
+  const prompts = pairs.map((_, item) => `prompt ${item % 4}`);
+  const summary = summarizePreferences(
+    results,
+    (item) => ({ id: pairs[item]!.id, prompt: prompts[item]! }),
+    undefined,
+  );
+  expect(summary.pairs.map(({ id, prompt }) => [id, prompt])).toEqual(
+    pairs.map(({ id }, item) => [id, prompts[item]]),
+  );
+  for (const [name, values] of [
+    ['loss', summary.pairs.map(({ loss }) => loss)],
+    ['rewards/accuracies', summary.pairs.map(({ win }) => win)],
+  ] as const) {
+    const { estimate, low, high } = clusterBootstrap(values, prompts, { resamples: 2000 });
+    expect(summary.metrics[name]).toBeCloseTo(estimate, 12);
+    expect([summary.metrics[`${name}/low`], summary.metrics[`${name}/high`]]).toEqual([low, high]);
+  }
+  const single = summarizePreferences(results, (item) => ({ id: `${item}`, prompt: 'one' }), undefined);
+  expect(single.metrics).not.toHaveProperty('loss/low');
+});
+
+it('names equal prompts alike, whatever the order of their fields', () => {
+  const chat = promptKey([{ role: 'user', content: 'Hi' }]);
+  expect(promptKey([{ content: 'Hi', role: 'user' }])).toBe(chat);
+  expect(promptKey('Hi')).not.toBe(chat);
+  expect(chat).toMatch(/^[0-9a-f]{16}$/);
+});
