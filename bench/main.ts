@@ -124,17 +124,18 @@ function measure(
     const measured: { ours: Measurement } & Partial<Record<PeerName, Measurement>> = {
       ours: runOurs(scenario, settings, inputs),
     };
+    const report = (who: string, what: string) => say(`  ${name}, round ${round + 1}, ${who}: ${what}`);
+    report('ours', `${rate(measured.ours).toFixed(2)}/s`);
     for (const peer of python === undefined ? [] : peersOf(scenario)) {
       try {
         measured[peer] = runPeer(python!, peer, scenario, settings, inputs);
+        report(peer, `${rate(measured[peer]).toFixed(2)}/s`);
       } catch (error) {
         // Out of memory, most often. What else there is to measure does not depend on it.
-        say(`  ${name}, round ${round + 1}: ${peer} failed with ${(error as Error).message}`);
+        report(peer, `failed with ${(error as Error).message}`);
       }
     }
     rounds.push(measured);
-    const rates = Object.entries(measured).map(([who, m]) => `${who} ${rate(m).toFixed(2)}/s`);
-    say(`  ${name}, round ${round + 1}: ${rates.join(', ')}`);
   }
   return rounds;
 }
