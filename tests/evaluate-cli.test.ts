@@ -47,6 +47,23 @@ it('winrate prints a table, JSON lines and a file', async () => {
   expect(result.winRate).toBeCloseTo(200 / 3, 10);
   expect(result.standardError).toBeCloseTo((100 * Math.sqrt(7 / 48)) / Math.sqrt(3), 10);
   expect(JSON.parse(readFileSync(at('w.json'), 'utf8'))).toEqual(result);
+  // Lines whatever the number of models; a JSON document is the object of one, or the array of several.
+  const others = csv.split('\n').slice(1).join('\n').replaceAll('mine', 'other');
+  writeFileSync(at('two.csv'), `${csv}${others}`);
+  for (const name of ['w.jsonl', 'two.jsonl', 'two.json']) {
+    const source = name.startsWith('two') ? at('two.csv') : at('annotations.csv');
+    expect((await mallows('winrate', source, '--output', at(name))).code).toBe(0);
+  }
+  const [one, two] = ['w.jsonl', 'two.jsonl'].map((name) =>
+    readFileSync(at(name), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+  );
+  expect(one).toHaveLength(1);
+  expect(one![0]).toMatchObject({ model: 'mine', n: 3 });
+  expect(two!.map(({ model }) => model)).toEqual(['mine', 'other']);
+  expect(JSON.parse(readFileSync(at('two.json'), 'utf8'))).toEqual(two);
   const table = await mallows('winrate', at('annotations.csv'));
   expect(table.stdout).toMatch(/mine .* 66\.67 ± 22\.05 +3 +12/);
   expect(table.stdout).toContain('--items');

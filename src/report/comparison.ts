@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import {
   type ComparisonReport,
+  formatMetric,
   METRICS,
   type MetricComparison,
   type MetricEstimate,
@@ -97,8 +98,9 @@ function differenceTable({ comparisons, baseline }: ComparisonReport): Html {
       { heading: 'Prompts', numeric: true },
     ],
     comparisons.map((comparison) => {
-      const { label, unit, scale, digits } = METRICS.find(({ name }) => name === comparison.metric)!;
-      const number = (value: number) => (scale * value).toFixed(digits);
+      const kind = METRICS.find(({ name }) => name === comparison.metric)!;
+      const { label, unit } = kind;
+      const number = (value: number) => formatMetric(value, kind);
       return [
         comparison.method,
         unit === '' ? label : `${label} (${unit === '%' ? 'points' : unit})`,
@@ -117,10 +119,10 @@ function leadingFacts({ methods }: ComparisonReport): Fact[] {
     ({ name, better }) => better !== 'none' && methods.every(({ metrics }) => metrics[name] !== undefined),
   );
   if (metric === undefined) return [];
-  const { name, label, unit, scale, digits } = metric;
+  const { name, label, unit } = metric;
   return methods.map(({ method, metrics }) => {
     const { estimate, interval, ...counts } = metrics[name]!;
-    const number = (value: number) => (scale * value).toFixed(digits);
+    const number = (value: number) => formatMetric(value, metric);
     return {
       label: `${label}, ${method}`,
       value: `${number(estimate)}${unit === '' ? '' : ` ${unit}`}`,

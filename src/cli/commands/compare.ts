@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { UsageError } from '../../errors.ts';
-import type { ComparisonReport, Method, MetricKind, RunFiles } from '../../evaluate/index.ts';
+import type { ComparisonReport, Method, RunFiles } from '../../evaluate/index.ts';
 import type { ComparisonSamples } from '../../report/index.ts';
 import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
@@ -50,7 +50,7 @@ export function compareCommand(context: CliContext): CommandUnknownOpts {
         context.note(`Report: ${options.report}`);
       }
       context.emit(report);
-      if (!context.json) context.print(describe(report, evaluate.METRICS, context));
+      if (!context.json) context.print(describe(report, evaluate, context));
     });
 }
 
@@ -105,15 +105,20 @@ function filesByRun(
   return files;
 }
 
-function describe(report: ComparisonReport, kinds: readonly MetricKind[], { paint }: CliContext): string {
-  const measured = kinds.filter(({ name }) => report.methods.some(({ metrics }) => name in metrics));
+function describe(
+  report: ComparisonReport,
+  { METRICS, formatMetric }: Evaluate,
+  { paint }: CliContext,
+): string {
+  const measured = METRICS.filter(({ name }) => report.methods.some(({ metrics }) => name in metrics));
   const width = Math.max(...report.methods.map(({ method }) => method.length), 12);
   const lines = report.verdict.map((sentence) => paint.bold(sentence));
-  for (const { name, label, unit, scale, digits } of measured) {
+  for (const kind of measured) {
+    const { name, label, unit } = kind;
     lines.push('', paint.dim(`${label}${unit === '' ? '' : ` (${unit})`}`));
-    const number = (value: number) => (scale * value).toFixed(digits);
+    const number = (value: number) => formatMetric(value, kind);
     for (const { method, seeds, metrics } of report.methods) {
-      const estimate = metrics[name as keyof typeof metrics];
+      const estimate = metrics[name];
       if (estimate === undefined) continue;
       const { interval } = estimate;
       const range = interval === null ? '' : ` [${number(interval[0])}, ${number(interval[1])}]`;

@@ -11,7 +11,11 @@ export function winrateCommand(context: CliContext): CommandUnknownOpts {
     .argument('<annotations>', "AlpacaEval's annotations.json, or CSV: model,index,output_len,preference")
     .option('--items <file>', 'CSV: index,dataset,baseline_len,instruction_difficulty')
     .option('--gamed <file>', 'CSV: gamed_model,index,output_len,pseudo_preference (exact LC figures)')
-    .option('--output <file>', 'write the result as JSON (several models: an array)')
+    .option('--output <file>', '.jsonl: an object a model and line, as --json prints; .json: see below')
+    .addHelpText(
+      'after',
+      '\nA .json file holds the object of the one model that was annotated, or an array of them for several.',
+    )
     .action(async (path, options) => {
       const { readAnnotations, readGamed, readItems } = await import('../../evaluate/winrate/annotations.ts');
       const { winRate } = await import('../../evaluate/winrate/win-rate.ts');
@@ -23,9 +27,12 @@ export function winrateCommand(context: CliContext): CommandUnknownOpts {
       for (const result of results) context.emit(result);
       if (!context.json) context.print(describe(results, context));
       if (options.output !== undefined) {
-        const { writeFileAtomic } = await import('../../runs/index.ts');
-        const content = results.length === 1 ? results[0] : results;
-        writeFileAtomic(options.output, `${JSON.stringify(content, null, 2)}\n`);
+        const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');
+        if (options.output.endsWith('.jsonl')) writeJsonLines(options.output, results);
+        else {
+          const content = results.length === 1 ? results[0] : results;
+          writeFileAtomic(options.output, `${JSON.stringify(content, null, 2)}\n`);
+        }
       }
     });
 }

@@ -8,7 +8,7 @@ import { compareMethods } from './compare.ts';
 import { crossedDifference, crossedInterval } from './crossed-bootstrap.ts';
 import { groupBySeed, loadEvidence } from './evidence.ts';
 import { frontiers } from './frontier.ts';
-import type { Method, MetricName, MetricValues } from './metrics.ts';
+import { formatMetric, type Method, type MetricName, type MetricValues } from './metrics.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mallows-compare-'));
 
@@ -171,6 +171,11 @@ describe('compareMethods', () => {
     expect(report.comparisons[0]!.estimate).toBeCloseTo(share - 0.5, 12);
     expect(report.verdict[0]).toMatch(/^theta is better than dpo in win rate: \+\d+\.\d points/);
     expect(report.notes.join()).toMatch(/taken to be against dpo/);
+  });
+
+  it('shows no negative zero', () => {
+    expect(formatMetric(-0.001, { scale: 1, digits: 2 })).toBe('0.00');
+    expect(formatMetric(-0.001, { scale: 100, digits: 1 })).toBe('-0.1');
   });
 
   it('has no verdict without a metric that judges', () => {

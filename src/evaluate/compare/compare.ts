@@ -1,6 +1,13 @@
 import { clusterBootstrap, holm, pairedPermutationTest, sumClusters } from '../../stats/index.ts';
 import { crossedDifference, crossedInterval, type Difference, type RunValues } from './crossed-bootstrap.ts';
-import { METRICS, type Method, type MetricKind, type MetricName, type MetricValues } from './metrics.ts';
+import {
+  formatMetric,
+  METRICS,
+  type Method,
+  type MetricKind,
+  type MetricName,
+  type MetricValues,
+} from './metrics.ts';
 
 export interface MetricEstimate {
   readonly estimate: number;
@@ -176,13 +183,15 @@ function judge(
 }
 
 /** `+3.2 % (95 % interval 0.4 to 6.0, p = 0.03)`. */
-function describeDifference(comparison: MetricComparison, { scale, digits, unit }: MetricKind): string {
-  const number = (value: number) => (scale * value).toFixed(digits);
-  const sign = comparison.estimate >= 0 ? '+' : '';
+function describeDifference(comparison: MetricComparison, kind: MetricKind): string {
+  const { unit } = kind;
+  const number = (value: number) => formatMetric(value, kind);
+  const estimate = number(comparison.estimate);
+  const sign = estimate.startsWith('-') ? '' : '+';
   const points = unit === '%' ? ' points' : unit === '' ? '' : ` ${unit}`;
   const p = comparison.adjustedPValue;
   return (
-    `${sign}${number(comparison.estimate)}${points} (95 % interval ${number(comparison.low)} to ${number(comparison.high)}, ` +
+    `${sign}${estimate}${points} (95 % interval ${number(comparison.low)} to ${number(comparison.high)}, ` +
     `p ${p < 0.001 ? '< 0.001' : `= ${p.toPrecision(2)}`})`
   );
 }

@@ -9,4 +9,13 @@ export { bleu, distinctN, selfBleu, words } from './diversity.ts';
 export { groupBySeed, loadEvidence, type RunFiles, runFile } from './evidence.ts';
 export { type Frontier, type FrontierOptions, type FrontierPoint, frontiers } from './frontier.ts';
 export { type ReadablePair, readDispersion, readJudgedPairs } from './judged.ts';
-export { METRICS, type Method, type MetricKind, type MetricName, type RunEvidence } from './metrics.ts';
+export {
+  formatMetric,
+  METRICS,
+  type Measurement,
+  type Method,
+  type MetricKind,
+  type MetricName,
+  type MetricValues,
+  type RunEvidence,
+} from './metrics.ts';

@@ -11,6 +11,12 @@ export interface MetricKind {
   readonly digits: number;
 }
 
+/** A value of a metric as tables and verdicts show it, without its unit. */
+export function formatMetric(value: number, { scale, digits }: Pick<MetricKind, 'scale' | 'digits'>): string {
+  const text = (scale * value).toFixed(digits);
+  return Number(text) === 0 ? text.replace('-', '') : text;
+}
+
 const kind = (
   name: string,
   label: string,

@@ -165,16 +165,26 @@ describe('judgePairs', () => {
 });
 
 describe('summarise', () => {
-  const judged = (winner: JudgedPair['winner']): JudgedPair => ({
+  const judged = (winner: JudgedPair['winner'], prompt = PAIR.prompt): JudgedPair => ({
     ...PAIR,
+    prompt,
     ...(winner && { winner }),
     verdicts: [],
   });
 
+  it('takes pairs of one prompt as one piece of evidence', () => {
+    // One prompt for A and two for B: the interval is the whole range, and a sign test cannot tell.
+    const pairs = [...'aaaabbb'].map((c, i) => judged(c as 'a' | 'b', 'xxxxyyz'[i]));
+    const summary = summarise(pairs, 'hand');
+    expect(summary).toMatchObject({ n: 7, wins: 4, interval: [0, 100] });
+    expect(summary.pValue).toBeCloseTo(1, 12);
+    expect(summarise(pairs.slice(0, 4), 'hand')).toMatchObject({ n: 4, interval: null, winRate: 100 });
+  });
+
   it('counts as worked by hand', () => {
     // 6 wins, 2 losses, 2 ties, 1 unparsable: (6 + 1)/10; sign test 2·P(X ≤ 2 | 8) = 2·37/256.
-    const pairs = [...'aaaaaabbtt?'].map((c) =>
-      judged(c === 'a' ? 'a' : c === 'b' ? 'b' : c === 't' ? 'tie' : undefined),
+    const pairs = [...'aaaaaabbtt?'].map((c, i) =>
+      judged(c === 'a' ? 'a' : c === 'b' ? 'b' : c === 't' ? 'tie' : undefined, `Prompt ${i}`),
     );
     const summary = summarise(pairs, 'hand');
     expect(summary).toMatchObject({ n: 10, wins: 6, losses: 2, ties: 2, unparsable: 1, winRate: 70 });

@@ -1,5 +1,6 @@
 import type { TextOrChat } from '../../data/contract.ts';
-import { type Interval, pairedBootstrap, signTest } from '../../stats/index.ts';
+import { canonicalJson } from '../../data/index.ts';
+import { clusterBootstrap, type Interval, signTest, sumClusters } from '../../stats/index.ts';
 import type { Judge, Outcome, Verdict } from './contract.ts';
 
 /** Two models' answers to one prompt. */
@@ -36,9 +37,9 @@ export interface JudgeSummary {
   readonly unparsable: number;
   /** (wins + ½ ties)/n of A, in points; null when no pair could be judged. */
   readonly winRate: number | null;
-  /** 95 % bootstrap interval over pairs, in points. */
+  /** 95 % bootstrap interval over prompts, in points; null for a single prompt. */
   readonly interval: readonly [number, number] | null;
-  /** Exact sign test of wins against losses. */
+  /** Exact sign test over prompts: those that A won more often than it lost against the others. */
   readonly pValue: number | null;
   /** Mean probability that A is better, in points: AlpacaEval's weighted win rate. Null without such a judge. */
   readonly weightedWinRate: number | null;
@@ -117,14 +118,13 @@ function winnerOf(shownFirst: 'a' | 'b', outcome: Outcome | undefined): Winner |
 
 /** Win rate of A over the pairs that could be judged, and how far the judge depends on the order shown. */
 export function summarise(judged: readonly JudgedPair[], judge: string): JudgeSummary {
-  const scores = judged.flatMap(({ winner }) =>
-    winner === undefined ? [] : [winner === 'a' ? 1 : winner === 'tie' ? 0.5 : 0],
-  );
+  const decided = judged.filter(({ winner }) => winner !== undefined);
+  const scores = decided.map(({ winner }) => (winner === 'a' ? 1 : winner === 'tie' ? 0.5 : 0));
+  const prompts = decided.map(({ prompt }) => canonicalJson(prompt));
   const n = scores.length;
   const wins = scores.filter((score) => score === 1).length;
   const ties = scores.filter((score) => score === 0.5).length;
-  const halves = scores.map(() => 0.5);
-  const interval = n >= 2 ? points(pairedBootstrap(scores, halves)) : null;
+  const { sums, sizes } = sumClusters(scores, prompts);
   const preferences = judged.flatMap(({ preference }) => (preference === undefined ? [] : [preference]));
   return {
     judge,
@@ -134,15 +134,21 @@ export function summarise(judged: readonly JudgedPair[], judge: string): JudgeSu
     ties,
     unparsable: judged.length - n,
     winRate: n === 0 ? null : (100 * (wins + ties / 2)) / n,
-    interval,
-    pValue: n === 0 ? null : signTest(scores, halves).pValue,
+    interval: sums.length < 2 ? null : points(clusterBootstrap(scores, prompts)),
+    pValue:
+      n === 0
+        ? null
+        : signTest(
+            sums,
+            sizes.map((pairs) => pairs / 2),
+          ).pValue,
     weightedWinRate: meanOrNull(preferences, 100),
     ...orderEffects(judged),
   };
 }
 
 function points({ low, high }: Interval): [number, number] {
-  return [100 * (low + 0.5), 100 * (high + 0.5)];
+  return [100 * low, 100 * high];
 }
 
 function orderEffects(judged: readonly JudgedPair[]) {
