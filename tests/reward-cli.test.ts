@@ -1,8 +1,10 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it, vi } from 'vitest';
+import { loadClassifier, loadModel } from '../src/checkpoints/index.ts';
 import { main } from '../src/cli/main.ts';
 import { setThreads } from '../src/engine/index.ts';
 
@@ -37,8 +39,8 @@ const writeLines = (name: string, rows: readonly object[]) => {
 
 const ANIMALS = ['cat', 'dog', 'bird', 'fox', 'cow', 'pig', 'bear', 'frog', 'fish', 'duck', 'goat', 'hen'];
 
-it('reward train, score and judge agree with each other on a real small model', async () => {
-  const pairs = writeLines(
+const animalPairs = () =>
+  writeLines(
     'pairs.jsonl',
     ANIMALS.map((animal, i) => ({
       id: `p${i}`,
@@ -47,6 +49,9 @@ it('reward train, score and judge agree with each other on a real small model', 
       rejected: ' It was sad and mean.',
     })),
   );
+
+it('reward train, score and judge agree with each other on a real small model', async () => {
+  const pairs = animalPairs();
   const trained = await mallows(
     ...['reward', 'train', '--model', STORIES, '--data', pairs, '--eval-data', pairs, '--output', at('run')],
     ...['--steps', '12', '--batch', '4', '--lr', '1e-3', '--dtype', 'fp32', '--format', 'text'],
@@ -124,3 +129,100 @@ it('reward train, score and judge agree with each other on a real small model', 
   const neither = await mallows('reward', 'score', '--model', at('run/model'), '--output', at('x.jsonl'));
   expect(neither.code).toBe(2);
 });
+
+it('reward train with adapters changes the trunk through them alone, and saves them merged', async () => {
+  const pairs = animalPairs();
+  const trained = await mallows(
+    ...['reward', 'train', '--model', STORIES, '--data', pairs, '--eval-data', pairs, '--format', 'text'],
+    ...['--lora', '4', '--lora-targets', 'q_proj,down_proj', '--lr', '1e-2', '--steps', '12', '--batch', '4'],
+    ...['--dtype', 'fp32', '--output', at('lora')],
+  );
+  expect(trained.code, trained.stderr).toBe(0);
+  expect(trained.stderr).toMatch(/A step takes about \d+ MiB at its peak \(weights/);
+  const metrics = readLines(at('lora/metrics.jsonl'));
+  expect(metrics.at(-1).eval_loss).toBeLessThan(metrics[0].eval_loss / 2);
+
+  const [base, saved] = [await loadModel(STORIES), await loadClassifier(at('lora/model'))];
+  const changed = [...saved.model.parameters].flatMap(([name, { value }]) => {
+    const before = base.model.parameters.get(name)?.value.toFloat64();
+    return before === undefined || value.toFloat64().some((x, i) => x !== before[i]) ? [name] : [];
+  });
+  const layers = base.model.layers.map((_, i) => i);
+  expect(changed.sort()).toEqual(
+    [
+      ...layers.flatMap((i) =>
+        ['mlp.down_proj', 'self_attn.q_proj'].map((map) => `model.layers.${i}.${map}.weight`),
+      ),
+      'score.weight',
+    ].sort(),
+  );
+  base.model.dispose();
+  saved.model.dispose();
+
+  const scored = await mallows(
+    ...['reward', 'score', '--model', at('lora/model'), '--data', pairs, '--format', 'text'],
+    ...['--output', at('lora-scored.jsonl')],
+  );
+  expect(scored.code, scored.stderr).toBe(0);
+  const margins = readLines(at('lora-scored.jsonl')).map(({ margin }) => margin);
+  const mean = margins.reduce((sum: number, margin: number) => sum + margin, 0) / margins.length;
+  expect(mean).toBeCloseTo(metrics.at(-1)['eval_rewards/margins'], 3);
+
+  const rankless = await mallows(
+    ...['reward', 'train', '--model', STORIES, '--data', pairs, '--lora-alpha', '8', '--output', at('x')],
+  );
+  expect(rankless.code).toBe(2);
+  expect(rankless.stderr).toContain('--lora 16');
+});
+
+/** Runs the command in a process of its own, which is killed with SIGKILL as soon as it has reported `step`. */
+async function killAtStep(step: number, argv: readonly string[]): Promise<void> {
+  const support = (name: string) => fileURLToPath(new URL(`support/${name}`, import.meta.url));
+  const child = spawn(
+    process.execPath,
+    [support('run-typescript.mjs'), support('cli-process.ts'), ...argv, '--json'],
+    {
+      env: { ...process.env, OMP_NUM_THREADS: '1' },
+    },
+  );
+  let output = '';
+  child.stdout.on('data', (data) => {
+    output += data;
+    if (output.includes(`"step":${step},`)) child.kill('SIGKILL');
+  });
+  const signal = await new Promise((resolve) => child.on('exit', (_, ended) => resolve(ended)));
+  // The kill has to have been what ended it; otherwise this test tests nothing.
+  expect(signal, output).toBe('SIGKILL');
+}
+
+it.each([
+  ['all weights', []],
+  ['adapters', ['--lora', '4']],
+] as const)(
+  'reward train of %s goes on after SIGKILL to the bytes of a run that was not killed',
+  async (_, flags) => {
+    const name = flags.length === 0 ? 'full' : 'adapted';
+    const argv = (output: string) => [
+      ...['reward', 'train', '--model', STORIES, '--data', animalPairs(), '--format', 'text', '--seed', '3'],
+      ...['--steps', '30', '--batch', '2', '--accumulate', '2', '--lr', '1e-3', '--checkpoint-every', '4'],
+      ...['--eval-every', '10', '--dtype', 'bf16', '--output', at(output), ...flags],
+    ];
+    const whole = await mallows(...argv(`${name}-whole`));
+    expect(whole.code, whole.stderr).toBe(0);
+    await killAtStep(14, argv(`${name}-killed`));
+    expect(existsSync(at(`${name}-killed/model`))).toBe(false);
+    const resumed = await mallows(...argv(`${name}-killed`), '--resume');
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(resumed.stderr).toMatch(/step (12|16|20)/);
+    for (const file of [
+      'metrics.jsonl',
+      'model/model.safetensors',
+      'checkpoints/step-30/optimizer.safetensors',
+    ]) {
+      const expected = readFileSync(at(`${name}-whole/${file}`));
+      expect(expected.byteLength).toBeGreaterThan(1000);
+      expect(readFileSync(at(`${name}-killed/${file}`)).equals(expected), file).toBe(true);
+    }
+  },
+  120_000,
+);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TINY_CONFIGS, tinyModel } from '../../tests/support/tiny-models.ts';
 import { readModelConfig } from '../models/config.ts';
-import { availableMemory, countParameters, estimateMemory, formatBytes } from './memory.ts';
+import { availableMemory, countParameters, estimateMemory, formatBytes, memoryNote } from './memory.ts';
 
 describe('parameters of a configuration', () => {
   it.each(Object.keys(TINY_CONFIGS) as (keyof typeof TINY_CONFIGS)[])('are counted: %s', (name) => {
@@ -66,6 +66,18 @@ describe('memory estimate', () => {
     expect(estimateMemory(config, { ...options, rowTokens: 600 }).total).toBeLessThan(whole.total);
     const adapters = estimateMemory(config, { ...options, trainedParameters: 5e6 });
     expect(adapters.gradients + adapters.optimizer).toBe(12 * 5e6);
+  });
+
+  it('warns where a step will not fit, and says what is for what', () => {
+    const estimate = estimateMemory(config, { ...options, headPositions: 0 });
+    const fits = memoryNote({ ...estimate, total: 2 ** 20 });
+    expect(fits).toMatchObject({ level: 'info', code: 'memory' });
+    expect(fits.message).toMatch(
+      /^A step takes about 1 MiB at its peak \(weights .*activations [^,]*\); .* are free\.$/,
+    );
+    const short = memoryNote({ ...estimate, total: 2 ** 60 });
+    expect(short).toMatchObject({ level: 'warning', code: 'memory-short' });
+    expect(short.message).toMatch(/Use recompute/);
   });
 
   it('knows what is free', () => {

@@ -81,6 +81,23 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
 }
 
+/** The estimate in words, beside what is free; a warning with advice where that is too little. */
+export function memoryNote(estimate: MemoryEstimate): {
+  readonly level: 'info' | 'warning';
+  readonly code: string;
+  readonly message: string;
+} {
+  const parts = (['weights', 'gradients', 'optimizer', 'activations', 'head'] as const)
+    .filter((name) => estimate[name] > 0)
+    .map((name) => `${name} ${formatBytes(estimate[name])}`)
+    .join(', ');
+  const available = availableMemory() + process.memoryUsage.rss();
+  const message = `A step takes about ${formatBytes(estimate.total)} at its peak (${parts}); ${formatBytes(available)} are free.`;
+  if (estimate.total <= available) return { level: 'info', code: 'memory', message };
+  const advice = 'Use recompute, fewer pairs a batch with accumulate, a shorter max_length, or LoRA.';
+  return { level: 'warning', code: 'memory-short', message: `${message} ${advice}` };
+}
+
 /** Bytes that this process may still take: the machine's free memory, or the container's limit if that is nearer. */
 export function availableMemory(): number {
   const limit = process.constrainedMemory();

@@ -18,7 +18,7 @@ import { RunDirectory } from '../runs/index.ts';
 import { cast, startTraining } from './compute.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import type { WithReference } from './kl.ts';
-import { availableMemory, estimateMemory, formatBytes } from './memory.ts';
+import { estimateMemory, memoryNote } from './memory.ts';
 import type { LoraTraining, TrainOptions } from './options.ts';
 import { BatchPlan, type PlanOptions } from './plan.ts';
 import { type ComputePrecision, resolvePrecision } from './precision.ts';
@@ -246,16 +246,8 @@ export class Session {
       passes: batch.accumulate ?? 1,
       recompute: this.#options.recompute === true ? 'layers' : 'none',
     });
-    const parts = (['weights', 'gradients', 'optimizer', 'activations', 'head'] as const)
-      .map((name) => `${name} ${formatBytes(estimate[name])}`)
-      .join(', ');
-    const available = availableMemory() + process.memoryUsage.rss();
-    const message = `A step takes about ${formatBytes(estimate.total)} at its peak (${parts}); ${formatBytes(available)} are free.`;
-    if (estimate.total <= available) this.note('info', 'memory', message);
-    else {
-      const advice = 'Use recompute, fewer pairs a batch with accumulate, a shorter max_length, or LoRA.';
-      this.note('warning', 'memory-short', `${message} ${advice}`);
-    }
+    const { level, code, message } = memoryNote(estimate);
+    this.note(level, code, message);
   }
 
   /** Ends training: the model holds the trained values in the compute dtype, which is what was evaluated. */

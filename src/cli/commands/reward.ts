@@ -1,7 +1,7 @@
 import { Command } from '@commander-js/extra-typings';
 import type { Device } from '../../engine/index.ts';
 import { UsageError } from '../../errors.ts';
-import type { AnswerToScore } from '../../evaluate/index.ts';
+import type { AnswerToScore, RewardOptions } from '../../evaluate/index.ts';
 import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
@@ -32,6 +32,7 @@ function trainCommand(context: CliContext) {
   return command(context, 'train', 'train a reward model on preference pairs', [
     'mallows reward train --model smollm2-135m --data pairs.jsonl --output runs/reward',
     'mallows reward train --model runs/reward/model --data more.jsonl --epochs 2 --output runs/reward-2',
+    'mallows reward train --model M --data pairs.jsonl --lora 16 --output runs/reward',
   ])
     .requiredOption('--model <model>', MODEL_HELP)
     .requiredOption('--data <data>', 'preference pairs')
@@ -42,7 +43,10 @@ function trainCommand(context: CliContext) {
     .option('--steps <n>', 'updates, instead of epochs', positiveInteger)
     .option('--batch <pairs>', 'pairs an update', positiveInteger, 8)
     .option('--accumulate <n>', 'passes an update', positiveInteger, 1)
-    .option('--lr <rate>', 'peak learning rate', decimal, 1e-5)
+    .option('--lr <rate>', 'peak learning rate (default: 1e-5, with adapters 1e-4)', decimal)
+    .option('--lora <rank>', 'train adapters of this rank and the score, merged at the end', positiveInteger)
+    .option('--lora-alpha <n>', 'scale of the adapters (default: twice the rank)', positiveInteger)
+    .option('--lora-targets <names>', 'such as q_proj,v_proj (default: every linear map)')
     .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
     .option('--centering <weight>', 'keeps rewards about zero', decimal, 0.01)
     .option('--eval-every <n>', 'steps between evaluations; 0: start and end', wholeNumber, 0)
@@ -71,7 +75,8 @@ function trainCommand(context: CliContext) {
           ...(options.epochs !== undefined && { epochs: options.epochs }),
           ...(options.steps !== undefined && { steps: options.steps }),
           batch: { pairs: options.batch, accumulate: options.accumulate },
-          learningRate: options.lr,
+          ...(options.lr !== undefined && { learningRate: options.lr }),
+          ...loraOptions(options),
           maxLength: options.maxLength,
           centering: options.centering,
           evaluation: { every: options.evalEvery },
@@ -97,6 +102,34 @@ function trainCommand(context: CliContext) {
         interrupt.release();
       }
     });
+}
+
+function loraOptions({
+  lora,
+  loraAlpha,
+  loraTargets,
+}: {
+  readonly lora?: number;
+  readonly loraAlpha?: number;
+  readonly loraTargets?: string;
+}): Pick<RewardOptions, 'lora'> {
+  if (lora === undefined) {
+    if (loraAlpha === undefined && loraTargets === undefined) return {};
+    throw new UsageError(
+      'lora-rank-missing',
+      '--lora-alpha and --lora-targets say how adapters are, but there are none.',
+      {
+        hint: 'Give their rank: --lora 16.',
+      },
+    );
+  }
+  return {
+    lora: {
+      rank: lora,
+      ...(loraAlpha !== undefined && { alpha: loraAlpha }),
+      ...(loraTargets !== undefined && { targetModules: loraTargets.split(',').map((name) => name.trim()) }),
+    },
+  };
 }
 
 function scoreCommand(context: CliContext) {

@@ -2,12 +2,21 @@ import { basename } from 'node:path';
 import { type LoadedModel, loadClassifier, modelTensors, saveDirectory } from '../../checkpoints/index.ts';
 import { type Device, devices, engineInfo, Generator, threads } from '../../engine/index.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
-import type { Parameter } from '../../nn/parameter.ts';
+import { mergeLora } from '../../nn/lora.ts';
 import { RunDirectory } from '../../runs/index.ts';
 import { cast, startTraining } from '../../train/compute.ts';
-import { type LoopResult, resolvePrecision, runLoop, type TrainOptions } from '../../train/index.ts';
+import {
+  type LoopResult,
+  type LoraTraining,
+  resolvePrecision,
+  runLoop,
+  type TrainOptions,
+} from '../../train/index.ts';
 import type { PassOptions, RowPass } from '../../train/pass.ts';
 import type { ItemResults, LoopTask } from '../../train/task.ts';
+import { DEFAULT_LORA_RANK, linearsOf, scorerMemory, trainedParts } from './trained-parts.ts';
+
+const OPTIMIZER = { name: 'adamw' } as const;
 
 /** Options that reward models and classifiers share, with the meanings that they have for preference tuning. */
 export interface ScorerOptions
@@ -35,6 +44,8 @@ export interface ScorerOptions
   readonly seed?: number;
   /** Train the upper so many layers only, with the final norm and the score: the backward pass ends there. Default: all. */
   readonly trainedLayers?: number;
+  /** Train low-rank adapters on the layers and the whole score; they are merged when training ends. */
+  readonly lora?: Omit<LoraTraining, 'merge'>;
   /** Goes into recipe.yaml. Default: these options. */
   readonly recipe?: unknown;
 }
@@ -78,33 +89,46 @@ export async function trainScorer(
   emit({ type: 'phase', phase: 'load' });
   const device = options.device ?? devices().find((each) => each.startsWith('cuda')) ?? 'cpu';
   const precision = resolvePrecision(options.dtype ?? 'auto', device);
+  const generator = new Generator(seed, device);
   const loaded = await loadClassifier(options.model, {
-    dtype: 'float32',
+    // Full training starts its fp32 masters from the checkpoint's own precision; a frozen base needs none.
+    dtype: options.lora === undefined ? 'float32' : precision.dtype,
     device,
     labels: 1,
-    scoreGenerator: new Generator(seed, device),
+    scoreGenerator: generator,
     notice: (message) => emit({ type: 'note', level: 'info', code: 'model', message }),
   });
   const { model } = loaded;
+  // A language model that comes as an adapter is its base with the adapter.
+  mergeLora(linearsOf(model));
   const session = { loaded, seed, emit, phase: (phase: 'tokenize') => emit({ type: 'phase', phase }) };
   const scoring = await prepare(loaded, session);
   const { task, evaluate, facts } = scoring;
   const run = output === undefined ? undefined : openRun(output, options, loaded, precision, facts);
   try {
-    const parameters = trainedParameters(model, options.trainedLayers);
+    const { parameters, adapted } = trainedParts(model, options, generator);
     const masters = startTraining(model, parameters, precision.dtype);
+    const { batch = { pairs: 8 } } = options;
+    const plan = {
+      seed,
+      ...(options.steps !== undefined && { steps: options.steps }),
+      ...(options.epochs !== undefined && { epochs: options.epochs }),
+    };
+    const layers = recompute === true ? 'layers' : 'none';
+    if (device === 'cpu') {
+      const memory = { dtype: precision.dtype, optimizer: OPTIMIZER, recompute: layers } as const;
+      emit({ type: 'note', ...scorerMemory(loaded.config, task, parameters, { ...plan, ...batch }, memory) });
+    }
     emit({ type: 'phase', phase: 'train' });
     const result = await runLoop({
       parameters,
       masters,
       task,
-      rowPass: task.rowPass({ recompute: recompute === true ? 'layers' : 'none' }),
-      optimizer: { name: 'adamw' },
-      learningRate: options.learningRate ?? 1e-5,
-      seed,
-      batch: options.batch ?? { pairs: 8 },
-      ...(options.steps !== undefined && { steps: options.steps }),
-      ...(options.epochs !== undefined && { epochs: options.epochs }),
+      rowPass: task.rowPass({ recompute: layers }),
+      optimizer: OPTIMIZER,
+      learningRate: options.learningRate ?? (options.lora === undefined ? 1e-5 : 1e-4),
+      ...plan,
+      batch,
       ...(options.schedule && { schedule: options.schedule }),
       ...(options.maxGradNorm !== undefined && { maxGradNorm: options.maxGradNorm }),
       ...(options.checkpoint?.every !== undefined && { checkpointEvery: options.checkpoint.every }),
@@ -115,25 +139,19 @@ export async function trainScorer(
     });
     masters.release();
     for (const parameter of parameters) cast(parameter, precision.dtype);
+    mergeLora(adapted);
     if (run !== undefined && result.status === 'finished') {
       emit({ type: 'phase', phase: 'save' });
-      await saveScorer(run, loaded, result, facts, scoring, { seed, precision: precision.dtype });
+      await saveScorer(run, loaded, result, facts, scoring, {
+        seed,
+        precision: precision.dtype,
+        ...(options.lora && { 'LoRA rank': options.lora.rank ?? DEFAULT_LORA_RANK }),
+      });
     }
     return { ...result, model: loaded };
   } finally {
     run?.close();
   }
-}
-
-function trainedParameters(model: SequenceClassifier, layers = model.layers.length): Parameter[] {
-  const all = [...model.parameters.values()];
-  if (layers >= model.layers.length) return all;
-  const upper = new Set([
-    ...model.layers.slice(model.layers.length - layers).flatMap(({ parameters }) => parameters),
-    ...model.finalNormParameters,
-    model.score.weight,
-  ]);
-  return all.filter((parameter) => upper.has(parameter));
 }
 
 /** The options as they go into recipe.yaml: what can be written down, without data. */
@@ -176,7 +194,7 @@ async function saveScorer(
   result: LoopResult,
   facts: Readonly<Record<string, unknown>>,
   { objective, label, accuracy: accuracyName }: Scoring,
-  settings: { readonly seed: number; readonly precision: string },
+  settings: Readonly<Record<string, number | string>>,
 ): Promise<void> {
   const accuracy = result.metrics.at(-1)?.[`eval_${accuracyName}`];
   const { source: data } = facts.train as { source: string };
