@@ -80,6 +80,8 @@ describe('charts', () => {
       connect: true,
     });
     expect(parse(scatter).querySelectorAll('circle')).toHaveLength(3);
+    const ticks = [...parse(scatter).querySelectorAll('text')].map((node) => node.textContent);
+    expect(ticks).toEqual(expect.arrayContaining(['0.01', '0.1', '1']));
     const bars = barChart({
       ...common,
       x: { label: 'win rate (%)' },

@@ -118,9 +118,18 @@ function axes(frame: Frame): Plot.Markish[] {
   }
   return [
     Plot.gridY({ ...grid, ...ticks }),
-    Plot.axisX({ ...color, ...(frame.x.scale === 'log' ? {} : { ticks: 6 }), label: null }),
-    Plot.axisY({ ...color, ...ticks, label: null }),
+    Plot.axisX({ ...color, ...tickOptions(frame.x, 6), label: null }),
+    Plot.axisY({ ...color, ...tickOptions(frame.y, 5), label: null }),
   ];
+}
+
+/** Log axes choose their own ticks, and would write .01 as 10m. */
+function tickOptions({ scale }: AxisFrame, ticks: number): Plot.AxisOptions {
+  return scale === 'log' ? { tickFormat: plainDecimal } : { ticks };
+}
+
+function plainDecimal(value: number): string {
+  return value.toLocaleString('en', { maximumSignificantDigits: 3, useGrouping: Math.abs(value) >= 1e4 });
 }
 
 function scaleOf(axis: AxisFrame): { type?: 'log'; domain?: [number, number]; nice?: boolean } {
