@@ -166,6 +166,63 @@ function fakeRun(name: string, recipe: object, shift: number): string {
   return path;
 }
 
+it('judge lets a model on a server answer, with its own key or none, and each prompt once', async () => {
+  vi.stubEnv('OPENAI_API_KEY', KEY);
+  vi.stubEnv('SERVING_KEY', 'sk-serving');
+  const keys = new Set<string | undefined>();
+  const serving = await startChatServer(({ path, body, headers }) => {
+    keys.add(headers.authorization);
+    const asked = path.endsWith('/chat/completions') ? body.messages!.at(-1)!.content : String(body.prompt);
+    expect(body).toMatchObject({ model: 'tuned', temperature: 0, max_tokens: 9 });
+    return { kind: 'answer', content: `Answer to ${asked}` };
+  });
+  const judging = await startChatServer(({ body, headers }) => {
+    expect(headers.authorization).toBe(`Bearer ${KEY}`);
+    return { kind: 'answer', content: honestVerdict(body.messages!.at(-1)!.content) };
+  });
+  const lines = (name: string, rows: readonly object[]) => {
+    writeFileSync(at(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    return at(name);
+  };
+  // The third row repeats a prompt, as pairs of one prompt do.
+  const rows = ['Why?', 'How?', 'Why?'].map((prompt, i) => ({ id: `q${i}`, prompt }));
+  const prompts = lines('asked.jsonl', rows);
+  const b = lines(
+    'b-asked.jsonl',
+    rows.map(({ id }) => ({ id, output: 'No.' })),
+  );
+  const argv = [
+    ...['judge', '--a', 'tuned', '--b', b, '--prompts', prompts, '--chat', '--max-new-tokens', '9'],
+    ...['--server', serving.url, '--judge', 'openai:m', '--judge-url', judging.url],
+    ...['--output', at('served.jsonl'), '--json'],
+  ];
+  const result = await mallows(...argv);
+  expect(result.code, result.stderr).toBe(0);
+  expect(result.stderr).toContain(`tuned answers ${prompts} on ${serving.url}`);
+  expect(JSON.parse(result.stdout)).toMatchObject({ n: 2, unparsable: 0 });
+  const read = (name: string) =>
+    readFileSync(at(name), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  expect(read('served.jsonl').map(({ id, a }) => [id, a])).toEqual([
+    ['q0', 'Answer to Why?'],
+    ['q1', 'Answer to How?'],
+  ]);
+  expect(read('served.a.jsonl')[0].completions[0].text).toBe('Answer to Why?');
+  // The judge's key is for the judge.
+  expect([...keys]).toEqual([undefined]);
+  // What was answered is kept: nothing is asked again, though the key is another.
+  expect((await mallows(...argv, '--server-key-env', 'SERVING_KEY')).code).toBe(0);
+  expect(serving.counts.requests).toBe(2);
+  expect(
+    (await mallows(...argv, '--server-key-env', 'SERVING_KEY', '--output', at('keyed.jsonl'))).code,
+  ).toBe(0);
+  expect([...keys]).toEqual([undefined, 'Bearer sk-serving']);
+  await serving.close();
+  await judging.close();
+});
+
 it('compare weighs runs against the first and writes a page', async () => {
   const dpo = fakeRun('dpo', { objective: { name: 'dpo', beta: 0.1 }, seed: 1 }, 0);
   const theta = fakeRun('theta', { objective: { name: 'mallows-theta', beta: 0.1 }, seed: 1 }, 0.5);

@@ -6,7 +6,8 @@ import { Progress } from './progress.ts';
 export interface ServerGenerateOptions {
   readonly server: string;
   readonly model: string;
-  readonly keyEnv: string;
+  /** Environment variable with the server's API key; without it none is sent. */
+  readonly keyEnv?: string;
   readonly batch: number;
   readonly chat?: boolean;
   readonly greedy?: boolean;
@@ -38,7 +39,7 @@ export async function generateFromServer(
   try {
     const server = new ChatServer({
       url: options.server,
-      apiKey: apiKeyFromEnvironment(options.keyEnv),
+      apiKey: options.keyEnv === undefined ? undefined : apiKeyFromEnvironment(options.keyEnv),
       concurrency: options.batch,
       timeoutMs: 300_000,
       cache,

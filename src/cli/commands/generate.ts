@@ -95,7 +95,8 @@ export interface GenerateRecord {
   }[];
 }
 
-async function readPrompts(
+/** The prompts to answer, each once. */
+export async function readPrompts(
   context: CliContext,
   options: Pick<GenerateCommandOptions, 'prompt' | 'prompts' | 'chat'>,
   chatTemplate: boolean,
@@ -103,17 +104,27 @@ async function readPrompts(
   if (options.prompt !== undefined) {
     return [{ id: '0', prompt: options.chat ? [{ role: 'user', content: options.prompt }] : options.prompt }];
   }
-  const { canonicalJson, loadPrompts } = await import('../../data/index.ts');
+  const { loadPrompts } = await import('../../data/index.ts');
   const { hubData } = await import('../model.ts');
   const reading = readingOptions(options.chat ? 'chat' : 'auto', { chatTemplate, strict: true });
   const { examples } = await loadPrompts(options.prompts!, { ...reading, hub: await hubData(context) });
-  // Pairs often repeat a prompt; its answers would count as independent evidence in every later comparison.
-  const distinct = new Map(examples.toReversed().map((example) => [canonicalJson(example.prompt), example]));
-  if (distinct.size === examples.length) return examples;
-  context.note(
-    `${examples.length} rows hold ${distinct.size} different prompts: each is answered once, under the id of its first row.`,
-  );
-  return [...distinct.values()].toReversed();
+  const distinct = await distinctPrompts(examples);
+  if (distinct.length < examples.length) {
+    context.note(
+      `${examples.length} rows hold ${distinct.length} different prompts: each is answered once, under the id of its first row.`,
+    );
+  }
+  return distinct;
+}
+
+/**
+ * The first row of each prompt. Pairs often repeat a prompt; its answers would count as independent evidence in every
+ * later comparison.
+ */
+export async function distinctPrompts(examples: readonly PromptExample[]): Promise<readonly PromptExample[]> {
+  const { canonicalJson } = await import('../../data/index.ts');
+  const first = new Map(examples.toReversed().map((example) => [canonicalJson(example.prompt), example]));
+  return examples.filter((example) => first.get(canonicalJson(example.prompt)) === example);
 }
 
 /** Answers of a model that is run here. */

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type CommandUnknownOpts, InvalidArgumentError } from '@commander-js/extra-typings';
+import type { PromptExample } from '../../data/index.ts';
 import { DataError, UsageError } from '../../errors.ts';
 import type { Answers, Judge, JudgedPair, JudgeSummary, ServerUsage } from '../../evaluate/index.ts';
 import { command, positiveInteger } from '../command.ts';
@@ -28,9 +29,11 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     'mallows judge --a dpo.jsonl --b mallows.jsonl --judge openai:gpt-4.1 --price 2,8',
     'mallows judge --a A.jsonl --b B.jsonl --judge openai:local --judge-url http://127.0.0.1:8080/v1',
     'mallows judge --a A.jsonl --b B.jsonl --judge "cmd:python my_judge.py" --output judged.jsonl',
+    'mallows judge --a runs/a/model --b runs/b/model --prompts P.jsonl --chat --judge openai:gpt-4.1',
+    'mallows judge --a tuned --b base.jsonl --prompts P.jsonl --server http://127.0.0.1:8000/v1 --judge runs/reward/model',
   ])
     .requiredOption('--a <answers>', "A's answers (JSONL, as `mallows generate` writes them), or a model")
-    .requiredOption('--b <answers>', "B's answers, or a model; a model answers --prompts greedily")
+    .requiredOption('--b <answers>', "B's answers, or a model; a model answers --prompts greedily, here")
     .requiredOption(
       '--judge <judge>',
       'openai:MODEL, cmd:COMMAND (JSON lines), or a reward model’s directory',
@@ -38,6 +41,8 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     .option('--prompts <file>', 'the prompts, if the answers do not repeat them, or to judge a part')
     .option('--chat', 'a model that answers takes a text prompt as a user’s turn')
     .option('--max-new-tokens <n>', 'length limit of a model’s answers', positiveInteger, 256)
+    .option('--server <url>', 'models answer on this OpenAI-compatible server, under their names there')
+    .option('--server-key-env <name>', 'environment variable with its API key (default: none is sent)')
     .option('--judge-url <url>', 'OpenAI-compatible server', OPENAI_URL)
     .option('--key-env <name>', 'environment variable that holds the API key', 'OPENAI_API_KEY')
     .option('--template <name>', 'pairwise, logprobs, or a YAML file', 'pairwise')
@@ -54,7 +59,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
       const stem = options.output.replace(/\.jsonl$/, '');
       const a = await answersOf(context, options.a, `${stem}.a.jsonl`, options);
       const b = await answersOf(context, options.b, `${stem}.b.jsonl`, options);
-      const pairs = evaluate.pairAnswers(a, b, await promptsOf(context, options.prompts));
+      const pairs = evaluate.pairAnswers(a, b, await promptsOf(context, options));
       const cache = evaluate.ResponseCache.open(options.cache ?? `${stem}.cache.jsonl`);
       const interrupt = context.interruptible('Stopping; what was judged is kept.');
       const progress = new Progress(context, { unit: 'pair' });
@@ -101,42 +106,38 @@ function sideNames(a: string, b: string): [string, string] {
   return basename(a) === basename(b) ? [a, b] : [basename(a), basename(b)];
 }
 
-/** Answers from a file, or from a model that gives them now; those are kept in `keepAt`. */
+interface AnswerOptions {
+  readonly prompts?: string;
+  readonly chat?: boolean;
+  readonly maxNewTokens: number;
+  readonly server?: string;
+  readonly serverKeyEnv?: string;
+  readonly concurrency: number;
+}
+
+/** Answers from a file, or from a model that gives them now, here or on a server; those are kept in `keepAt`. */
 async function answersOf(
   context: CliContext,
   source: string,
   keepAt: string,
-  options: { readonly prompts?: string; readonly chat?: boolean; readonly maxNewTokens: number },
+  options: AnswerOptions,
 ): Promise<Answers[]> {
   const { readAnswers } = await import('../../evaluate/index.ts');
-  if (/\.(jsonl|ndjson|json|csv|tsv|parquet)(\.gz)?$/i.test(source)) return readAnswers(source);
-  if (options.prompts === undefined) {
+  if (isFile(source)) return readAnswers(source);
+  const { prompts, server } = options;
+  if (prompts === undefined) {
     throw new UsageError('prompt-missing', `${source} is a model, and there is nothing for it to answer.`, {
       hint: 'Give the prompts with --prompts, or a file of answers (.jsonl).',
     });
   }
-  const { generateHere } = await import('./generate.ts');
   const { writeJsonLines } = await import('../../runs/index.ts');
-  context.note(`${source} answers ${options.prompts}`);
+  context.note(`${source} answers ${prompts}${server === undefined ? '' : ` on ${server}`}`);
   const interrupt = context.interruptible('Stopping.');
   try {
-    const records = await generateHere(
-      context,
-      {
-        model: source,
-        prompts: options.prompts,
-        ...(options.chat === true && { chat: true }),
-        greedy: true,
-        maxNewTokens: options.maxNewTokens,
-        dtype: 'fp32',
-        device: 'cpu',
-        seed: 0,
-        n: 1,
-        batch: 16,
-      },
-      interrupt.signal,
+    writeJsonLines(
+      keepAt,
+      await askModel(context, { ...options, model: source, prompts, keepAt }, interrupt.signal),
     );
-    writeJsonLines(keepAt, records);
     return readAnswers(keepAt);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
@@ -146,11 +147,48 @@ async function answersOf(
   }
 }
 
-async function promptsOf(context: CliContext, path: string | undefined) {
-  if (path === undefined) return undefined;
+async function askModel(
+  context: CliContext,
+  options: AnswerOptions & { readonly model: string; readonly prompts: string; readonly keepAt: string },
+  signal: AbortSignal,
+): Promise<readonly object[]> {
+  const { model, prompts, chat, maxNewTokens, server, keepAt, concurrency } = options;
+  const { generateHere, readPrompts } = await import('./generate.ts');
+  const asked = { model, prompts, ...(chat === true && { chat }), greedy: true, maxNewTokens, seed: 0, n: 1 };
+  if (server === undefined) {
+    return generateHere(context, { ...asked, dtype: 'fp32', device: 'cpu', batch: 16 }, signal);
+  }
+  const { generateFromServer } = await import('../server-generate.ts');
+  return generateFromServer(
+    context,
+    await readPrompts(context, asked, chat === true),
+    {
+      ...asked,
+      server,
+      batch: concurrency,
+      output: keepAt,
+      ...(options.serverKeyEnv !== undefined && { keyEnv: options.serverKeyEnv }),
+    },
+    signal,
+  );
+}
+
+function isFile(source: string): boolean {
+  return /\.(jsonl|ndjson|json|csv|tsv|parquet)(\.gz)?$/i.test(source);
+}
+
+/** The prompts to judge: those named, each once where a model answers them, because it answers each once. */
+async function promptsOf(
+  context: CliContext,
+  { prompts, a, b }: { readonly prompts?: string; readonly a: string; readonly b: string },
+): Promise<readonly PromptExample[] | undefined> {
+  if (prompts === undefined) return undefined;
   const { loadPrompts } = await import('../../data/index.ts');
   const { hubData } = await import('../model.ts');
-  return (await loadPrompts(path, { strict: true, hub: await hubData(context) })).examples;
+  const { examples } = await loadPrompts(prompts, { strict: true, hub: await hubData(context) });
+  if (isFile(a) && isFile(b)) return examples;
+  const { distinctPrompts } = await import('./generate.ts');
+  return distinctPrompts(examples);
 }
 
 type Evaluate = typeof import('../../evaluate/index.ts');
