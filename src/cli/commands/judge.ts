@@ -30,7 +30,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     'mallows judge --a A.jsonl --b B.jsonl --judge openai:local --judge-url http://127.0.0.1:8080/v1',
     'mallows judge --a A.jsonl --b B.jsonl --judge "cmd:python my_judge.py" --output judged.jsonl',
     'mallows judge --a runs/a/model --b runs/b/model --prompts P.jsonl --chat --judge openai:gpt-4.1',
-    'mallows judge --a tuned --b B.jsonl --prompts P.jsonl --server http://127.0.0.1:8000/v1 --judge cmd:./judge',
+    'mallows judge --a tuned --b B.jsonl --prompts P.jsonl --server http://127.0.0.1:8000/v1 --judge cmd:judge',
   ])
     .requiredOption('--a <answers>', "A's answers (JSONL, as `mallows generate` writes them), or a model")
     .requiredOption('--b <answers>', "B's answers, or a model; a model answers --prompts greedily, here")
