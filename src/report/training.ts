@@ -124,11 +124,15 @@ function summarizeRun(input: TrainingReportInput): TrainingNumbers {
           },
         }),
   };
-  if (heldOut === undefined || new Set(heldOut.prompts).size < 2) {
+  if (heldOut === undefined || heldOut.prompts.length === 0) {
     return {
       ...base,
       verdict: unfinished(input, ['No held-out pairs: whether the model learnt is not known.']),
     };
+  }
+  if (new Set(heldOut.prompts).size === 1) {
+    const words = `All held-out pairs (${heldOut.prompts.length}) are of one prompt: whether the model learnt anything about others is not known.`;
+    return { ...base, verdict: unfinished(input, [words]) };
   }
   const { prompts, lossesBefore, lossesAfter, correctAfter } = heldOut;
   const overPrompts = (values: Float64Array) => bound(clusterBootstrap(values, prompts, { seed: SEED }));
