@@ -192,7 +192,7 @@ describe('generate and export', () => {
   it('answers a prompt that pairs repeat once', async () => {
     const pair = (chosen: string) => ({ prompt: 'One day', chosen, rejected: 'no' });
     writeFileSync(
-      at('pairs.jsonl'),
+      at('repeated.jsonl'),
       [pair('a'), pair('b')].map((row) => `${JSON.stringify(row)}\n`).join(''),
     );
     const argv = [
@@ -200,7 +200,7 @@ describe('generate and export', () => {
       '--model',
       MODEL,
       '--prompts',
-      at('pairs.jsonl'),
+      at('repeated.jsonl'),
       '--greedy',
       '--max-new-tokens',
       '2',
