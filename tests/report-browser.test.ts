@@ -1,11 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { basename, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { main } from '../src/cli/main.ts';
+import { setThreads } from '../src/engine/index.ts';
 import { trainingReport } from '../src/report/index.ts';
+
+setThreads(1);
+
+const STORIES = fileURLToPath(new URL('./fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url));
 
 const executable = [
   process.env.CHROMIUM_PATH,
@@ -20,57 +25,68 @@ if (executable === undefined)
 
 const hostile = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>';
 
-/** Two runs with held-out pairs, answers, rewards, verdicts and on-policy KL, as the commands write them. */
+async function mallows(...argv: string[]): Promise<void> {
+  const written = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockReturnValue(true),
+  );
+  const code = await main(argv);
+  const said = written[1]!.mock.calls.join('');
+  for (const spy of written) spy.mockRestore();
+  expect(code, `${argv.join(' ')}\n${said}`).toBe(0);
+}
+
+/** The whole walk on a very small model: two runs, their answers, a reward model that scores and judges them, the page. */
 async function comparisonPage(directory: string): Promise<string> {
-  const runs = ['dpo', 'mallows-theta'].map((name, which) => {
-    const run = join(directory, name);
-    mkdirSync(join(run, 'evaluations'), { recursive: true });
-    const rows = (make: (i: number) => object) =>
-      Array.from({ length: 60 }, (_, i) => `${JSON.stringify({ id: `${i}`, ...make(i) })}\n`).join('');
-    const write = (file: string, text: string) => writeFileSync(join(run, file), text);
-    const prompt = (i: number) => (i === 0 ? hostile : `Prompt ${i} ${'word '.repeat(i)}`);
-    write('recipe.yaml', `objective: {name: ${name}}\nseed: 1\n`);
-    write(
-      'evaluations/step-5.jsonl',
-      rows((i) => ({
-        win: (i + which) % 3 === 0 ? 0 : 1,
-        loss: 0.6,
-        chosenReward: 0.1,
-        rejectedReward: 0,
-        chosenLogRatio: -1 + which,
-        rejectedLogRatio: -2 - (i % 5),
+  const at = (name: string) => join(directory, name);
+  const names = ['Lily', 'Tom', 'Sam', 'Mia', 'Ben', 'Anna', 'Max', 'Sue', 'Tim', 'Amy', 'Jack', 'Ella'];
+  const pairs = (set: string, more: readonly string[]) => {
+    const rows = [...names.map((name) => `${set} ${name} was a child.`), ...more].flatMap((prompt, i) =>
+      ['ball', 'hat'].map((thing) => ({
+        id: `${set}-${i}-${thing}`,
+        prompt,
+        chosen: ` There was a big red ${thing}. It was fun to play.`,
+        rejected: ` The ${thing} was lost and sad.`,
       })),
     );
-    write(
-      'evaluations/step-5.kl.jsonl',
-      rows((i) => ({ kl: 2 + which + (i % 7) / 5 })),
-    );
-    write(
-      'answers.jsonl',
-      rows((i) => ({
-        prompt: prompt(i),
-        completions: [{ text: i === 0 ? hostile : `An answer ${'longer '.repeat(which * (i % 9))}${i}` }],
-      })),
-    );
-    write(
-      'rewards.jsonl',
-      rows((i) => ({ score: Math.sin(i) + which })),
-    );
-    if (which === 1) {
-      const winner = (i: number) => ['a', 'b', 'tie', 'a'][i % 4];
-      write(
-        'judged.jsonl',
-        rows((i) => ({ prompt: prompt(i), a: hostile, b: `Answer ${i}`, winner: winner(i) })),
-      );
-    }
-    return run;
-  });
-  const file = join(directory, 'compare.html');
-  const written = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-  const code = await main(['compare', ...runs, '--report', file]);
-  written.mockRestore();
-  expect(code).toBe(0);
-  return file;
+    writeFileSync(at(`${set}.jsonl`), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    return at(`${set}.jsonl`);
+  };
+  const data = ['--data', pairs('Once', []), '--eval-data', pairs('Then', [hostile])];
+  const held = at('Then.jsonl');
+  const small = [
+    'steps=8',
+    'batch.pairs=6',
+    'optimizer.lr=1e-3',
+    'eval.kl_samples=8',
+    'eval.max_new_tokens=24',
+  ];
+  const settings = [...small, 'format=text', 'dtype=fp32'].flatMap((setting) => ['--set', setting]);
+  const reward = ['--model', at('reward/model')];
+  const trained = ['--steps', '8', '--batch', '6', '--lr', '1e-3', '--dtype', 'fp32', '--format', 'text'];
+  await mallows('reward', 'train', '--model', STORIES, ...data, ...trained, '--output', at('reward'));
+  const runs = ['dpo', 'mallows-theta'].map(at);
+  for (const run of runs) {
+    const answers = join(run, 'answers.jsonl');
+    const objective = ['--objective', basename(run), '--output', run];
+    await mallows('train', '--model', STORIES, ...data, ...objective, ...settings);
+    const sampled = ['--n', '2', '--max-new-tokens', '24', '--output', answers];
+    await mallows('generate', '--model', join(run, 'model'), '--prompts', held, ...sampled);
+    await mallows('reward', 'score', ...reward, '--answers', answers, '--output', join(run, 'rewards.jsonl'));
+  }
+  const [a, b] = [runs[1]!, runs[0]!].map((run) => join(run, 'answers.jsonl')) as [string, string];
+  await mallows(
+    'judge',
+    '--a',
+    a,
+    '--b',
+    b,
+    '--judge',
+    reward[1]!,
+    '--output',
+    join(runs[1]!, 'judged.jsonl'),
+  );
+  await mallows('compare', ...runs, '--report', at('compare.html'));
+  return at('compare.html');
 }
 
 async function trainingPage(directory: string): Promise<string> {
@@ -117,7 +133,7 @@ async function trainingPage(directory: string): Promise<string> {
 
 describe.skipIf(executable === undefined).each([
   { page: 'training report', title: 'A model under mallows-theta', figures: 5, write: trainingPage },
-  { page: 'comparison', title: 'dpo, mallows-theta', figures: 9, write: comparisonPage },
+  { page: 'comparison', title: 'dpo, mallows-theta', figures: 10, write: comparisonPage },
 ])('a $page in a browser', ({ title, figures: expected, write }) => {
   let directory: string;
   let browser: Browser;
@@ -127,7 +143,7 @@ describe.skipIf(executable === undefined).each([
     directory = mkdtempSync(join(tmpdir(), 'report-'));
     url = pathToFileURL(await write(directory)).href;
     browser = await chromium.launch({ executablePath: executable!, args: ['--no-sandbox'] });
-  });
+  }, 120_000);
 
   afterAll(async () => {
     await browser?.close();
