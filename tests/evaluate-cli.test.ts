@@ -251,7 +251,7 @@ it('compare weighs runs against the first and writes a page', async () => {
   );
   expect(text.code, text.stderr).toBe(0);
   expect(text.stdout).toMatch(
-    /No difference shown between theta and dpo in win rate on 9 prompts: .*; also better in held-out accuracy \(\+\d/,
+    /No difference shown between theta and dpo in win rate on 9 prompts: .*; theta is better in held-out accuracy \(\+\d/,
   );
   expect(text.stdout).toMatch(
     /log-ratio margin \(nats\)\n {2}dpo .*\n {2}theta .*difference 0\.50 \[0\.50, 0\.50\], p < 0\.001/,

@@ -83,16 +83,21 @@ function metricFigure(report: ComparisonReport, metric: MetricKind & (typeof MET
     description: `${quantity}: ${bars.map((bar) => `${bar.label} ${bar.value.toFixed(digits)}`).join(', ')}.`,
     x: { label: quantity },
     bars,
+    ...(name === 'winRate' && {
+      references: [{ axis: 'x', value: 50, label: '' }],
+      subtitle: 'dotted: an even match',
+    }),
     format: (value) => value.toFixed(digits),
   });
 }
 
-function differenceTable({ comparisons, baseline }: ComparisonReport): Html {
+function differenceTable({ comparisons, baseline, methods }: ComparisonReport): Html {
+  const several = methods.length > 2;
   return dataTable(
     [
-      { heading: 'Method' },
+      ...(several ? [{ heading: 'Method' }] : []),
       { heading: 'Measure' },
-      { heading: `Difference to ${baseline}`, numeric: true },
+      { heading: 'Difference', numeric: true },
       { heading: '95 % interval', numeric: true },
       { heading: 'p, corrected', numeric: true },
       { heading: 'Prompts', numeric: true },
@@ -100,43 +105,40 @@ function differenceTable({ comparisons, baseline }: ComparisonReport): Html {
     comparisons.map((comparison) => {
       const kind = METRICS.find(({ name }) => name === comparison.metric)!;
       const { label, unit } = kind;
-      const number = (value: number) => formatMetric(value, kind);
+      const number = (value: number) => formatMetric(value, kind).replace('-', '−');
       return [
-        comparison.method,
+        ...(several ? [comparison.method] : []),
         unit === '' ? label : `${label} (${unit === '%' ? 'points' : unit})`,
         signed(number(comparison.estimate)),
         `${number(comparison.low)} to ${number(comparison.high)}`,
         pValueText(comparison),
-        evidence(comparison),
+        comparison.n === comparison.prompts ? comparison.n : `${comparison.prompts} (${comparison.n} pairs)`,
       ];
     }),
+    several ? `Each method minus ${baseline}` : `${methods[1]!.method} minus ${baseline}`,
   );
 }
 
-/** The first measure that judges, for the top of the page. */
-function leadingFacts({ methods }: ComparisonReport): Fact[] {
+/** The measure that the verdict begins with, for the top of the page. */
+function leadingFacts({ methods, comparisons }: ComparisonReport): Fact[] {
   const metric = METRICS.find(
-    ({ name, better }) => better !== 'none' && methods.every(({ metrics }) => metrics[name] !== undefined),
+    ({ name, better }) => better !== 'none' && comparisons.some((comparison) => comparison.metric === name),
   );
   if (metric === undefined) return [];
   const { name, label, unit } = metric;
-  return methods.map(({ method, metrics }) => {
-    const { estimate, interval, ...counts } = metrics[name]!;
+  return methods.flatMap(({ method, metrics }) => {
+    const measured: MetricEstimate | undefined = metrics[name];
+    if (measured === undefined) return [];
+    const { estimate, interval, n, prompts } = measured;
+    const evidence = n === prompts ? `${n} prompts` : `${n} pairs of ${prompts} prompts`;
     const number = (value: number) => formatMetric(value, metric);
     return {
       label: `${label}, ${method}`,
       value: `${number(estimate)}${unit === '' ? '' : ` ${unit}`}`,
       note:
-        interval === null
-          ? 'one prompt'
-          : `${number(interval[0])} to ${number(interval[1])}, prompts: ${evidence(counts)}`,
+        interval === null ? 'one prompt' : `${number(interval[0])} to ${number(interval[1])}, ${evidence}`,
     };
   });
-}
-
-/** How many prompts, and how many pairs where several share one. */
-function evidence({ n, prompts }: { readonly n: number; readonly prompts: number }): string {
-  return n === prompts ? String(n) : `${prompts} (${n} pairs)`;
 }
 
 function sampleSection({ names, pairs }: ComparisonSamples): ReportSection {
@@ -151,5 +153,5 @@ function pValueText({ adjustedPValue: p }: MetricComparison): string {
 }
 
 function signed(text: string): string {
-  return text.startsWith('-') ? text : `+${text}`;
+  return text.startsWith('−') ? text : `+${text}`;
 }

@@ -52,7 +52,7 @@ thead th{border-bottom:1px solid var(--ink)}
 .remark{margin:.5rem 0 0;color:var(--muted);font-size:.8125rem}
 .filters{display:flex;flex-wrap:wrap;gap:.75rem 2rem;margin:0 0 1.5rem}
 .filters fieldset{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin:0;padding:0;border:0;font-size:.875rem}
-.filters legend{float:left;margin-right:1rem;padding:0;color:var(--muted)}
+.filters legend{float:left;margin-right:1rem;padding:0;line-height:2rem;color:var(--muted)}
 .filters label{display:flex;align-items:center;gap:.35rem;min-height:2rem}
 .filters small{color:var(--muted)}
 .side .empty{color:var(--muted);font-style:italic}

@@ -65,6 +65,8 @@ async function readSamples(
   files: ReadonlyMap<string, RunFiles>,
   dispersionPath: string | undefined,
 ): Promise<ComparisonSamples | undefined> {
+  // Where the first method was not judged itself, it is what the others were judged against.
+  const headToHead = methods[0]!.runs.every(({ metrics }) => metrics.winRate === undefined);
   const dispersion = dispersionPath === undefined ? undefined : await evaluate.readDispersion(dispersionPath);
   for (const { name, runs } of methods.toReversed()) {
     for (const { path } of runs) {
@@ -79,7 +81,7 @@ async function readSamples(
           ...(w !== undefined && { negLogDispersion: w }),
         };
       });
-      return { names: [name, 'opponent'], pairs };
+      return { names: [name, headToHead ? methods[0]!.name : 'opponent'], pairs };
     }
   }
   return undefined;

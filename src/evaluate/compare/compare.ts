@@ -139,7 +139,9 @@ function summariseMethod(method: Method): MethodSummary {
     if (values === undefined) continue;
     const { ids, prompts, count } = sharedBy(values);
     if (ids.length === 0) continue;
-    const { estimate, low, high } = crossedInterval(valuesAt(ids, values), prompts);
+    const runs = valuesAt(ids, values);
+    const { estimate, low, high } =
+      runs.length === 1 && count > 1 ? clusterBootstrap(runs[0]!, prompts) : crossedInterval(runs, prompts);
     metrics[name] = { estimate, interval: count < 2 ? null : [low, high], n: ids.length, prompts: count };
   }
   return { method: method.name, seeds: method.runs.length, metrics };
@@ -168,7 +170,7 @@ function verdictOn(method: string, baseline: string, comparisons: readonly Metri
     );
   const same = others.filter((each) => each.words === 'same').map(({ metric }) => metric.label);
   const tails = [
-    shown.length > 0 && `; also ${shown.join(', ')}`,
+    shown.length > 0 && `; ${method} is ${shown.join(', ')}`,
     same.length > 0 && `; no difference shown in ${same.join(', ')}`,
   ];
   return `${head}${tails.filter((tail) => tail !== false).join('')}.`;
@@ -182,7 +184,7 @@ function judge(
   return estimate > 0 === (better === 'higher') ? 'better' : 'worse';
 }
 
-/** `+3.2 % (95 % interval 0.4 to 6.0, p = 0.03)`. */
+/** `+3.2 points, 95 % interval 0.4 to 6.0, p = 0.03`. */
 function describeDifference(comparison: MetricComparison, kind: MetricKind): string {
   const { unit } = kind;
   const number = (value: number) => formatMetric(value, kind);
@@ -191,8 +193,8 @@ function describeDifference(comparison: MetricComparison, kind: MetricKind): str
   const points = unit === '%' ? ' points' : unit === '' ? '' : ` ${unit}`;
   const p = comparison.adjustedPValue;
   return (
-    `${sign}${estimate}${points} (95 % interval ${number(comparison.low)} to ${number(comparison.high)}, ` +
-    `p ${p < 0.001 ? '< 0.001' : `= ${p.toPrecision(2)}`})`
+    `${sign}${estimate}${points}, 95 % interval ${number(comparison.low)} to ${number(comparison.high)}, ` +
+    `p ${p < 0.001 ? '< 0.001' : `= ${p.toPrecision(2)}`}`
   );
 }
 
