@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -6,6 +6,7 @@ import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { main } from '../src/cli/main.ts';
 import { setThreads } from '../src/engine/index.ts';
+import { type ComparisonReport, METRICS } from '../src/evaluate/index.ts';
 import { trainingReport } from '../src/report/index.ts';
 
 setThreads(1);
@@ -85,7 +86,14 @@ async function comparisonPage(directory: string): Promise<string> {
     '--output',
     join(runs[1]!, 'judged.jsonl'),
   );
-  await mallows('compare', ...runs, '--report', at('compare.html'));
+  await mallows('compare', ...runs, '--report', at('compare.html'), '--output', at('compare.json'));
+  const report = JSON.parse(readFileSync(at('compare.json'), 'utf8')) as ComparisonReport;
+  for (const { name } of METRICS) {
+    const { interval } = report.methods[1]!.metrics[name]!;
+    expect(interval![0], name).toBeLessThanOrEqual(interval![1]);
+    const { pValue, adjustedPValue } = report.comparisons.find(({ metric }) => metric === name)!;
+    expect(adjustedPValue, name).toBeGreaterThanOrEqual(pValue);
+  }
   return at('compare.html');
 }
 
