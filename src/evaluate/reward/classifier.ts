@@ -1,6 +1,6 @@
-import { type LoadedModel, loadClassifier } from '../../checkpoints/index.ts';
+import { type LoadedModel, type LoadOptions, loadClassifier } from '../../checkpoints/index.ts';
 import type { LabelledText } from '../../data/index.ts';
-import { type Device, tidy } from '../../engine/index.ts';
+import { tidy } from '../../engine/index.ts';
 import { DataError, ModelError } from '../../errors.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import { bootstrap } from '../../stats/index.ts';
@@ -15,6 +15,8 @@ const DEFAULT_MAX_LENGTH = 256;
 export interface ClassifierOptions extends ScorerOptions {
   readonly train: readonly LabelledText[];
   readonly heldOut: readonly LabelledText[];
+  /** What the texts are called in provenance and model card. Default `labelled texts`. */
+  readonly source?: string;
   /** Tokens of a text; a longer one loses its beginning, because opinions come last. Default 256. */
   readonly maxLength?: number;
 }
@@ -24,7 +26,7 @@ export interface ClassifierOptions extends ScorerOptions {
  * model to every command that takes one.
  */
 export async function trainClassifier(options: ClassifierOptions): Promise<ScorerResult> {
-  const { train, heldOut, maxLength = DEFAULT_MAX_LENGTH } = options;
+  const { train, heldOut, source = 'labelled texts', maxLength = DEFAULT_MAX_LENGTH } = options;
   const { train: _t, heldOut: _h, ...recipe } = options;
   const written = Object.fromEntries(Object.entries(recipe).filter(([, value]) => isPlain(value)));
   return trainScorer({ recipe: written, ...options }, async (loaded) => {
@@ -35,7 +37,7 @@ export async function trainClassifier(options: ClassifierOptions): Promise<Score
     return {
       task,
       ...(heldOut.length > 0 && { evaluate: () => evaluateLabels(heldOutTask) }),
-      facts: { train: { source: 'labelled texts', rows: train.length }, eval: { rows: heldOut.length } },
+      facts: { train: { source, rows: train.length }, eval: { rows: heldOut.length } },
       objective: 'binary cross-entropy',
       label: 'positive',
       accuracy: 'accuracy',
@@ -71,13 +73,9 @@ export class TextClassifier {
 
   static async load(
     spec: string,
-    options: { readonly device?: Device; readonly maxLength?: number } = {},
+    { maxLength, ...placement }: Pick<LoadOptions, 'dtype' | 'device'> & { readonly maxLength?: number } = {},
   ): Promise<TextClassifier> {
-    const { device, maxLength } = options;
-    return new TextClassifier(
-      await loadClassifier(spec, { ...(device !== undefined && { device }) }),
-      maxLength,
-    );
+    return new TextClassifier(await loadClassifier(spec, placement), maxLength);
   }
 
   /** log P(positive) − log P(not positive) of each text. */

@@ -1,5 +1,5 @@
 import type { LoadedModel } from '../../checkpoints/index.ts';
-import { isProblem, type TextOrChat, tokenizeSequence } from '../../data/index.ts';
+import { hashValues, isProblem, type TextOrChat, tokenizeSequence } from '../../data/index.ts';
 import { tidy } from '../../engine/index.ts';
 import { DataError, ModelError } from '../../errors.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
@@ -86,6 +86,8 @@ export class RewardJudge implements Judge {
   readonly name: string;
   readonly orderFree = true;
   readonly #model: RewardModel;
+  /** Every answer is scored once, however many it is compared with. */
+  readonly #scores = new Map<string, number>();
   #waiting: Waiting[] = [];
 
   constructor(model: RewardModel) {
@@ -109,12 +111,20 @@ export class RewardJudge implements Judge {
     const batch = this.#waiting;
     this.#waiting = [];
     try {
-      const answers = batch.flatMap(({ pair: { id, prompt, first, second } }) => [
-        { id, prompt, answer: first },
-        { id, prompt, answer: second },
-      ]);
-      const scores = await this.#model.score(answers);
-      for (const [i, { resolve }] of batch.entries()) resolve(verdictOf(scores[2 * i]!, scores[2 * i + 1]!));
+      const unscored = new Map<string, AnswerToScore>();
+      const keyed = batch.map(({ pair: { id, prompt, first, second } }) =>
+        [first, second].map((answer) => {
+          const key = hashValues([prompt, answer]);
+          if (!this.#scores.has(key)) unscored.set(key, { id, prompt, answer });
+          return key;
+        }),
+      );
+      const scores = await this.#model.score([...unscored.values()]);
+      for (const [i, key] of [...unscored.keys()].entries()) this.#scores.set(key, scores[i]!);
+      for (const [i, { resolve }] of batch.entries()) {
+        const [first, second] = keyed[i]!.map((key) => this.#scores.get(key)!);
+        resolve(verdictOf(first!, second!));
+      }
     } catch (error) {
       for (const { reject } of batch) reject(error);
     }

@@ -6,6 +6,7 @@ import { initialiseClassifier, readModelConfig, type SequenceClassifier } from '
 import { MasterWeights } from '../../optim/index.ts';
 import { GradientStore } from '../../train/gradients.ts';
 import { runLoop } from '../../train/index.ts';
+import { type AnswerToScore, RewardJudge, type RewardModel } from './reward-model.ts';
 import { bradleyTerry, RewardTask } from './reward-task.ts';
 import { packScoredPairs, packScoredSequences, scorePass } from './score-pass.ts';
 
@@ -117,6 +118,29 @@ describe('scores', () => {
       expect(gradient[at]! / ((up - down) / (2 * step)), name).toBeCloseTo(1, 5);
     }
     store.clear();
+  });
+});
+
+describe('RewardJudge', () => {
+  it('scores an answer once, however many it is compared with', async () => {
+    const asked: string[] = [];
+    const model = {
+      loaded: { source: { spec: 'length' } },
+      score: async (answers: readonly AnswerToScore[]) => {
+        asked.push(...answers.map(({ answer }) => String(answer)));
+        return Float64Array.from(answers, ({ answer }) => answer.length);
+      },
+    } as unknown as RewardModel;
+    const judge = new RewardJudge(model);
+    const compare = (first: string, second: string) =>
+      judge.compare({ id: '', prompt: 'p', first, second }).then(({ outcome }) => outcome);
+    expect(await Promise.all([compare('a', 'bb'), compare('bb', 'a'), compare('bb', 'cc')])).toEqual([
+      'second',
+      'first',
+      'tie',
+    ]);
+    expect(await compare('cc', 'ddd')).toBe('second');
+    expect(asked).toEqual(['a', 'bb', 'cc', 'ddd']);
   });
 });
 
