@@ -33,3 +33,4 @@ export {
 } from './reference.ts';
 export type { Sample } from './samples.ts';
 export { type SftInput, type SftOptions, type SftResult, trainSft } from './sft.ts';
+export { memoryFacts } from './splits.ts';

@@ -126,8 +126,8 @@ function select<Example, Tokens>(
   };
 }
 
-/** The parts of a data set that rows in memory have in place of a file's. */
-export function memoryFacts(rows: readonly unknown[], hash: string) {
-  const locations = rows.map((_, index) => ({ file: 'memory', line: index + 1 }));
-  return { locations, badRows: [], format: 'generic', hash, source: 'memory' };
+/** The parts of a data set that rows in memory have in place of a file's; `source` goes into provenance and model card. */
+export function memoryFacts(rows: readonly unknown[], hash: string, source = 'memory') {
+  const locations = rows.map((_, index) => ({ file: source, line: index + 1 }));
+  return { locations, badRows: [], format: 'generic', hash, source };
 }
