@@ -5,10 +5,11 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadPairs } from '../src/data/index.ts';
 import type { Judge } from '../src/evaluate/index.ts';
 import { comparisonOf } from '../src/experiments/alignment-claims.ts';
-import { type Arm, armsOf } from '../src/experiments/arms.ts';
+import { armsOf, type Method } from '../src/experiments/arms.ts';
 import {
   ALIGNMENT_SCALES,
   type AlignmentSettings,
+  type EstimatedStage,
   runAlignment,
   writeAlignmentReport,
 } from '../src/experiments/index.ts';
@@ -18,7 +19,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const STORIES = 'tests/fixtures/models/stories260K/stories260K-f32.gguf';
 
-const arm: Arm = { label: 'a', objective: 'dpo', beta: 0.1, learningRate: 1e-6, shuffle: false };
+const method: Method = { label: 'a', objective: 'dpo', beta: 0.1, learningRate: 1e-6, shuffle: false };
 
 describe('comparisonOf', () => {
   it('counts answers, and draws prompts for the interval', () => {
@@ -30,7 +31,7 @@ describe('comparisonOf', () => {
       verdicts: [],
       ...(winner !== undefined && { winner }),
     }));
-    const { wins, ties, losses, winRate, prompts, unparsable } = comparisonOf(arm, 'dpo', judged, 0);
+    const { wins, ties, losses, winRate, prompts, unparsable } = comparisonOf(method, 'dpo', judged, 0);
     expect([wins, ties, losses, prompts, unparsable]).toEqual([2, 1, 1, 2, 1]);
     expect(winRate.estimate).toBe(62.5);
     expect(winRate.low).toBeLessThan(winRate.estimate);
@@ -40,15 +41,24 @@ describe('comparisonOf', () => {
 describe('armsOf', () => {
   it('puts a shuffled control beside θ, and names rates only where there are several', () => {
     const { training } = ALIGNMENT_SCALES.ultrafeedback.paper;
-    const arms = armsOf(training);
+    const arms = armsOf(training, 0);
     expect(arms).toHaveLength(6 * 3);
     expect(new Set(arms.map(({ label }) => label)).size).toBe(18);
     expect(
       arms.filter(({ shuffle }) => shuffle).every(({ objective }) => objective === 'mallows-theta'),
     ).toBe(true);
-    expect(armsOf(ALIGNMENT_SCALES.hh.paper.training).map(({ label }) => label)).toContain(
+    expect(armsOf(ALIGNMENT_SCALES.hh.paper.training, 0).map(({ label }) => label)).toContain(
       'mallows-theta, shuffled, β = 0.1',
     );
+  });
+  it('runs every method once a seed, one seed after the other', () => {
+    const training = { ...ALIGNMENT_SCALES.hh.small.training, objectives: ['dpo', 'ipo'], seeds: 2 };
+    expect(armsOf(training, 7).map(({ name, seed }) => [name, seed])).toEqual([
+      ['dpo, β = 0.1, seed 7', 7],
+      ['ipo, β = 0.1, seed 7', 7],
+      ['dpo, β = 0.1, seed 8', 8],
+      ['ipo, β = 0.1, seed 8', 8],
+    ]);
   });
 });
 
@@ -57,13 +67,22 @@ const tiny: AlignmentSettings = {
   ...small,
   model: STORIES,
   sft: { pairs: 8, epochs: 1, learningRate: 1e-4, batch: 4, maxLength: 96 },
-  reward: { model: null, pairs: 20, epochs: 4, learningRate: 2e-3, batch: 4, maxLength: 96 },
+  reward: {
+    model: null,
+    pairs: 20,
+    epochs: 4,
+    learningRate: 2e-3,
+    batch: 4,
+    maxLength: 96,
+    trainedLayers: 5,
+  },
   pairs: 10,
   training: {
     ...small.training,
     objectives: ['dpo', 'mallows-theta'],
     betas: [0.1],
     learningRates: [1e-3],
+    seeds: 1,
     batch: 4,
     maxLength: 96,
   },
@@ -94,33 +113,47 @@ describe('reproduce hh', () => {
       referenceCache: join(folder, 'cache'),
     } as const;
     const stages: string[] = [];
-    const report = await runAlignment({ ...base, onStage: (name) => stages.push(name) });
+    let planned: readonly EstimatedStage[] = [];
+    const report = await runAlignment({
+      ...base,
+      onPlan: (plan) => {
+        planned = plan;
+      },
+      onStage: (name) => stages.push(name),
+    });
     expect(stages).toEqual([
       'reward model',
       'sft',
       'dpo, β = 0.1',
       'mallows-theta, β = 0.1',
       'mallows-theta, shuffled, β = 0.1',
-      'base',
-      'dpo-beta-0.1',
-      'mallows-theta-beta-0.1',
-      'mallows-theta-shuffled-beta-0.1',
+      'answers: before tuning',
+      'answers: dpo, β = 0.1',
+      'answers: mallows-theta, β = 0.1',
+      'answers: mallows-theta, shuffled, β = 0.1',
+      'judging',
     ]);
-    expect(report.data).toMatchObject({ rows: 36, badRows: 0, format: 'hh' });
+    expect(planned.map(({ name }) => name)).toEqual(stages);
+    expect(planned.every(({ seconds }) => seconds! > 0)).toBe(true);
+    expect(report.data).toMatchObject({ rows: 36, badRows: 0, format: 'hh', tooLong: 0 });
+    expect(readFileSync(join(output, 'sft/model/README.md'), 'utf8')).toContain(`${data}: chosen answers`);
     expect(report.reward.accuracy!.estimate).toBeGreaterThan(0.5);
     expect(report.pairs).toMatchObject({ onPolicy: false, meanGap: null });
     expect(
-      report.comparisons.map(({ arm: { label }, against, answers }) => [label, against, answers]),
+      report.comparisons.map(({ method: { label }, against, answers }) => [label, against, answers]),
     ).toEqual([
       ['dpo, β = 0.1', 'the model before', 8],
       ['mallows-theta, β = 0.1', 'the model before', 8],
       ['mallows-theta, β = 0.1', 'dpo, β = 0.1', 8],
+      ['mallows-theta, β = 0.1', 'mallows-theta, shuffled, β = 0.1', 8],
       ['mallows-theta, shuffled, β = 0.1', 'the model before', 8],
       ['mallows-theta, shuffled, β = 0.1', 'dpo, β = 0.1', 8],
     ]);
     expect(report.claims).toMatchObject([
       { paper: '57.67 % (GPT-4)', verdict: 'not testable at this scale' },
     ]);
+    expect(report.claims[0]!.note).toContain('The shuffled control against DPO: ');
+    expect(report.findings[1]).toContain('mallows-theta, β = 0.1 against its shuffled control');
 
     // A judge of one's own, over the kept stages: the longer answer wins.
     const judge: Judge = {
@@ -134,7 +167,7 @@ describe('reproduce hh', () => {
     };
     const kept: boolean[] = [];
     const again = await runAlignment({ ...base, judge, onStage: (_, is) => kept.push(is) });
-    expect(kept.every(Boolean)).toBe(true);
+    expect(kept).toEqual([...stages.slice(1).map(() => true), false]); // all but judging
     expect(again.judge).toBe('length');
     expect(again.arms).toEqual(report.arms);
 
@@ -164,7 +197,12 @@ describe('reproduce ultrafeedback', () => {
       kind: 'ultrafeedback',
       data,
       output,
-      settings: { ...tiny, sft: null, onPolicy: { samples: 3, temperature: 1, topP: 1, maxNewTokens: 6 } },
+      settings: {
+        ...tiny,
+        sft: null,
+        onPolicy: { samples: 3, temperature: 1, topP: 1, maxNewTokens: 6 },
+        training: { ...tiny.training, seeds: 2 },
+      },
       scale: 'small',
       dtype: 'fp32',
       referenceCache: join(folder, 'cache'),
@@ -174,7 +212,10 @@ describe('reproduce ultrafeedback', () => {
     const { pairs } = await loadPairs(join(output, 'on-policy-pairs.jsonl'));
     expect(pairs).toHaveLength(report.pairs.count);
     expect(pairs.every(({ meta }) => Number(meta!.score_chosen) > Number(meta!.score_rejected))).toBe(true);
-    expect(report.comparisons).toHaveLength(5);
+    expect(report.comparisons).toHaveLength(6);
+    // Four prompts, two answers each, of two runs.
+    expect(report.arms).toHaveLength(6);
+    expect(report.comparisons.every(({ prompts, answers }) => prompts === 4 && answers === 16)).toBe(true);
     expect(report.claims[0]!.paper).toContain('five of six');
   });
 });

@@ -72,6 +72,7 @@ describe('reproduce imdb', () => {
       betas: [0.1],
       batch: 4,
       learningRates: [1e-3],
+      seeds: 1,
     },
     frontier: { prompts: 6, every: 1 },
   };
@@ -104,9 +105,10 @@ describe('reproduce imdb', () => {
     await expect(runImdb({ ...base, onStage, signal: controller.signal })).rejects.toThrow();
     expect(stages).toEqual([
       'classifier',
-      'classifier-accuracy',
+      'classifier, held out',
       'sft',
       'pairs',
+      'before training',
       'dpo, β = 0.1',
       'mallows-theta, β = 0.1',
     ]);
@@ -116,7 +118,7 @@ describe('reproduce imdb', () => {
       ...base,
       onStage: (name, kept) => again.push(`${name}${kept ? ' kept' : ''}`),
     });
-    expect(again.slice(0, 5).every((name) => name.endsWith(' kept'))).toBe(true);
+    expect(again.slice(0, 6).every((name) => name.endsWith(' kept'))).toBe(true);
     expect(report.data).toEqual({ source: data, reviews: 44, badRows: 1 });
     expect(report.classifier.accuracy.estimate).toBeGreaterThan(0.8);
     expect(report.frontiers.map(({ arm }) => arm.label)).toEqual([
@@ -147,5 +149,10 @@ describe('reproduce imdb', () => {
     await writeImdbReport(output, report);
     expect(existsSync(join(output, 'figures/figure-8c-beta-0.1.svg'))).toBe(true);
     expect(readFileSync(join(output, 'report.html'), 'utf8')).toContain('mallows-theta, shuffled');
+    expect(report.claims[0]!.note).toContain('θ against its control');
+    expect(report.findings[0]).toContain('shuffled control');
+    expect(readFileSync(join(output, 'classifier/model/README.md'), 'utf8')).toContain(
+      `${data}: labelled reviews`,
+    );
   });
 });

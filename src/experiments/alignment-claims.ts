@@ -1,12 +1,12 @@
 import type { JudgedPair } from '../evaluate/index.ts';
 import { hierarchicalBootstrap } from '../stats/index.ts';
 import type { AlignmentKind } from './alignment-settings.ts';
-import type { Arm } from './arms.ts';
+import { isControlOf, type Method } from './arms.ts';
 import { type Claim, judge } from './claims.ts';
 
 /** A judge's word on one method against another. */
 export interface Comparison {
-  readonly arm: Arm;
+  readonly method: Method;
   readonly against: string;
   readonly prompts: number;
   readonly answers: number;
@@ -20,7 +20,7 @@ export interface Comparison {
 }
 
 export function comparisonOf(
-  arm: Arm,
+  method: Method,
   against: string,
   judged: readonly JudgedPair[],
   seed: number,
@@ -42,7 +42,7 @@ export function comparisonOf(
       ? { estimate: Number.NaN, low: Number.NaN, high: Number.NaN }
       : hierarchicalBootstrap(groups, { seed, resamples: 2000 });
   return {
-    arm,
+    method,
     against,
     prompts: groups.length,
     answers,
@@ -70,49 +70,69 @@ const ULTRAFEEDBACK_PAPER: Readonly<Record<string, readonly [dpo: number, mallow
   '5e-7 0.01': [42.55, 43.1],
 };
 
+/** The paper's win rates beside ours, and what the shuffled control says of each of θ's. */
 export function alignmentClaims(
   kind: AlignmentKind,
   comparisons: readonly Comparison[],
   testable: boolean,
 ): { claims: Claim[]; findings: string[] } {
-  const againstDpo = comparisons.filter(({ against }) => against.startsWith('dpo'));
-  const claims = againstDpo.flatMap((comparison): Claim[] => {
-    const { arm } = comparison;
-    const paper = arm.shuffle ? undefined : paperValue(kind, arm);
-    if (paper === undefined) return [];
-    return [
-      {
-        claim: `${arm.label} wins against DPO`,
-        paper: paper.text,
-        ours: show(comparison),
-        // The paper's direction, and not by chance.
-        verdict: judge(testable, paper.better ? comparison.winRate.low > 50 : comparison.winRate.high < 50),
-        ...(kind === 'ultrafeedback' && {
-          note: 'The paper’s numbers are win rates of each against GPT-4 on AlpacaEval 2; ours is a judge’s direct comparison.',
-        }),
-      },
-    ];
-  });
-  const controls = againstDpo.filter(({ arm }) => arm.shuffle);
-  const gains = comparisons.filter(
-    ({ against, arm }) => against === 'the model before' && arm.objective === 'dpo',
+  const claims: Claim[] = [];
+  const findings: string[] = [];
+  for (const comparison of comparisons) {
+    const { method, against, winRate } = comparison;
+    if (method.objective === 'dpo') {
+      findings.push(`${method.label} against the model before tuning: ${show(comparison)}.`);
+    }
+    const paper = method.shuffle ? undefined : paperValue(kind, method);
+    if (!against.startsWith('dpo') || paper === undefined) continue;
+    const control = controlOf(method, comparisons);
+    if (control !== undefined) findings.push(control.finding);
+    const note = [
+      ...(control === undefined ? [] : [control.note]),
+      ...(kind === 'ultrafeedback'
+        ? [
+            'The paper’s numbers are win rates of each against GPT-4 on AlpacaEval 2; ours is a judge’s direct comparison.',
+          ]
+        : []),
+    ].join(' ');
+    claims.push({
+      claim: `${method.label} wins against DPO`,
+      paper: paper.text,
+      ours: show(comparison),
+      // The paper's direction, and not by chance.
+      verdict: judge(testable, paper.better ? winRate.low > 50 : winRate.high < 50),
+      ...(note !== '' && { note }),
+    });
+  }
+  return { claims, findings };
+}
+
+/** What the shuffled control, with the same weights on the wrong prompts, says of a method; undefined without one. */
+function controlOf(
+  method: Method,
+  comparisons: readonly Comparison[],
+): { readonly note: string; readonly finding: string } | undefined {
+  const control = comparisons.find((one) => isControlOf(one.method, method) && one.against.startsWith('dpo'));
+  const over = comparisons.find(
+    (one) => one.method.label === method.label && one.against === control?.method.label,
   );
+  if (control === undefined || over === undefined) return undefined;
+  const { low, high } = over.winRate;
+  const words =
+    low > 50
+      ? 'the weights’ own prompts help'
+      : high < 50
+        ? 'the weights’ own prompts hurt'
+        : 'the two are not told apart: nothing here shows that it matters which prompt has which weight';
   return {
-    claims,
-    findings: [
-      ...gains.map(
-        (comparison) => `${comparison.arm.label} against the model before tuning: ${show(comparison)}.`,
-      ),
-      ...controls.map(
-        (comparison) => `Shuffled control, ${comparison.arm.label}, against DPO: ${show(comparison)}.`,
-      ),
-    ],
+    note: `The shuffled control against DPO: ${show(control)}; ${method.objective} against its control: ${show(over)}.`,
+    finding: `${method.label} against its shuffled control, which has the same weights on the wrong prompts: ${show(over)}; ${words}.`,
   };
 }
 
 function paperValue(
   kind: AlignmentKind,
-  { objective, beta, learningRate }: Arm,
+  { objective, beta, learningRate }: Method,
 ): { text: string; better: boolean } | undefined {
   if (kind === 'hh') {
     const winRate = HH_PAPER[objective]?.[String(beta)];

@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   barChart,
   dataTable,
@@ -8,11 +6,10 @@ import {
   html,
   preformatted,
   renderReport,
-  writeFigure,
 } from '../report/index.ts';
-import { writeFileAtomic } from '../runs/index.ts';
 import type { AlignmentReport } from './alignment.ts';
 import { claimTable } from './claim-table.ts';
+import { writeExperiment } from './write-report.ts';
 
 export function alignmentFigures({ comparisons, judge }: AlignmentReport): Figure[] {
   return ['dpo', 'the model before'].flatMap((against) => {
@@ -26,15 +23,15 @@ export function alignmentFigures({ comparisons, judge }: AlignmentReport): Figur
         name: against === 'dpo' ? 'against-dpo' : 'against-base',
         title: `Win rate against ${name}`,
         subtitle: `judge: ${judge}; whiskers: 95 % interval over prompts`,
-        description: `Win rates: ${shown.map(({ arm, winRate }) => `${arm.label} ${winRate.estimate.toFixed(1)} %`).join(', ')}.`,
+        description: `Win rates: ${shown.map(({ method, winRate }) => `${method.label} ${winRate.estimate.toFixed(1)} %`).join(', ')}.`,
         x: { label: 'win rate (%)', domain: [0, 100] },
         references: [{ axis: 'x', value: 50, label: 'even' }],
-        bars: shown.map(({ arm, winRate }) => ({
-          label: arm.label,
+        bars: shown.map(({ method, winRate }) => ({
+          label: method.label,
           value: winRate.estimate,
           low: winRate.low,
           high: winRate.high,
-          color: arm.shuffle ? ('grey' as const) : ('blue' as const),
+          color: method.shuffle ? ('grey' as const) : ('blue' as const),
         })),
         format: (value) => value.toFixed(1),
       }),
@@ -85,8 +82,8 @@ export async function alignmentPage(report: AlignmentReport, figures: readonly F
             { heading: 'Wins / ties / losses', numeric: true },
             { heading: 'Prompts', numeric: true },
           ],
-          comparisons.map(({ arm, against, winRate, wins, ties, losses, prompts }) => [
-            arm.label,
+          comparisons.map(({ method, against, winRate, wins, ties, losses, prompts }) => [
+            method.label,
             against,
             `${winRate.estimate.toFixed(1)} (${winRate.low.toFixed(1)} to ${winRate.high.toFixed(1)})`,
             `${wins} / ${ties} / ${losses}`,
@@ -105,7 +102,7 @@ export async function alignmentPage(report: AlignmentReport, figures: readonly F
             { heading: 'Run' },
           ],
           arms.map(({ arm, accuracy: own, margin, loss, path }) => [
-            arm.label,
+            arm.name,
             own?.toFixed(3) ?? '–',
             margin?.toFixed(3) ?? '–',
             loss?.toFixed(4) ?? '–',
@@ -115,7 +112,7 @@ export async function alignmentPage(report: AlignmentReport, figures: readonly F
       },
       {
         heading: 'Settings',
-        body: html`<p>Data: ${data.source} (${data.format}), ${data.rows} usable pairs, ${data.badRows} rows left out. Judge: ${judge}. The reward model’s pairs share no prompt with what is tuned or judged on.</p>${preformatted(JSON.stringify(settings, null, 2))}`,
+        body: html`<p>Data: ${data.source} (${data.format}), ${data.rows} usable pairs, ${data.badRows} rows left out, ${data.tooLong} pairs too long. Judge: ${judge}. The reward model’s pairs share no prompt with what is tuned or judged on.</p>${preformatted(JSON.stringify(settings, null, 2))}`,
       },
     ],
   });
@@ -123,12 +120,6 @@ export async function alignmentPage(report: AlignmentReport, figures: readonly F
 
 /** Writes report.json, report.html and figures/ into `directory`; returns the paths. */
 export async function writeAlignmentReport(directory: string, report: AlignmentReport): Promise<string[]> {
-  await mkdir(directory, { recursive: true });
-  const json = join(directory, 'report.json');
-  const page = join(directory, 'report.html');
   const figures = alignmentFigures(report);
-  for (const figure of figures) await writeFigure(join(directory, 'figures'), figure);
-  writeFileAtomic(page, await alignmentPage(report, figures));
-  writeFileAtomic(json, `${JSON.stringify(report, null, 2)}\n`);
-  return [json, page];
+  return writeExperiment(directory, report, figures, await alignmentPage(report, figures));
 }

@@ -20,6 +20,8 @@ export interface AlignmentSettings {
     readonly learningRate: number;
     readonly batch: number;
     readonly maxLength: number;
+    /** Upper layers that are trained. */
+    readonly trainedLayers: number;
   };
   /** Pairs (hh) or prompts (ultrafeedback) that preference tuning learns from. */
   readonly pairs: number;
@@ -47,13 +49,22 @@ const SMALL: AlignmentSettings = {
   model: 'smollm2-135m:gguf',
   seed: 0,
   sft: null,
-  reward: { model: null, pairs: 400, epochs: 1, learningRate: 2e-5, batch: 8, maxLength: 256 },
-  pairs: 160,
+  reward: {
+    model: null,
+    pairs: 480,
+    epochs: 1,
+    learningRate: 1e-4,
+    batch: 8,
+    maxLength: 256,
+    trainedLayers: 10,
+  },
+  pairs: 240,
   onPolicy: null,
   training: {
     objectives: ['dpo', 'mallows-theta', 'mallows-phi'],
     betas: [0.1],
-    learningRates: [1e-5],
+    learningRates: [2e-5],
+    seeds: 2,
     optimizer: 'rmsprop',
     schedule: 'constant',
     warmupSteps: 2,
@@ -61,8 +72,9 @@ const SMALL: AlignmentSettings = {
     accumulate: 1,
     epochs: 1,
     maxLength: 256,
+    checkpointEvery: 0,
   },
-  evaluation: { prompts: 100, seeds: 1, temperature: 0.7, topP: 1, maxNewTokens: 48 },
+  evaluation: { prompts: 120, seeds: 1, temperature: 0.7, topP: 1, maxNewTokens: 48 },
 };
 
 /**
@@ -76,20 +88,28 @@ export const ALIGNMENT_SCALES: Readonly<
   hh: {
     small: {
       ...SMALL,
-      sft: { pairs: 160, epochs: 1, learningRate: 2e-5, batch: 8, maxLength: 256 },
-      training: { ...SMALL.training, betas: [0.1, 0.5] },
+      sft: { pairs: 240, epochs: 1, learningRate: 2e-5, batch: 8, maxLength: 256 },
     },
     paper: {
       model: 'EleutherAI/pythia-2.8b',
       seed: 0,
       sft: { pairs: 150_000, epochs: 1, learningRate: 1e-6, batch: 32, maxLength: 512 },
-      reward: { model: null, pairs: 10_000, epochs: 1, learningRate: 1e-5, batch: 32, maxLength: 512 },
+      reward: {
+        model: null,
+        pairs: 10_000,
+        epochs: 1,
+        learningRate: 1e-5,
+        batch: 32,
+        maxLength: 512,
+        trainedLayers: 32,
+      },
       pairs: 150_000,
       onPolicy: null,
       training: {
         objectives: ['dpo', 'mallows-theta', 'mallows-phi'],
         betas: [0.1, 0.5],
         learningRates: [1e-6],
+        seeds: 1,
         optimizer: 'rmsprop',
         schedule: 'constant',
         warmupSteps: 150,
@@ -97,23 +117,40 @@ export const ALIGNMENT_SCALES: Readonly<
         accumulate: 1,
         epochs: 1,
         maxLength: 512,
+        checkpointEvery: 500,
       },
       evaluation: { prompts: 300, seeds: 1, temperature: 1, topP: 1, maxNewTokens: 256 },
     },
   },
   ultrafeedback: {
-    small: { ...SMALL, onPolicy: { samples: 5, temperature: 0.8, topP: 1, maxNewTokens: 48 } },
+    small: {
+      ...SMALL,
+      reward: { ...SMALL.reward, pairs: 320, maxLength: 384 },
+      onPolicy: { samples: 5, temperature: 0.8, topP: 1, maxNewTokens: 64 },
+      // The paper has no MallowsPO-φ here.
+      training: { ...SMALL.training, objectives: ['dpo', 'mallows-theta'], maxLength: 320 },
+      evaluation: { ...SMALL.evaluation, maxNewTokens: 64 },
+    },
     paper: {
       model: 'meta-llama/Meta-Llama-3-8B-Instruct',
       seed: 0,
       sft: null,
-      reward: { model: null, pairs: 10_000, epochs: 1, learningRate: 5e-6, batch: 32, maxLength: 2048 },
+      reward: {
+        model: null,
+        pairs: 10_000,
+        epochs: 1,
+        learningRate: 5e-6,
+        batch: 32,
+        maxLength: 2048,
+        trainedLayers: 32,
+      },
       pairs: 50_000,
       onPolicy: { samples: 5, temperature: 0.8, topP: 0.95, maxNewTokens: 2048 },
       training: {
         objectives: ['dpo', 'mallows-theta'],
         betas: [0.1, 0.05, 0.01],
         learningRates: [1e-6, 5e-7],
+        seeds: 1,
         optimizer: 'adamw',
         schedule: 'cosine',
         warmupSteps: 20,
@@ -121,6 +158,7 @@ export const ALIGNMENT_SCALES: Readonly<
         accumulate: 32,
         epochs: 1,
         maxLength: 2048,
+        checkpointEvery: 25,
       },
       evaluation: { prompts: 805, seeds: 10, temperature: 0.9, topP: 1, maxNewTokens: 2048 },
     },

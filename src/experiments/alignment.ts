@@ -1,15 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadClassifier, loadModel, openModel } from '../checkpoints/index.ts';
-import {
-  hashValues,
-  type LoadPairsOptions,
-  loadPairs,
-  type PreferencePair,
-  type TextOrChat,
-} from '../data/index.ts';
-import { type Device, setThreads } from '../engine/index.ts';
-import { DataError } from '../errors.ts';
+import { loadClassifier, loadModel } from '../checkpoints/index.ts';
+import { hashValues, type PreferencePair, type TextOrChat } from '../data/index.ts';
 import {
   type AnswerPair,
   type Judge,
@@ -19,15 +10,18 @@ import {
   RewardModel,
   trainReward,
 } from '../evaluate/index.ts';
-import { readMetrics, writeFileAtomic } from '../runs/index.ts';
-import { RandomStream } from '../stats/index.ts';
-import { type TrainingDType, type TrainObserver, trainPreference, trainSft } from '../train/index.ts';
+import { readMetrics, writeJsonLines } from '../runs/index.ts';
+import { mean } from '../stats/index.ts';
+import { memoryFacts, trainPreference, trainSft } from '../train/index.ts';
 import { alignmentClaims, type Comparison, comparisonOf } from './alignment-claims.ts';
+import { type Parts, readParts } from './alignment-data.ts';
 import type { AlignmentKind, AlignmentSettings } from './alignment-settings.ts';
-import { type Arm, armFolder, armOptions, armsOf } from './arms.ts';
+import { type Arm, armFolder, armOptions, armsOf, isControlOf, isDpoBeside, methodsOf } from './arms.ts';
 import type { Claim } from './claims.ts';
-import { sampleTexts } from './sampling.ts';
-import { type StageWatch, stage, trainingStage } from './stages.ts';
+import { openPipeline, type Pipeline, type PipelineOptions, trainedShare } from './pipeline.ts';
+import type { PlannedStage } from './plan.ts';
+import { bestAndWorst, checkPairs, sampleTexts } from './sampling.ts';
+import { stage, trainingStage } from './stages.ts';
 
 /**
  * `mallows reproduce hh` (sections 5.4, C.3, D.1) and `mallows reproduce ultrafeedback` (sections 5.5, D.2): SFT where the
@@ -39,25 +33,16 @@ import { type StageWatch, stage, trainingStage } from './stages.ts';
  * reward model judges, which is fair between methods but no measure of quality: on policy, it is what they were tuned to.
  */
 
-export interface AlignmentExperiment extends StageWatch {
+export interface AlignmentExperiment extends PipelineOptions {
   readonly kind: AlignmentKind;
-  readonly data: string;
   /** Pairs whose prompts are answered and judged. Default: held out from `data`. */
   readonly evalData?: string;
-  readonly output: string;
   readonly settings: AlignmentSettings;
-  readonly scale: 'small' | 'paper';
-  readonly reading?: LoadPairsOptions;
   /** Compares answers; closed by the caller. Default: the reward model. */
   readonly judge?: Judge;
-  readonly dtype?: TrainingDType;
-  readonly device?: Device | 'auto';
-  readonly threads?: number;
-  readonly referenceCache?: string | false;
-  readonly observer?: TrainObserver;
 }
 
-/** A trained method: what its held-out pairs say. */
+/** A trained run: what its held-out pairs say. */
 export interface TrainedArm {
   readonly arm: Arm;
   readonly path: string;
@@ -71,12 +56,7 @@ export interface AlignmentReport {
   readonly experiment: AlignmentKind;
   readonly scale: 'small' | 'paper';
   readonly settings: AlignmentSettings;
-  readonly data: {
-    readonly source: string;
-    readonly rows: number;
-    readonly badRows: number;
-    readonly format: string;
-  };
+  readonly data: Parts['facts'];
   readonly reward: {
     readonly model: string;
     /** Held-out accuracy with its 95 % interval; null for a model that was given. */
@@ -90,13 +70,6 @@ export interface AlignmentReport {
   readonly findings: readonly string[];
 }
 
-interface Parts {
-  readonly reward: readonly PreferencePair[];
-  readonly train: readonly PreferencePair[];
-  readonly test: readonly PreferencePair[];
-  readonly facts: AlignmentReport['data'];
-}
-
 interface OnPolicyPairs {
   readonly pairs: readonly PreferencePair[];
   readonly meanGap: number;
@@ -104,44 +77,59 @@ interface OnPolicyPairs {
 
 /** Runs the pipeline, or what of it is left to do. Throws the signal's reason when interrupted. */
 export async function runAlignment(experiment: AlignmentExperiment): Promise<AlignmentReport> {
-  const { kind, output, settings, scale, dtype = 'auto', device = 'auto', observer } = experiment;
-  if (experiment.threads !== undefined) setThreads(experiment.threads);
-  mkdirSync(output, { recursive: true });
-  const parts = await readParts(experiment);
-  const { seed } = settings;
-  const common = { dtype, device, seed, ...(observer && { observer }) } as const;
-  const facts = { data: hashValues([parts.reward, parts.train, parts.test]), seed, dtype };
-
-  const reward = await rewardStage(experiment, parts, facts);
-  const base = await sftStage(experiment, parts, facts);
-  const sampled =
-    settings.onPolicy === null
-      ? undefined
-      : await samplingStage(experiment, parts, base, reward.model, facts);
-  const pairs = sampled?.pairs ?? parts.train;
+  const { kind, output, settings, scale, referenceCache } = experiment;
+  const pipeline = await openPipeline(experiment, settings.model);
+  const parts = await readParts(experiment, pipeline.tokenizer);
+  pipeline.plan(planAlignment(settings, parts, pipeline));
+  const { source } = parts.facts;
+  const run: Run = {
+    experiment,
+    pipeline,
+    parts,
+    facts: {
+      data: hashValues([parts.reward.pairs, parts.train.pairs, parts.test.pairs]),
+      seed: settings.seed,
+      dtype: pipeline.training.dtype,
+      model: settings.model,
+    },
+  };
+  const reward = await rewardStage(run);
+  const base = await sftStage(run);
+  const sampled = settings.onPolicy === null ? undefined : await samplingStage(run, base, reward.model);
+  const pairs = sampled?.pairs ?? parts.train.pairs.slice(0, settings.pairs);
+  const named = {
+    pairs,
+    ...memoryFacts(
+      pairs,
+      hashValues(pairs),
+      sampled === undefined
+        ? `${source}: pairs to tune on`
+        : `${source}: best and worst of ${settings.onPolicy!.samples} answers to its prompts`,
+    ),
+  };
   const arms: TrainedArm[] = [];
-  for (const arm of armsOf(settings.training)) {
+  for (const arm of armsOf(settings.training, settings.seed)) {
     const path = join(output, 'runs', armFolder(arm));
     const options = armOptions(arm, settings.training);
     await trainingStage(
       path,
-      arm.label,
-      { model: base, ...facts, pairs: hashValues(pairs), ...options },
+      arm.name,
+      { base, sft: settings.sft, ...run.facts, pairs: named.hash, ...options },
       experiment,
-      (run) =>
+      (place) =>
         trainPreference({
-          ...common,
-          ...run,
+          ...pipeline.training,
+          ...place,
           ...options,
           model: base,
-          data: pairs,
+          data: named,
           evalFraction: Math.min(0.5, Math.max(0.1, 2 / pairs.length)),
-          ...(experiment.referenceCache !== undefined && { referenceCache: experiment.referenceCache }),
+          ...(referenceCache !== undefined && { referenceCache }),
         }),
     );
     arms.push({ arm, path, ...lastEvaluation(path) });
   }
-  const { judge, comparisons } = await compareArms(experiment, parts.test, arms, base, reward.model, facts);
+  const { judge, comparisons } = await compareMethods(run, arms, base, reward.model, named.hash);
   return {
     experiment: kind,
     scale,
@@ -156,104 +144,131 @@ export async function runAlignment(experiment: AlignmentExperiment): Promise<Ali
   };
 }
 
-/** Splits the data by prompt: for the reward model, for tuning, for judging. */
-async function readParts({ data, evalData, settings, reading = {} }: AlignmentExperiment): Promise<Parts> {
-  const chatTemplate = await hasChatTemplate(settings.model);
-  const options = { chatTemplate, ...reading };
-  const all = await loadPairs(data, options);
-  const byPrompt = new Map<string, PreferencePair[]>();
-  for (const pair of all.pairs) {
-    const key = hashValues([pair.prompt]);
-    byPrompt.set(key, [...(byPrompt.get(key) ?? []), pair]);
-  }
-  const groups = [...byPrompt.values()];
-  RandomStream.create(settings.seed, 'alignment-split').shuffle(groups);
-  const take = (count: number): PreferencePair[] => {
-    const taken: PreferencePair[] = [];
-    while (taken.length < count && groups.length > 0) taken.push(...groups.pop()!);
-    return taken;
+/** What every stage is given. */
+interface Run {
+  readonly experiment: AlignmentExperiment;
+  readonly pipeline: Pipeline;
+  readonly parts: Parts;
+  /** What every stage's result depends on. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** What is to be done, in the order of `runAlignment`. */
+function planAlignment(
+  { reward, sft, onPolicy, training, evaluation, pairs: wanted }: AlignmentSettings,
+  { reward: rewardPart, train, test }: Parts,
+  { config }: Pipeline,
+): PlannedStage[] {
+  const prompts = test.pairs.length;
+  const answers = prompts * evaluation.seeds;
+  const answering = {
+    work: `${answers} answers of up to ${evaluation.maxNewTokens} tokens`,
+    generated: answers * evaluation.maxNewTokens,
+    scored: prompts * test.promptTokens,
   };
-  const test =
-    evalData === undefined
-      ? take(settings.evaluation.prompts)
-      : [...(await loadPairs(evalData, options)).pairs];
-  const reward = settings.reward.model === null ? take(settings.reward.pairs) : [];
-  const train = take(Math.max(settings.pairs, settings.sft?.pairs ?? 0));
-  if (train.length < 4 || test.length === 0 || (settings.reward.model === null && reward.length < 4)) {
-    throw new DataError(
-      'too-few-pairs',
-      `${data} has ${all.pairs.length} usable pairs: ${reward.length} for the reward model, ${train.length} to tune on and ${test.length} to judge are left.`,
-      { hint: 'Give more pairs, a file with --eval-data, or smaller parts with --set.' },
-    );
-  }
-  return {
-    reward,
-    train,
-    test: distinctPrompts(test).slice(0, settings.evaluation.prompts),
-    facts: { source: data, rows: all.pairs.length, badRows: all.badRows.length, format: all.format },
-  };
+  const pairs = Math.min(wanted, train.pairs.length);
+  const pairTokens = onPolicy === null ? train.tokens : train.promptTokens + 2 * onPolicy.maxNewTokens;
+  const arms = armsOf(training, 0);
+  const tuned = Math.min(sft?.pairs ?? 0, train.pairs.length);
+  return [
+    ...(reward.model === null
+      ? [
+          {
+            name: 'reward model',
+            work: `${rewardPart.pairs.length} pairs, upper ${reward.trainedLayers} of ${config.layers} layers`,
+            trained:
+              reward.epochs *
+              rewardPart.pairs.length *
+              rewardPart.tokens *
+              trainedShare(reward.trainedLayers, config),
+          },
+        ]
+      : []),
+    ...(sft === null
+      ? []
+      : [
+          {
+            name: 'sft',
+            work: `${tuned} chosen answers`,
+            trained: (sft.epochs * tuned * (train.tokens + train.promptTokens)) / 2,
+          },
+        ]),
+    ...(onPolicy === null
+      ? []
+      : [
+          {
+            name: 'on-policy pairs',
+            work: `${pairs} prompts, ${onPolicy.samples} answers of up to ${onPolicy.maxNewTokens} tokens each`,
+            generated: pairs * onPolicy.samples * onPolicy.maxNewTokens,
+            scored: pairs * (onPolicy.samples + 1) * (train.promptTokens + onPolicy.maxNewTokens),
+          },
+        ]),
+    ...arms.map(({ name }) => ({
+      name,
+      work: `${pairs} pairs`,
+      trained: training.epochs * pairs * pairTokens,
+    })),
+    { name: 'answers: before tuning', ...answering },
+    ...arms.map(({ name }) => ({ name: `answers: ${name}`, ...answering })),
+    {
+      name: 'judging',
+      work: `${arms.length + 1} × ${answers} answers`,
+      scored: (arms.length + 1) * answers * (test.promptTokens + evaluation.maxNewTokens),
+    },
+  ];
 }
 
-async function hasChatTemplate(model: string): Promise<boolean> {
-  const { tokenizer, weights } = await openModel(model);
-  weights.close();
-  return tokenizer.chatTemplate !== undefined;
-}
-
-function distinctPrompts(pairs: readonly PreferencePair[]): PreferencePair[] {
-  return [...new Map(pairs.map((pair) => [hashValues([pair.prompt]), pair])).values()];
-}
-
-async function rewardStage(
-  experiment: AlignmentExperiment,
-  parts: Parts,
-  facts: object,
-): Promise<AlignmentReport['reward']> {
-  const { settings, output, dtype = 'auto', device = 'auto', observer } = experiment;
-  const { model, pairs: _pairs, ...reward } = settings.reward;
+async function rewardStage({ experiment, pipeline, parts, facts }: Run): Promise<AlignmentReport['reward']> {
+  const { settings, output } = experiment;
+  const { model, ...reward } = settings.reward;
   if (model !== null) return { model, accuracy: null };
   const path = join(output, 'reward');
-  const trained = await trainingStage(
-    path,
-    'reward model',
-    { ...reward, base: settings.model, ...facts },
-    experiment,
-    (run) =>
-      trainReward({
-        ...run,
-        model: settings.model,
-        data: parts.reward,
-        evalFraction: 0.2,
-        epochs: reward.epochs,
-        learningRate: reward.learningRate,
-        batch: { pairs: reward.batch },
-        maxLength: reward.maxLength,
-        seed: settings.seed,
-        dtype,
-        ...(device !== 'auto' && { device }),
-        ...(observer && { observer }),
-      }),
+  const { pairs } = parts.reward;
+  const trained = await trainingStage(path, 'reward model', { ...reward, ...facts }, experiment, (place) =>
+    trainReward({
+      ...pipeline.training,
+      ...place,
+      model: settings.model,
+      data: {
+        pairs,
+        ...memoryFacts(
+          pairs,
+          hashValues(pairs),
+          `${parts.facts.source}: pairs held apart for the reward model`,
+        ),
+      },
+      evalFraction: 0.2,
+      epochs: reward.epochs,
+      learningRate: reward.learningRate,
+      schedule: { name: 'linear', warmupRatio: 0.1 },
+      batch: { pairs: reward.batch },
+      maxLength: reward.maxLength,
+      trainedLayers: reward.trainedLayers,
+      seed: settings.seed,
+    }),
   );
   const last = readMetrics(path).findLast((record) => record['eval_rewards/accuracies'] !== undefined);
   const number = (name: string) => last?.[`eval_rewards/accuracies${name}`] ?? Number.NaN;
   return { model: trained, accuracy: { estimate: number(''), low: number('/low'), high: number('/high') } };
 }
 
-async function sftStage(experiment: AlignmentExperiment, parts: Parts, facts: object): Promise<string> {
-  const { settings, output, dtype = 'auto', device = 'auto', observer } = experiment;
+async function sftStage({ experiment, pipeline, parts, facts }: Run): Promise<string> {
+  const { settings, output } = experiment;
   const { sft, model, seed } = settings;
   if (sft === null) return model;
-  return trainingStage(join(output, 'sft'), 'sft', { ...sft, model, ...facts }, experiment, (run) =>
+  const examples = parts.train.pairs
+    .slice(0, sft.pairs)
+    .map(({ id, prompt, chosen }) => ({ id, prompt, completion: chosen }));
+  return trainingStage(join(output, 'sft'), 'sft', { ...sft, ...facts }, experiment, (place) =>
     trainSft({
-      ...run,
-      dtype,
-      device,
+      ...pipeline.training,
+      ...place,
       seed,
-      ...(observer && { observer }),
       model,
-      data: parts.train
-        .slice(0, sft.pairs)
-        .map(({ id, prompt, chosen }) => ({ id, prompt, completion: chosen })),
+      data: {
+        examples,
+        ...memoryFacts(examples, hashValues(examples), `${parts.facts.source}: chosen answers`),
+      },
       evalFraction: 0.05,
       epochs: sft.epochs,
       learningRate: sft.learningRate,
@@ -265,27 +280,28 @@ async function sftStage(experiment: AlignmentExperiment, parts: Parts, facts: ob
 
 /** Best and worst of several answers of the model itself, by the reward model. */
 async function samplingStage(
-  experiment: AlignmentExperiment,
-  parts: Parts,
+  { experiment, pipeline, parts, facts }: Run,
   base: string,
   rewardModel: string,
-  facts: object,
 ): Promise<OnPolicyPairs> {
   const { settings, output } = experiment;
-  const { onPolicy, seed } = settings;
-  const { samples, ...sampling } = onPolicy!;
-  const prompts = distinctPrompts(parts.train).slice(0, settings.pairs);
-  const identity = { onPolicy, base, rewardModel, ...facts, prompts: hashValues(prompts) };
-  return stage(output, 'on-policy-pairs', identity, experiment, async () => {
-    const loaded = await loadModel(base, placed(experiment));
+  const { onPolicy, seed, sft } = settings;
+  const prompts = distinctPrompts(parts.train.pairs).slice(0, settings.pairs);
+  const identity = {
+    ...{ onPolicy, base, sft, rewardModel, reward: settings.reward },
+    ...facts,
+    prompts: hashValues(prompts),
+  };
+  return stage(join(output, 'on-policy-pairs.json'), 'on-policy pairs', identity, experiment, async () => {
+    const loaded = await loadModel(base, pipeline.placement);
     const answers = await sampleTexts(
       loaded,
       prompts.map(({ prompt }) => prompt),
-      { samples, seed, ...sampling },
+      { ...onPolicy!, seed },
       experiment,
     );
     loaded.model.dispose();
-    const reward = await openReward(rewardModel, experiment);
+    const reward = await openReward(rewardModel, pipeline);
     try {
       const asked = prompts.flatMap(({ id, prompt }, index) =>
         answers[index]!.flatMap(({ text }, sample) =>
@@ -293,41 +309,38 @@ async function samplingStage(
         ),
       );
       const scores = await reward.score(asked, experiment.onProgress);
-      const gaps: number[] = [];
+      const scored = prompts.map(() => [] as { text: string; score: number }[]);
+      for (const [at, { index, answer }] of asked.entries()) {
+        scored[index]!.push({ text: answer, score: scores[at]! });
+      }
       const pairs = prompts.flatMap(({ id, prompt }, index): PreferencePair[] => {
-        const own = asked
-          .map((one, at) => ({ ...one, score: scores[at]! }))
-          .filter((one) => one.index === index)
-          .sort((a, b) => b.score - a.score);
-        const [best, worst] = [own[0], own.at(-1)];
-        if (best === undefined || worst === undefined || best.answer === worst.answer) return [];
-        gaps.push(best.score - worst.score);
+        const [best, worst] = bestAndWorst(scored[index]!) ?? [];
+        if (best === undefined || worst === undefined) return [];
         return [
           {
             id,
             prompt,
-            chosen: reply(prompt, best.answer),
-            rejected: reply(prompt, worst.answer),
+            chosen: reply(prompt, best.text),
+            rejected: reply(prompt, worst.text),
             meta: { score_chosen: best.score, score_rejected: worst.score },
           },
         ];
       });
-      if (pairs.length < 4) {
-        throw new DataError(
-          'no-pairs',
-          `Only ${pairs.length} of ${prompts.length} prompts have two different answers.`,
-          {
-            hint: 'Sample more or longer answers: --set onPolicy.samples=N --set onPolicy.maxNewTokens=N.',
-          },
-        );
-      }
-      const rows = pairs.map(({ meta, ...pair }) => JSON.stringify({ ...pair, ...meta }));
-      writeFileAtomic(join(output, 'on-policy-pairs.jsonl'), `${rows.join('\n')}\n`);
-      return { pairs, meanGap: gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length };
+      checkPairs(pairs.length, prompts.length, 'onPolicy');
+      writeJsonLines(
+        join(output, 'on-policy-pairs.jsonl'),
+        pairs.map(({ meta, ...pair }) => ({ ...pair, ...meta })),
+      );
+      const gaps = pairs.map(({ meta }) => Number(meta!.score_chosen) - Number(meta!.score_rejected));
+      return { pairs, meanGap: mean(gaps) };
     } finally {
       reward.loaded.model.dispose();
     }
   });
+}
+
+function distinctPrompts(pairs: readonly PreferencePair[]): PreferencePair[] {
+  return [...new Map(pairs.map((pair) => [hashValues([pair.prompt]), pair])).values()];
 }
 
 function reply(prompt: TextOrChat, text: string): TextOrChat {
@@ -336,55 +349,55 @@ function reply(prompt: TextOrChat, text: string): TextOrChat {
 
 type Answered = readonly { readonly id: string; readonly prompt: TextOrChat; readonly answer: string }[];
 
-/** Every method's answers, and each method judged against DPO (DPO itself against the model it started from). */
-async function compareArms(
-  experiment: AlignmentExperiment,
-  test: readonly PreferencePair[],
+/**
+ * Every run's answers, judged: each method against the model before, against DPO at the same setting, and θ against its
+ * shuffled control. Runs of one seed meet each other, and a method's verdicts are those of all its seeds.
+ */
+async function compareMethods(
+  run: Run,
   arms: readonly TrainedArm[],
   base: string,
   rewardModel: string,
-  facts: object,
+  pairs: string,
 ): Promise<{ judge: string; comparisons: Comparison[] }> {
-  const { output, settings } = experiment;
-  const answer = (model: string, name: string, identity: unknown): Promise<Answered> =>
+  const { experiment, facts } = run;
+  const { settings, output, onStage, signal } = experiment;
+  const { evaluation, sft, training } = settings;
+  const answer = (model: string, file: string, name: string, made: object): Promise<Answered> =>
     stage(
-      join(output, 'answers'),
-      name,
-      { evaluation: settings.evaluation, identity, ...facts },
+      join(output, 'answers', `${file}.json`),
+      `answers: ${name}`,
+      { evaluation, ...made, base, sft, ...facts },
       experiment,
-      () => answerTest(experiment, model, test),
+      () => answerTest(run, model),
     );
-  const before = await answer(base, 'base', { base });
-  const answers = new Map<TrainedArm, Answered>();
-  for (const one of arms) {
-    const identity = {
-      ...armOptions(one.arm, settings.training),
-      base,
-      onPolicy: settings.onPolicy,
-      rewardModel,
-    };
-    answers.set(one, await answer(join(one.path, 'model'), armFolder(one.arm), identity));
+  const before = await answer(base, 'base', 'before tuning', {});
+  const answers = new Map<Arm, Answered>();
+  for (const { arm, path } of arms) {
+    const made = { ...armOptions(arm, training), pairs };
+    answers.set(arm, await answer(join(path, 'model'), armFolder(arm), arm.name, made));
   }
-  const judge = experiment.judge ?? new RewardJudge(await openReward(rewardModel, experiment));
+  onStage?.('judging', false);
+  const judge = experiment.judge ?? new RewardJudge(await openReward(rewardModel, run.pipeline));
   try {
     const comparisons: Comparison[] = [];
-    for (const one of arms) {
-      const dpo = arms.find(
-        ({ arm }) =>
-          arm.objective === 'dpo' && arm.beta === one.arm.beta && arm.learningRate === one.arm.learningRate,
-      );
-      const own = answers.get(one)!;
-      const judged = async (others: Answered): Promise<JudgedPair[]> =>
-        judgePairs(
-          pairUp(own, others),
-          judge,
-          experiment.signal === undefined ? {} : { signal: experiment.signal },
-        );
-      comparisons.push(comparisonOf(one.arm, 'the model before', await judged(before), settings.seed));
-      if (dpo !== undefined && dpo !== one) {
-        comparisons.push(
-          comparisonOf(one.arm, dpo.arm.label, await judged(answers.get(dpo)!), settings.seed),
-        );
+    for (const method of methodsOf(training)) {
+      const own = arms.flatMap(({ arm }) => (arm.label === method.label ? [arm] : []));
+      const meet = async (against: string, other: (arm: Arm) => Answered): Promise<void> => {
+        const judged: JudgedPair[] = [];
+        for (const arm of own) {
+          judged.push(...(await judgePairs(pairUp(answers.get(arm)!, other(arm)), judge, { signal })));
+        }
+        comparisons.push(comparisonOf(method, against, judged, settings.seed));
+      };
+      await meet('the model before', () => before);
+      for (const isCounterpart of [isDpoBeside, isControlOf]) {
+        const counterparts = arms.filter(({ arm }) => isCounterpart(arm, method));
+        const [first] = counterparts;
+        if (first === undefined) continue;
+        await meet(first.arm.label, ({ seed }) => {
+          return answers.get(counterparts.find(({ arm }) => arm.seed === seed)!.arm)!;
+        });
       }
     }
     return { judge: judge.name, comparisons };
@@ -397,19 +410,15 @@ function pairUp(a: Answered, b: Answered): AnswerPair[] {
   return a.map(({ id, prompt, answer }, index) => ({ id, prompt, a: answer, b: b[index]!.answer }));
 }
 
-async function answerTest(
-  experiment: AlignmentExperiment,
-  model: string,
-  test: readonly PreferencePair[],
-): Promise<Answered> {
+async function answerTest({ experiment, pipeline, parts }: Run, model: string): Promise<Answered> {
   const { seeds, ...sampling } = experiment.settings.evaluation;
-  const { prompts: _prompts, ...options } = sampling;
-  const loaded = await loadModel(model, placed(experiment));
+  const test = parts.test.pairs;
+  const loaded = await loadModel(model, pipeline.placement);
   try {
     const answers = await sampleTexts(
       loaded,
       test.map(({ prompt }) => prompt),
-      { samples: seeds, seed: experiment.settings.seed, ...options },
+      { samples: seeds, seed: experiment.settings.seed, ...sampling },
       experiment,
     );
     return test.flatMap(({ id, prompt }, index) =>
@@ -424,12 +433,8 @@ async function answerTest(
   }
 }
 
-function placed({ device }: AlignmentExperiment): { device?: Device } {
-  return device === undefined || device === 'auto' ? {} : { device };
-}
-
-async function openReward(spec: string, experiment: AlignmentExperiment): Promise<RewardModel> {
-  return new RewardModel(await loadClassifier(spec, placed(experiment)));
+async function openReward(spec: string, { placement }: Pipeline): Promise<RewardModel> {
+  return new RewardModel(await loadClassifier(spec, placement));
 }
 
 function lastEvaluation(path: string): Pick<TrainedArm, 'accuracy' | 'margin' | 'loss'> {

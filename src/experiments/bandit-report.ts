@@ -1,12 +1,10 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { dataTable, type Figure, figureGrid, html, renderReport, writeFigure } from '../report/index.ts';
-import { writeFileAtomic } from '../runs/files.ts';
+import { dataTable, type Figure, figureGrid, html, renderReport } from '../report/index.ts';
 import type { BanditReport } from './bandit.ts';
 import { banditFigures } from './bandit-figures.ts';
 import { objectiveLabel } from './bandit-fresh.ts';
 import { claimTable } from './claim-table.ts';
 import { countVerdicts } from './claims.ts';
+import { writeExperiment } from './write-report.ts';
 
 /** The report as a page: verdicts first, then figures, then every number. */
 export async function banditPage(report: BanditReport, figures: readonly Figure[]): Promise<string> {
@@ -86,16 +84,6 @@ export async function banditPage(report: BanditReport, figures: readonly Figure[
 
 /** Writes report.json, report.html and figures/ into `directory`; returns the paths. */
 export async function writeBanditReport(directory: string, report: BanditReport): Promise<string[]> {
-  await mkdir(directory, { recursive: true });
-  const json = join(directory, 'report.json');
-  const page = join(directory, 'report.html');
-  writeFileAtomic(json, `${JSON.stringify(report)}\n`);
   const figures = banditFigures(report);
-  writeFileAtomic(page, await banditPage(report, figures));
-  const drawings = [];
-  for (const figure of figures) {
-    const { svg, png } = await writeFigure(join(directory, 'figures'), figure);
-    drawings.push(svg, png);
-  }
-  return [json, page, ...drawings];
+  return writeExperiment(directory, report, figures, await banditPage(report, figures));
 }

@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   dataTable,
   type Figure,
@@ -9,11 +7,10 @@ import {
   html,
   type ReportSection,
   renderReport,
-  writeFigure,
 } from '../report/index.ts';
-import { writeFileAtomic } from '../runs/files.ts';
 import { claimTable } from './claim-table.ts';
 import type { DispersionOfData, DispersionReport, PromptWeight } from './dispersion.ts';
+import { writeExperiment } from './write-report.ts';
 
 /** Figures 1 and 7: all distributions over one another, and each by itself. */
 export function dispersionFigures({ data, settings }: DispersionReport): Figure[] {
@@ -172,16 +169,6 @@ function slug(label: string): string {
 
 /** Writes report.json, report.html and figures/ into `directory`; returns the paths. */
 export async function writeDispersionReport(directory: string, report: DispersionReport): Promise<string[]> {
-  await mkdir(directory, { recursive: true });
-  const json = join(directory, 'report.json');
-  const page = join(directory, 'report.html');
   const figures = dispersionFigures(report);
-  const paths: string[] = [];
-  for (const figure of figures) {
-    const { svg, png } = await writeFigure(join(directory, 'figures'), figure);
-    paths.push(svg, png);
-  }
-  writeFileAtomic(page, await dispersionPage(report, figures));
-  writeFileAtomic(json, `${JSON.stringify(report)}\n`);
-  return [json, page, ...paths];
+  return writeExperiment(directory, report, figures, await dispersionPage(report, figures));
 }

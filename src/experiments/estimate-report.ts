@@ -1,17 +1,7 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import {
-  dataTable,
-  type Figure,
-  figureGrid,
-  html,
-  lineChart,
-  renderReport,
-  writeFigure,
-} from '../report/index.ts';
-import { writeFileAtomic } from '../runs/files.ts';
+import { dataTable, type Figure, figureGrid, html, lineChart, renderReport } from '../report/index.ts';
 import { claimTable } from './claim-table.ts';
 import type { EstimateReport } from './estimate.ts';
+import { writeExperiment } from './write-report.ts';
 
 /** Figure 3 of the paper: the estimate against the truth. */
 export function estimateFigure({ points, settings }: EstimateReport): Figure {
@@ -86,12 +76,6 @@ export async function estimatePage(report: EstimateReport, figure: Figure): Prom
 
 /** Writes report.json, report.html and figures/ into `directory`; returns the paths. */
 export async function writeEstimateReport(directory: string, report: EstimateReport): Promise<string[]> {
-  await mkdir(directory, { recursive: true });
-  const json = join(directory, 'report.json');
-  const page = join(directory, 'report.html');
   const figure = estimateFigure(report);
-  writeFileAtomic(json, `${JSON.stringify(report)}\n`);
-  writeFileAtomic(page, await estimatePage(report, figure));
-  const { svg, png } = await writeFigure(join(directory, 'figures'), figure);
-  return [json, page, svg, png];
+  return writeExperiment(directory, report, [figure], await estimatePage(report, figure));
 }

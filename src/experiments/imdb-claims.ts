@@ -1,5 +1,7 @@
+import { isControlOf, isDpoBeside } from './arms.ts';
 import { type Claim, judge } from './claims.ts';
-import type { ArmFrontier, FrontierMoment } from './imdb.ts';
+import type { ArmFrontier } from './imdb.ts';
+import type { FrontierMoment } from './imdb-frontier.ts';
 
 /** Accuracy of one frontier at a KL, straight between the moments around it; undefined where it does not reach. */
 export function accuracyAt(moments: readonly FrontierMoment[], kl: number): number | undefined {
@@ -39,18 +41,18 @@ export function imdbClaims(
   testable: boolean,
   samples: number,
 ): { claims: Claim[]; findings: string[] } {
-  const against = (objective: string, shuffle = false) => {
+  const against = (objective: string, isCounterpart: typeof isDpoBeside, shuffle = false) => {
     const found = frontiers.flatMap(({ arm, moments }) => {
       if (arm.objective !== objective || arm.shuffle !== shuffle) return [];
-      const dpo = frontiers.find((other) => other.arm.objective === 'dpo' && other.arm.beta === arm.beta);
-      const difference = dpo && differenceAtEqualKl(moments, dpo.moments);
+      const other = frontiers.find((one) => one.arm.seed === arm.seed && isCounterpart(one.arm, arm));
+      const difference = other && differenceAtEqualKl(moments, other.moments);
       return difference === undefined ? [] : [difference];
     });
     if (found.length === 0) return undefined;
     return {
       difference: found.reduce((sum, { difference }) => sum + difference, 0) / found.length,
       upTo: Math.min(...found.map(({ upTo }) => upTo)),
-      betas: found.length,
+      runs: found.length,
     };
   };
   const noise = Math.sqrt(0.5 / samples);
@@ -58,11 +60,11 @@ export function imdbClaims(
   const show = (found: ReturnType<typeof against>) =>
     found === undefined
       ? 'no KL in common'
-      : `${signed(found.difference)} in accuracy at equal KL, mean over ${found.betas} β and KL up to ${found.upTo.toPrecision(2)}`;
-  const [theta, phi, shuffled] = [
-    against('mallows-theta'),
-    against('mallows-phi'),
-    against('mallows-theta', true),
+      : `${signed(found.difference)} in accuracy at equal KL, mean over KL up to ${found.upTo.toPrecision(2)} and ${found.runs} ${found.runs === 1 ? 'run' : 'runs'}`;
+  const [theta, phi] = [against('mallows-theta', isDpoBeside), against('mallows-phi', isDpoBeside)];
+  const [shuffled, overShuffled] = [
+    against('mallows-theta', isDpoBeside, true),
+    against('mallows-theta', isControlOf),
   ];
   const claims: Claim[] = [
     {
@@ -70,7 +72,7 @@ export function imdbClaims(
       paper: 'about equal',
       ours: show(theta),
       verdict: judge(testable && theta !== undefined, Math.abs(theta?.difference ?? 1) <= EQUAL),
-      note,
+      note: `The shuffled control against DPO: ${show(shuffled)}; θ against its control: ${show(overShuffled)}. ${note}`,
     },
     {
       claim: 'MallowsPO-φ reaches the same accuracy at a smaller KL (Figure 8c)',
@@ -80,15 +82,14 @@ export function imdbClaims(
       note,
     },
   ];
-  return {
-    claims,
-    findings:
-      shuffled === undefined
-        ? []
-        : [
-            `The shuffled control, θ with the same weights on the wrong prompts: ${show(shuffled)} against DPO.`,
-          ],
-  };
+  if (overShuffled === undefined) return { claims, findings: [] };
+  const apart = Math.abs(overShuffled.difference) > noise;
+  const finding = `θ against its shuffled control, which has the same weights on the wrong prompts: ${show(overShuffled)}. ${
+    apart
+      ? `The weights’ own prompts ${overShuffled.difference > 0 ? 'help' : 'hurt'}.`
+      : 'They are not told apart: nothing here shows that it matters which prompt has which weight.'
+  }`;
+  return { claims, findings: [finding] };
 }
 
 function signed(value: number): string {

@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   dataTable,
   type Figure,
@@ -8,33 +6,43 @@ import {
   preformatted,
   renderReport,
   scatterChart,
-  writeFigure,
 } from '../report/index.ts';
-import { writeFileAtomic } from '../runs/index.ts';
+import { mean } from '../stats/index.ts';
+import { methodsOf } from './arms.ts';
 import { claimTable } from './claim-table.ts';
-import type { ImdbReport } from './imdb.ts';
+import type { ArmFrontier, ImdbReport } from './imdb.ts';
+import { writeExperiment } from './write-report.ts';
 
-/** Figure 8c: a figure for each β, all methods in it. */
-export function imdbFigures({ frontiers }: ImdbReport): Figure[] {
-  const betas = [...new Set(frontiers.map(({ arm }) => arm.beta))];
+/** Figure 8c: a figure for each β, all methods in it, each the mean of its seeds. */
+export function imdbFigures({ frontiers, settings }: ImdbReport): Figure[] {
+  const { betas, seeds } = settings.training;
   return betas.map((beta) =>
     scatterChart({
       name: `figure-8c-beta-${beta}`,
       title: `Figure 8c: accuracy against KL, β = ${beta}`,
-      subtitle: 'along training; each point an evaluation',
+      subtitle: `along training; each point an evaluation${seeds > 1 ? `, mean of ${seeds} seeds` : ''}`,
       description: `Share of positive samples against on-policy KL to the SFT model during training at β = ${beta}.`,
       x: { label: 'on-policy KL (nats a completion)' },
       y: { label: 'positive samples (share)' },
       connect: true,
-      series: frontiers
-        .filter(({ arm }) => arm.beta === beta)
-        .map(({ arm, moments }) => ({
-          label: `${arm.objective}${arm.shuffle ? ', shuffled' : ''}`,
-          points: moments.map(({ kl, accuracy }) => ({ x: kl, y: accuracy })),
-          ...(arm.shuffle && { color: 'grey' as const, dashed: true }),
+      series: methodsOf(settings.training)
+        .filter((method) => method.beta === beta)
+        .map(({ label, objective, shuffle }) => ({
+          label: `${objective}${shuffle ? ', shuffled' : ''}`,
+          points: meanPoints(frontiers.filter(({ arm }) => arm.label === label)),
+          ...(shuffle && { color: 'grey' as const, dashed: true }),
         })),
     }),
   );
+}
+
+/** Runs of one method are evaluated at the same steps. */
+function meanPoints(runs: readonly ArmFrontier[]): { x: number; y: number }[] {
+  const steps = runs[0]?.moments.map(({ step }) => step) ?? [];
+  return steps.map((step) => {
+    const moments = runs.flatMap((run) => run.moments.filter((moment) => moment.step === step));
+    return { x: mean(moments.map(({ kl }) => kl)), y: mean(moments.map(({ accuracy }) => accuracy)) };
+  });
 }
 
 export async function imdbPage(report: ImdbReport, figures: readonly Figure[]): Promise<string> {
@@ -76,7 +84,7 @@ export async function imdbPage(report: ImdbReport, figures: readonly Figure[]): 
             if (first === undefined || last === undefined) return [];
             return [
               [
-                arm.label,
+                arm.name,
                 last.step,
                 last.kl.toFixed(3),
                 first.accuracy.toFixed(3),
@@ -98,12 +106,6 @@ export async function imdbPage(report: ImdbReport, figures: readonly Figure[]): 
 
 /** Writes report.json, report.html and figures/ into `directory`; returns the paths. */
 export async function writeImdbReport(directory: string, report: ImdbReport): Promise<string[]> {
-  await mkdir(directory, { recursive: true });
-  const json = join(directory, 'report.json');
-  const page = join(directory, 'report.html');
   const figures = imdbFigures(report);
-  for (const figure of figures) await writeFigure(join(directory, 'figures'), figure);
-  writeFileAtomic(page, await imdbPage(report, figures));
-  writeFileAtomic(json, `${JSON.stringify(report, null, 2)}\n`);
-  return [json, page];
+  return writeExperiment(directory, report, figures, await imdbPage(report, figures));
 }

@@ -1,33 +1,21 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadModel } from '../checkpoints/index.ts';
-import {
-  encodePrompt,
-  hashValues,
-  type LabelledText,
-  type LoadPairsOptions,
-  loadLabelled,
-} from '../data/index.ts';
-import { type Device, setThreads } from '../engine/index.ts';
+import { type LoadedModel, loadModel } from '../checkpoints/index.ts';
+import { hashValues, type LabelledText, loadLabelled, loadPairs } from '../data/index.ts';
 import { DataError } from '../errors.ts';
 import { TextClassifier, trainClassifier } from '../evaluate/index.ts';
-import { readMetrics, writeFileAtomic, writeJsonLines } from '../runs/index.ts';
 import { bootstrap, type Interval, RandomStream } from '../stats/index.ts';
-import {
-  type ProbedPolicy,
-  sequenceKl,
-  type TrainingDType,
-  type TrainObserver,
-  trainPreference,
-  trainSft,
-} from '../train/index.ts';
+import { memoryFacts, trainPreference, trainSft, type WithReference } from '../train/index.ts';
 import { type Arm, armFolder, armOptions, armsOf } from './arms.ts';
 import type { Claim } from './claims.ts';
 import { imdbClaims } from './imdb-claims.ts';
+import { type FrontierMoment, measurePolicy, momentsOf } from './imdb-frontier.ts';
+import { samplePairs, writePairs } from './imdb-pairs.ts';
 import type { ImdbSettings } from './imdb-settings.ts';
+import { openPipeline, type Pipeline, type PipelineOptions, trainedShare } from './pipeline.ts';
+import type { PlannedStage } from './plan.ts';
 import { reviewOpening } from './reviews.ts';
-import { sampleTexts } from './sampling.ts';
-import { type StageWatch, stage, trainingStage } from './stages.ts';
+import { meanTokens } from './sampling.ts';
+import { stage, trainingStage } from './stages.ts';
 
 /**
  * `mallows reproduce imdb`: controlled generation (section 5.3, Figure 8c). SFT on reviews; openings of reviews as prompts;
@@ -39,30 +27,8 @@ import { type StageWatch, stage, trainingStage } from './stages.ts';
  * `classifier.model` names one), and pairs are best and worst of `sampling.samples` by its score.
  */
 
-export interface ImdbExperiment extends StageWatch {
-  /** Labelled reviews. */
-  readonly data: string;
-  readonly output: string;
+export interface ImdbExperiment extends PipelineOptions {
   readonly settings: ImdbSettings;
-  /** `paper` when the paper's statements can be judged by it. */
-  readonly scale: 'small' | 'paper';
-  readonly reading?: LoadPairsOptions;
-  readonly dtype?: TrainingDType;
-  readonly device?: Device | 'auto';
-  readonly threads?: number;
-  readonly referenceCache?: string | false;
-  readonly observer?: TrainObserver;
-}
-
-/** The policy at one moment of training. */
-export interface FrontierMoment {
-  readonly step: number;
-  /** Nats a completion. */
-  readonly kl: number;
-  /** Share of samples that the classifier calls positive. */
-  readonly accuracy: number;
-  /** Mean probability of positive. */
-  readonly probability: number;
 }
 
 export interface ArmFrontier {
@@ -99,109 +65,87 @@ export interface ImdbReport {
 
 const TF_IDF_FLOOR = 0.854;
 
-interface SampledPair {
-  readonly prompt: string;
-  readonly chosen: string;
-  readonly rejected: string;
-  readonly gap: number;
-}
-
 /** Runs the pipeline, or what of it is left to do. Throws the signal's reason when interrupted. */
 export async function runImdb(experiment: ImdbExperiment): Promise<ImdbReport> {
-  const { output, settings, scale, dtype = 'auto', device = 'auto', observer } = experiment;
-  if (experiment.threads !== undefined) setThreads(experiment.threads);
-  mkdirSync(output, { recursive: true });
-  const watch: StageWatch = experiment;
+  const { output, settings, scale, referenceCache } = experiment;
+  const pipeline = await openPipeline(experiment, settings.model);
   const reviews = await readReviews(experiment);
   const { heldOut, rest } = reviews;
-  const place = { device: device === 'auto' ? undefined : device };
-  const common = { dtype, device, seed: settings.seed, ...(observer && { observer }) } as const;
   const data = hashValues([...heldOut, ...rest]);
+  const probes = openings(heldOut, settings).slice(0, settings.frontier.prompts);
+  pipeline.plan(planImdb(settings, reviews, pipeline));
 
-  const classifierPath = settings.classifier.model ?? (await classifierStage(experiment, reviews, data));
+  const classifierPath =
+    settings.classifier.model ?? (await classifierStage(experiment, pipeline, reviews, data));
   const classifier = await TextClassifier.load(classifierPath, {
-    ...(place.device !== undefined && { device: place.device }),
+    ...pipeline.placement,
     maxLength: settings.classifier.maxLength,
   });
   try {
     const accuracy = await stage(
-      output,
-      'classifier-accuracy',
-      { classifierPath, data, heldOut: heldOut.length },
-      watch,
+      join(output, 'classifier-accuracy.json'),
+      'classifier, held out',
+      { classifier: settings.classifier, classifierPath, data, ...pipeline.placement },
+      experiment,
       async () => measureClassifier(classifier, heldOut),
     );
-    const { sft } = settings;
-    const sftModel = await trainingStage(
-      join(output, 'sft'),
-      'sft',
-      { ...sft, model: settings.model, data, seed: settings.seed, dtype },
-      watch,
-      (run) =>
-        trainSft({
-          ...common,
-          ...run,
-          model: settings.model,
-          data: rest.slice(-sft.reviews).map(({ id, text }) => ({ id, completion: text })),
-          evalFraction: 0.05,
-          maxLength: sft.maxLength,
-          epochs: sft.epochs,
-          learningRate: sft.learningRate,
-          optimizer: { name: sft.optimizer },
-          schedule: { name: 'linear', warmupSteps: sft.warmupSteps },
-          batch: { pairs: sft.batch, accumulate: sft.accumulate },
-        }),
-    );
-    const pairs = await stage(
-      output,
-      'pairs',
-      {
-        sampling: settings.sampling,
-        openingWords: settings.openingWords,
-        sftModel,
-        sft,
-        data,
-        classifierPath,
-      },
-      watch,
-      async () =>
-        samplePairs(
-          experiment,
-          sftModel,
-          classifier,
-          openings(rest, settings).slice(0, settings.sampling.prompts),
-        ),
+    const sftModel = await sftStage(experiment, pipeline, reviews, data);
+    const sampled = {
+      sampling: settings.sampling,
+      openingWords: settings.openingWords,
+      sft: settings.sft,
+      classifier: settings.classifier,
+      seed: settings.seed,
+      model: settings.model,
+      data,
+      ...pipeline.placement,
+    };
+    const pairs = await stage(join(output, 'pairs.json'), 'pairs', sampled, experiment, async () =>
+      samplePairs(experiment, pipeline, sftModel, classifier, openings(rest, settings)),
     );
     const files = writePairs(output, pairs);
-    const probes = openings(heldOut, settings).slice(0, settings.frontier.prompts);
+    const named = {
+      ...(await loadPairs(files[0]!, { format: 'imdb', style: 'text' })),
+      source: `${reviews.source}: best and worst of ${settings.sampling.samples} continuations of its openings`,
+    };
+    const measure = (loaded: LoadedModel, withReference: WithReference) =>
+      measurePolicy(loaded, withReference, classifier, probes, settings);
+    // Every arm starts from the same policy.
+    const start = await stage(
+      join(output, 'start.json'),
+      'before training',
+      { ...sampled, frontier: settings.frontier },
+      experiment,
+      async () => {
+        const loaded = await loadModel(sftModel, pipeline.placement);
+        try {
+          return await measure(loaded, async (use) => use(loaded.model));
+        } finally {
+          loaded.model.dispose();
+        }
+      },
+    );
     const frontiers: ArmFrontier[] = [];
-    for (const arm of armsOf(settings.training)) {
+    for (const arm of armsOf(settings.training, settings.seed)) {
       const path = join(output, 'runs', armFolder(arm));
       const options = armOptions(arm, settings.training);
       await trainingStage(
         path,
-        arm.label,
-        {
-          model: sftModel,
-          data: hashValues(pairs),
-          seed: settings.seed,
-          dtype,
-          ...options,
-          frontier: settings.frontier,
-        },
-        watch,
+        arm.name,
+        { model: sftModel, pairs: hashValues(pairs), ...options, frontier: settings.frontier },
+        experiment,
         (run) =>
           trainPreference({
-            ...common,
+            ...pipeline.training,
             ...run,
             ...options,
             model: sftModel,
-            data: files[0]!,
-            reading: { format: 'imdb', style: 'text' },
+            data: named,
             evalFraction: Math.min(0.5, Math.max(0.1, 2 / pairs.length)),
             evaluation: { every: settings.frontier.every },
-            probe: (policy) => probe(policy, classifier, probes, settings),
-            ...(experiment.referenceCache !== undefined && { referenceCache: experiment.referenceCache }),
+            probe: async ({ step, loaded, withReference }) =>
+              step === 0 ? start : measure(loaded, withReference),
+            ...(referenceCache !== undefined && { referenceCache }),
           }),
       );
       frontiers.push({ arm, path, moments: momentsOf(path) });
@@ -210,7 +154,7 @@ export async function runImdb(experiment: ImdbExperiment): Promise<ImdbReport> {
       experiment: 'imdb',
       scale,
       settings,
-      data: { source: experiment.data, reviews: heldOut.length + rest.length, badRows: reviews.badRows },
+      data: { source: reviews.source, reviews: heldOut.length + rest.length, badRows: reviews.badRows },
       classifier: { model: classifierPath, accuracy, heldOut: heldOut.length, floor: TF_IDF_FLOOR },
       pairs: {
         count: pairs.length,
@@ -230,11 +174,12 @@ export async function runImdb(experiment: ImdbExperiment): Promise<ImdbReport> {
 interface Reviews {
   readonly heldOut: readonly LabelledText[];
   readonly rest: readonly LabelledText[];
+  readonly source: string;
   readonly badRows: number;
 }
 
 async function readReviews({ data, settings, reading = {} }: ImdbExperiment): Promise<Reviews> {
-  const { examples, badRows } = await loadLabelled(data, reading);
+  const { examples, badRows, source } = await loadLabelled(data, reading);
   const count = settings.classifier.heldOut;
   if (examples.length < 2 * count) {
     throw new DataError(
@@ -245,25 +190,90 @@ async function readReviews({ data, settings, reading = {} }: ImdbExperiment): Pr
   }
   const order = [...examples];
   RandomStream.create(settings.seed, 'imdb-split').shuffle(order);
-  return { heldOut: order.slice(0, count), rest: order.slice(count), badRows: badRows.length };
+  return { heldOut: order.slice(0, count), rest: order.slice(count), source, badRows: badRows.length };
 }
 
-async function classifierStage(
-  experiment: ImdbExperiment,
+/** What is to be done, in the order of `runImdb`. */
+function planImdb(
+  { classifier, sft, sampling, training, frontier, openingWords }: ImdbSettings,
   { heldOut, rest }: Reviews,
+  { tokenizer, config }: Pipeline,
+): PlannedStage[] {
+  const tokens = (maxLength: number) =>
+    meanTokens(
+      rest.map(({ text }) => text),
+      tokenizer,
+      maxLength,
+    );
+  const trained = Math.min(classifier.reviews, rest.length);
+  const tuned = Math.min(sft.reviews, rest.length);
+  const samples = sampling.prompts * sampling.samples;
+  const completion = sampling.maxNewTokens;
+  const sequence = Math.ceil(1.5 * openingWords) + completion;
+  const moment = { generated: frontier.prompts * completion, scored: 3 * frontier.prompts * sequence };
+  const updates = Math.ceil(
+    (0.9 * training.epochs * sampling.prompts) / (training.batch * training.accumulate),
+  );
+  const moments = Math.ceil(updates / frontier.every);
+  return [
+    ...(classifier.model === null
+      ? [
+          {
+            name: 'classifier',
+            work: `${trained} reviews of up to ${classifier.maxLength} tokens, upper ${classifier.trainedLayers} of ${config.layers} layers`,
+            trained:
+              classifier.epochs *
+              trained *
+              tokens(classifier.maxLength) *
+              trainedShare(classifier.trainedLayers, config),
+          },
+        ]
+      : []),
+    {
+      name: 'classifier, held out',
+      work: `${heldOut.length} reviews`,
+      scored: heldOut.length * tokens(classifier.maxLength),
+    },
+    {
+      name: 'sft',
+      work: `${tuned} reviews of up to ${sft.maxLength} tokens`,
+      trained: sft.epochs * tuned * tokens(sft.maxLength),
+    },
+    {
+      name: 'pairs',
+      work: `${sampling.prompts} openings, ${sampling.samples} continuations of ${completion} tokens each`,
+      generated: samples * completion,
+      scored: samples * sequence,
+    },
+    { name: 'before training', work: `${frontier.prompts} openings answered`, ...moment },
+    ...armsOf(training, 0).map(({ name }) => ({
+      name,
+      work: `up to ${updates} updates, ${frontier.prompts} openings answered at ${moments} moments`,
+      trained: training.epochs * sampling.prompts * (sequence + completion),
+      generated: moments * moment.generated,
+      scored: moments * moment.scored,
+    })),
+  ];
+}
+
+function classifierStage(
+  { settings, output, ...watch }: ImdbExperiment,
+  { training }: Pipeline,
+  { heldOut, rest, source }: Reviews,
   data: string,
 ): Promise<string> {
-  const { settings, output, dtype = 'auto', device = 'auto', observer } = experiment;
-  const { classifier } = settings;
+  const { classifier, model, seed } = settings;
   return trainingStage(
     join(output, 'classifier'),
     'classifier',
-    { ...classifier, base: settings.model, data, seed: settings.seed, dtype },
-    experiment,
+    { ...classifier, base: model, data, seed, dtype: training.dtype },
+    watch,
     (run) =>
       trainClassifier({
+        ...training,
         ...run,
-        model: settings.model,
+        model,
+        source: `${source}: labelled reviews`,
         train: rest.slice(0, classifier.reviews),
         heldOut: heldOut.slice(0, 64), // the whole of it is measured once, after training
         maxLength: classifier.maxLength,
@@ -272,10 +282,7 @@ async function classifierStage(
         schedule: { name: 'linear', warmupRatio: 0.1 },
         batch: { pairs: classifier.batch },
         trainedLayers: classifier.trainedLayers,
-        seed: settings.seed,
-        dtype,
-        ...(device !== 'auto' && { device }),
-        ...(observer && { observer }),
+        seed,
       }),
   );
 }
@@ -287,100 +294,37 @@ async function measureClassifier(classifier: TextClassifier, texts: readonly Lab
   return { estimate, low, high };
 }
 
+function sftStage(
+  { settings, output, ...watch }: ImdbExperiment,
+  { training }: Pipeline,
+  { rest, source }: Reviews,
+  data: string,
+): Promise<string> {
+  const { sft, model, seed } = settings;
+  const texts = rest.slice(-sft.reviews).map(({ id, text }) => ({ id, completion: text }));
+  return trainingStage(
+    join(output, 'sft'),
+    'sft',
+    { ...sft, model, data, seed, dtype: training.dtype },
+    watch,
+    (run) =>
+      trainSft({
+        ...training,
+        ...run,
+        model,
+        seed,
+        data: { examples: texts, ...memoryFacts(texts, hashValues(texts), `${source}: reviews as text`) },
+        evalFraction: 0.05,
+        maxLength: sft.maxLength,
+        epochs: sft.epochs,
+        learningRate: sft.learningRate,
+        optimizer: { name: sft.optimizer },
+        schedule: { name: 'linear', warmupSteps: sft.warmupSteps },
+        batch: { pairs: sft.batch, accumulate: sft.accumulate },
+      }),
+  );
+}
+
 function openings(reviews: readonly LabelledText[], { openingWords }: ImdbSettings): string[] {
   return reviews.flatMap(({ text }) => reviewOpening(text.replace(/\s+/g, ' '), openingWords)?.prompt ?? []);
-}
-
-async function samplePairs(
-  { settings, ...experiment }: ImdbExperiment,
-  sftModel: string,
-  classifier: TextClassifier,
-  prompts: readonly string[],
-): Promise<SampledPair[]> {
-  const { sampling, seed } = settings;
-  const device = experiment.device;
-  const loaded = await loadModel(sftModel, device === undefined || device === 'auto' ? {} : { device });
-  try {
-    const sampled = await sampleTexts(
-      loaded,
-      prompts,
-      { maxNewTokens: sampling.maxNewTokens, samples: sampling.samples, seed },
-      experiment,
-    );
-    const texts = sampled.flatMap((own, index) => own.map(({ text }) => prompts[index]! + text));
-    const odds = await classifier.logOdds(texts);
-    const pairs = prompts.flatMap((prompt, index): SampledPair[] => {
-      const own = sampled[index]!.map(({ text }, sample) => ({
-        text,
-        odds: odds[index * sampling.samples + sample]!,
-      }))
-        .filter(({ text }) => text.trim() !== '')
-        .sort((a, b) => b.odds - a.odds);
-      const [best, worst] = [own[0], own.at(-1)];
-      if (best === undefined || worst === undefined || best.text === worst.text) return [];
-      return [{ prompt, chosen: best.text, rejected: worst.text, gap: best.odds - worst.odds }];
-    });
-    if (pairs.length >= 2) return pairs;
-    throw new DataError(
-      'no-pairs',
-      `Only ${pairs.length} of ${prompts.length} prompts have two different continuations.`,
-      {
-        hint: 'Sample more, or longer: --set sampling.samples=N --set sampling.maxNewTokens=N.',
-      },
-    );
-  } finally {
-    loaded.model.dispose();
-  }
-}
-
-/** The pairs in f-DPO's offline format, which is what is trained on, and as plain JSON lines. */
-function writePairs(output: string, pairs: readonly SampledPair[]): string[] {
-  const quote = (text: string) => `"${text.replaceAll('"', '""')}"`;
-  const csv = join(output, 'pairs.csv');
-  const jsonl = join(output, 'pairs.jsonl');
-  const rows = pairs.map(({ prompt, chosen, rejected }) =>
-    [prompt, prompt + chosen, prompt + rejected].map(quote).join(','),
-  );
-  writeFileAtomic(csv, `Prompt,positive_response,negative_response\n${rows.join('\n')}\n`);
-  writeJsonLines(jsonl, pairs);
-  return [csv, jsonl];
-}
-
-async function probe(
-  { loaded, withReference }: ProbedPolicy,
-  classifier: TextClassifier,
-  prompts: readonly string[],
-  { sampling, seed }: ImdbSettings,
-): Promise<Record<string, number>> {
-  // The same random numbers at every moment: what changes is the policy.
-  const sampled = await sampleTexts(loaded, prompts, {
-    maxNewTokens: sampling.maxNewTokens,
-    samples: 1,
-    seed,
-  });
-  const odds = await classifier.logOdds(sampled.map(([first], index) => prompts[index]! + first!.text));
-  const sequences = sampled.map(([first], index) => ({
-    prompt: encodePrompt(prompts[index]!, loaded.tokenizer),
-    completion: first!.tokens,
-  }));
-  const kls = await sequenceKl(loaded.model, withReference, sequences);
-  const mean = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  return {
-    'kl/on_policy': mean(kls),
-    'sentiment/accuracy': mean(odds.map((value) => (value > 0 ? 1 : 0))),
-    'sentiment/probability': mean(odds.map((value) => 1 / (1 + Math.exp(-value)))),
-  };
-}
-
-function momentsOf(path: string): FrontierMoment[] {
-  return readMetrics(path).flatMap((record) => {
-    const [kl, accuracy, probability] = [
-      record['eval_kl/on_policy'],
-      record['eval_sentiment/accuracy'],
-      record['eval_sentiment/probability'],
-    ];
-    return typeof kl === 'number' && typeof accuracy === 'number' && typeof probability === 'number'
-      ? [{ step: record.step, kl, accuracy, probability }]
-      : [];
-  });
 }

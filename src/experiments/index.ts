@@ -13,8 +13,11 @@ export { dispersionFigures, dispersionPage, writeDispersionReport } from './disp
 export * from './estimate.ts';
 export { estimateFigure, estimatePage, writeEstimateReport } from './estimate-report.ts';
 export * from './imdb.ts';
+export type { FrontierMoment } from './imdb-frontier.ts';
 export { imdbFigures, imdbPage, writeImdbReport } from './imdb-report.ts';
 export { IMDB_SCALES, type ImdbSettings } from './imdb-settings.ts';
+export type { PipelineOptions } from './pipeline.ts';
+export type { EstimatedStage } from './plan.ts';
 export type { StageWatch } from './stages.ts';
 export * from './sweep.ts';
 export * from './sweep-report.ts';

@@ -1,6 +1,8 @@
 import type { LoadedModel } from '../checkpoints/index.ts';
 import { encodePrompt, type TextOrChat } from '../data/index.ts';
+import { DataError } from '../errors.ts';
 import { generate, type SamplingOptions } from '../generate/index.ts';
+import type { Tokenizer } from '../text/index.ts';
 import type { StageWatch } from './stages.ts';
 
 export interface SampledText {
@@ -43,4 +45,37 @@ export async function sampleTexts(
       };
     });
   });
+}
+
+export interface ScoredText {
+  readonly text: string;
+  readonly score: number;
+}
+
+/** The best and the worst of several answers by their scores; undefined where no two differ. Empty ones do not count. */
+export function bestAndWorst(
+  answers: readonly ScoredText[],
+): [best: ScoredText, worst: ScoredText] | undefined {
+  const sorted = answers.filter(({ text }) => text.trim() !== '').sort((a, b) => b.score - a.score);
+  const [best, worst] = [sorted[0], sorted.at(-1)];
+  return best === undefined || worst === undefined || best.text === worst.text ? undefined : [best, worst];
+}
+
+/** Refuses a sampled set of pairs that is too small to train and to hold out from. `section` names the settings. */
+export function checkPairs(pairs: number, prompts: number, section: string): void {
+  if (pairs >= 4) return;
+  throw new DataError(
+    'no-pairs',
+    `Only ${pairs} of ${prompts} prompts have two different answers; 4 are needed.`,
+    {
+      hint: `Sample more, or longer: --set ${section}.samples=N --set ${section}.maxNewTokens=N.`,
+    },
+  );
+}
+
+/** Mean length of some of the texts in tokens, at most `maxLength` each: what an estimate of the work starts from. */
+export function meanTokens(texts: readonly string[], tokenizer: Tokenizer, maxLength: number): number {
+  const some = texts.slice(0, 64);
+  const lengths = some.map((text) => Math.min(maxLength, tokenizer.encode(text).length));
+  return lengths.reduce((sum, length) => sum + length, 0) / Math.max(1, some.length);
 }

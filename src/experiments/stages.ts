@@ -2,24 +2,26 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { canonicalJson } from '../data/index.ts';
 import { holdsRun, readJson, writeFileAtomic } from '../runs/index.ts';
+import type { EstimatedStage } from './plan.ts';
 
 /** What every stage of an experiment is told of. */
 export interface StageWatch {
+  /** All that is to be done, before any of it. */
+  readonly onPlan?: (stages: readonly EstimatedStage[]) => void;
   /** A stage begins; `kept` when its result is there already. */
   readonly onStage?: (name: string, kept: boolean) => void;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
-/** A stage whose result is JSON, kept in `directory/name.json`: computed once for the same settings. */
+/** A stage whose result is JSON, kept in `file`: computed once for the same settings. */
 export async function stage<T>(
-  directory: string,
+  file: string,
   name: string,
   settings: unknown,
   watch: StageWatch,
   compute: () => Promise<T>,
 ): Promise<T> {
-  const file = join(directory, `${name}.json`);
   if (existsSync(file)) {
     const kept = readJson(file) as { settings: unknown; result: T };
     if (canonicalJson(kept.settings) === canonicalJson(plain(settings))) {
@@ -60,7 +62,7 @@ export async function trainingStage(
   const written = plain(recipe);
   const there = holdsRun(path, written);
   const model = join(path, 'model');
-  const kept = there === 'same' && existsSync(join(model, 'config.json'));
+  const kept = there === 'same' && holdsWeights(model);
   watch.onStage?.(name, kept);
   if (kept) return model;
   const { signal } = watch;
@@ -75,6 +77,13 @@ export async function trainingStage(
   result.model.model.dispose();
   signal?.throwIfAborted();
   return model;
+}
+
+/** Weights are written last, in one file or with an index after the others: a directory that has them is whole. */
+function holdsWeights(directory: string): boolean {
+  return ['model.safetensors', 'model.safetensors.index.json'].some((file) =>
+    existsSync(join(directory, file)),
+  );
 }
 
 /** Settings as JSON has them: without undefined values. */

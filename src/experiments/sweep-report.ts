@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   barChart,
   dataTable,
@@ -10,11 +8,10 @@ import {
   type ReportSection,
   renderReport,
   scatterChart,
-  writeFigure,
 } from '../report/index.ts';
-import { writeFileAtomic } from '../runs/index.ts';
 import { mean, standardDeviation } from '../stats/index.ts';
 import { type SweepSummary, summarizeSweep } from './sweep.ts';
+import { writeExperiment } from './write-report.ts';
 
 /** A run that finished: its last evaluation, metrics without their `eval_`. */
 export interface MeasuredRun {
@@ -269,12 +266,6 @@ function number(value: number): string {
 
 /** Writes report.json, report.html and figures/ into `directory`; returns the paths. */
 export async function writeSweepReport(directory: string, report: SweepReport): Promise<string[]> {
-  await mkdir(directory, { recursive: true });
-  const json = join(directory, 'report.json');
-  const page = join(directory, 'report.html');
   const figures = report.summary === null ? [] : sweepFigures(report);
-  for (const figure of figures) await writeFigure(join(directory, 'figures'), figure);
-  writeFileAtomic(page, await sweepPage(report, figures));
-  writeFileAtomic(json, `${JSON.stringify(report, null, 2)}\n`);
-  return [json, page];
+  return writeExperiment(directory, report, figures, await sweepPage(report, figures));
 }

@@ -1,0 +1,101 @@
+import {
+  hashValues,
+  isProblem,
+  loadPairs,
+  type PreferencePair,
+  packedLength,
+  tokenizePair,
+} from '../data/index.ts';
+import { DataError } from '../errors.ts';
+import { RandomStream } from '../stats/index.ts';
+import type { Tokenizer } from '../text/index.ts';
+import type { AlignmentExperiment } from './alignment.ts';
+
+/** Pairs that serve one purpose. */
+export interface Part {
+  readonly pairs: readonly PreferencePair[];
+  /** Mean tokens of a pair, its prompt once, and of a prompt. */
+  readonly tokens: number;
+  readonly promptTokens: number;
+}
+
+export interface Parts {
+  readonly reward: Part;
+  readonly train: Part;
+  readonly test: Part;
+  readonly facts: {
+    readonly source: string;
+    readonly format: string;
+    readonly rows: number;
+    readonly badRows: number;
+    /** Pairs whose prompt leaves no room for an answer. */
+    readonly tooLong: number;
+  };
+}
+
+/** Splits the data by prompt: for the reward model, for tuning, for judging. Pairs that are too long are passed over. */
+export async function readParts(
+  { data, evalData, settings, reading = {} }: AlignmentExperiment,
+  tokenizer: Tokenizer,
+): Promise<Parts> {
+  const options = { chatTemplate: tokenizer.chatTemplate !== undefined, ...reading };
+  const all = await loadPairs(data, options);
+  const { evaluation, training, sft } = settings;
+  let tooLong = 0;
+  const part = (groups: PreferencePair[][], count: number, maxLength: number, ofPrompt?: number): Part => {
+    const room = Math.min(evaluation.maxNewTokens, maxLength / 2);
+    const pairs: PreferencePair[] = [];
+    let [tokens, promptTokens] = [0, 0];
+    while (pairs.length < count && groups.length > 0) {
+      for (const pair of groups.pop()!.slice(0, ofPrompt)) {
+        const tokenized = tokenizePair(pair, tokenizer, { maxLength });
+        if (isProblem(tokenized) || tokenized.prompt.length + room > maxLength) {
+          tooLong++;
+          continue;
+        }
+        pairs.push(pair);
+        tokens += packedLength(tokenized);
+        promptTokens += tokenized.prompt.length;
+      }
+    }
+    return { pairs, tokens: tokens / pairs.length, promptTokens: promptTokens / pairs.length };
+  };
+  const groups = byPrompt(all.pairs);
+  RandomStream.create(settings.seed, 'alignment-split').shuffle(groups);
+  const asked = evalData === undefined ? groups : byPrompt((await loadPairs(evalData, options)).pairs);
+  // A prompt is answered once, however many pairs it has.
+  const test = part(asked, evaluation.prompts, training.maxLength, 1);
+  const reward = part(
+    groups,
+    settings.reward.model === null ? settings.reward.pairs : 0,
+    settings.reward.maxLength,
+  );
+  const train = part(groups, Math.max(settings.pairs, sft?.pairs ?? 0), training.maxLength);
+  if (
+    train.pairs.length < 4 ||
+    test.pairs.length === 0 ||
+    (settings.reward.model === null && reward.pairs.length < 4)
+  ) {
+    throw new DataError(
+      'too-few-pairs',
+      `${data} has ${all.pairs.length} usable pairs: ${reward.pairs.length} for the reward model, ${train.pairs.length} to tune on and ${test.pairs.length} to judge are left; ${tooLong} were too long.`,
+      { hint: 'Give more pairs, a file with --eval-data, smaller parts or a larger maxLength with --set.' },
+    );
+  }
+  const { source, format, pairs, badRows } = all;
+  return {
+    reward,
+    train,
+    test,
+    facts: { source, format, rows: pairs.length, badRows: badRows.length, tooLong },
+  };
+}
+
+function byPrompt(pairs: readonly PreferencePair[]): PreferencePair[][] {
+  const groups = new Map<string, PreferencePair[]>();
+  for (const pair of pairs) {
+    const key = hashValues([pair.prompt]);
+    groups.set(key, [...(groups.get(key) ?? []), pair]);
+  }
+  return [...groups.values()];
+}
