@@ -137,7 +137,7 @@ function settingsText({ settings, data }: DispersionReport): Html {
     settings.reviewAnswers === 'sampled'
       ? `two answers of at most ${settings.maxNewTokens} tokens are sampled from the model at temperature 1 (seed ${settings.seed})`
       : 'the rest of the review stands for both answers';
-  return html`<p>Model ${settings.model} (${settings.modelHash.slice(0, 12)}), vocabulary of ${settings.vocabularySize}; at most ${settings.maxLength} tokens a pair${settings.rows !== null && `; the first ${settings.rows} rows of each data set`}. φ* is fitted on each data set by itself, so that w has mean 1 on each.</p>${
+  return html`<p>Model ${settings.model} (${settings.modelHash.slice(0, 12)}), vocabulary of ${settings.vocabularySize}, computed in ${settings.dtype}; at most ${settings.maxLength} tokens a pair${settings.rows !== null && `; ${settings.rows} usable rows of each data set, drawn at random (seed ${settings.seed}), or all that there are`}. φ* is fitted on each data set by itself, so that w has mean 1 on each.</p>${
     reviews &&
     html`<p>A review is no pair. Its first ${settings.openingWords} words are the prompt, and ${answers}.</p>`
   }${dataTable(

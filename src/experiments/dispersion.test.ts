@@ -161,6 +161,23 @@ describe('runDispersion', () => {
     );
   });
 
+  it('draws so many usable rows, and passes over those that are too long', async () => {
+    const rows = Array.from({ length: 12 }, (_, i) => ({
+      chosen: `\n\nHuman: ${i % 2 === 0 ? 'Why? '.repeat(40) : 'Why'} ${i}?\n\nAssistant: A small animal.`,
+      rejected: `\n\nHuman: ${i % 2 === 0 ? 'Why? '.repeat(40) : 'Why'} ${i}?\n\nAssistant: I do not know.`,
+    }));
+    const source = file('long.jsonl', rows.map((row) => JSON.stringify(row)).join('\n'));
+    const run = (seed: number) => runDispersion({ loaded, data: [{ source }], rows: 3, maxLength: 64, seed });
+    const [first, second] = [await run(0), await run(1)];
+    const ids = ({ data }: typeof first) => data[0]!.mostDispersed.map(({ id }) => id).sort();
+    for (const { data } of [first, second]) expect(data[0]!.shape.count).toBe(3);
+    expect(ids(first)).not.toEqual(ids(second));
+    expect((await runDispersion({ loaded, data: [{ source }], maxLength: 64 })).data[0]).toMatchObject({
+      shape: { count: 6 },
+      badRows: 6,
+    });
+  });
+
   it('repeats itself for a seed, and takes the reviews’ own words when asked to', async () => {
     const options = { loaded, data: [{ source: reviews() }], openingWords: 4, maxNewTokens: 6 } as const;
     const [first, second] = [await runDispersion(options), await runDispersion(options)];

@@ -16,6 +16,7 @@ import {
 import { DataError } from '../errors.ts';
 import { generate } from '../generate/index.ts';
 import { fitDispersion } from '../objectives/index.ts';
+import { RandomStream } from '../stats/index.ts';
 import { type PairScore, scorePairs } from '../train/index.ts';
 import type { Claim } from './claims.ts';
 import { type Agreement, agreementWith, dispersionClaims, type Shape, shapeOf } from './dispersion-claims.ts';
@@ -36,13 +37,13 @@ export type DataKind = 'reviews' | 'pairs' | 'judged';
 export interface DispersionExperiment {
   readonly loaded: LoadedModel;
   readonly data: readonly { readonly label?: string; readonly source: string }[];
-  /** Rows of each data set, the first so many. Default: all. */
+  /** Usable rows of each data set, drawn at random. Default: all. */
   readonly rows?: number;
   /** Default `sampled`. */
   readonly reviewAnswers?: 'sampled' | 'review';
   /** Words of a review that make its prompt. Default 8. */
   readonly openingWords?: number;
-  /** Tokens of a sampled answer. Default 48. */
+  /** Tokens of a sampled answer. Default 128. */
   readonly maxNewTokens?: number;
   /** Tokens of prompt and answer together. Default 512. */
   readonly maxLength?: number;
@@ -89,6 +90,7 @@ export interface DispersionReport {
     readonly model: string;
     readonly modelHash: string;
     readonly vocabularySize: number;
+    readonly dtype: string;
     readonly rows: number | null;
     readonly reviewAnswers: 'sampled' | 'review';
     readonly openingWords: number;
@@ -106,15 +108,16 @@ const LISTED = 10;
 
 /** Runs the experiment. Deterministic for a seed. Throws `DataError` when a data set has no usable row. */
 export async function runDispersion(options: DispersionExperiment): Promise<DispersionReport> {
-  const { loaded, rows, reading = {}, signal } = options;
+  const { loaded, reading = {}, signal } = options;
   const settings = {
     model: loaded.source.spec,
     modelHash: loaded.source.hash,
     vocabularySize: loaded.config.vocabularySize,
-    rows: rows ?? null,
+    dtype: loaded.model.dtype,
+    rows: options.rows ?? null,
     reviewAnswers: options.reviewAnswers ?? 'sampled',
     openingWords: options.openingWords ?? 8,
-    maxNewTokens: options.maxNewTokens ?? 48,
+    maxNewTokens: options.maxNewTokens ?? 128,
     maxLength: options.maxLength ?? 512,
     seed: options.seed ?? 0,
   };
@@ -123,17 +126,17 @@ export async function runDispersion(options: DispersionExperiment): Promise<Disp
     const label = given ?? basename(source).replace(/\.(jsonl|json|csv|tsv|parquet)(\.gz)?$/, '');
     const report = (phase: DispersionProgress['phase']) => (done: number, total: number) =>
       options.onProgress?.({ label, phase, done, total });
-    const rowsRead = await readRows(source, loaded, {
-      ...reading,
-      ...(rows !== undefined && { limit: rows }),
+    const rowsRead = await readRows(source, loaded, reading);
+    const { items, unusable } = await tokenize(rowsRead, loaded, settings, {
+      progress: report('sampling'),
+      signal,
     });
-    const items = await tokenize(rowsRead, loaded, settings, { progress: report('sampling'), signal });
     const scores = await scorePairs(
       loaded.model,
       items.map(({ tokens }) => tokens),
       { onProgress: report('scoring'), ...(signal && { signal }) },
     );
-    data.push(summarize(label, source, rowsRead, items, scores, settings));
+    data.push(summarize(label, source, { ...rowsRead, items, unusable }, scores, settings));
   }
   return { experiment: 'dispersion', settings, data, ...dispersionClaims(data) };
 }
@@ -157,6 +160,12 @@ interface RowsRead {
 
 interface Item extends Row {
   readonly tokens: TokenizedPair;
+}
+
+interface TokenizedRows {
+  readonly items: readonly Item[];
+  /** Rows that were passed over. */
+  readonly unusable: number;
 }
 
 /** Reads whatever the columns say: judged answers, labelled texts, or preference pairs. */
@@ -192,22 +201,38 @@ async function orOtherLayout<T>(load: () => Promise<T>): Promise<T | undefined> 
   }
 }
 
+/** The usable rows as tokens: all of them in order, or so many drawn at random, because files are often sorted. */
 async function tokenize(
-  { kind, rows }: RowsRead,
+  read: RowsRead,
   loaded: LoadedModel,
   settings: DispersionReport['settings'],
   watch: { progress: (done: number, total: number) => void; signal: AbortSignal | undefined },
-): Promise<Item[]> {
-  if (kind !== 'reviews') {
-    return rows.flatMap((row) => {
+): Promise<TokenizedRows> {
+  const rows = [...read.rows];
+  if (settings.rows !== null) RandomStream.create(settings.seed, 'dispersion-rows').shuffle(rows);
+  const wanted = settings.rows ?? rows.length;
+  let unusable = 0;
+  const collect = <T>(use: (row: Row) => T | undefined): T[] => {
+    const used: T[] = [];
+    for (const row of rows) {
+      if (used.length === wanted) break;
+      const one = use(row);
+      if (one === undefined) unusable++;
+      else used.push(one);
+    }
+    return used;
+  };
+  if (read.kind !== 'reviews') {
+    const items = collect((row) => {
       const [chosen, rejected] = row.answers!;
       const tokens = tokenizePair({ ...row, chosen, rejected }, loaded.tokenizer, settings);
-      return isProblem(tokens) ? [] : [{ ...row, tokens }];
+      return isProblem(tokens) ? undefined : { ...row, tokens };
     });
+    return { items, unusable };
   }
-  const opened = rows.flatMap(({ id, rest }) => {
+  const opened = collect(({ id, rest }) => {
     const opening = reviewOpening(rest!, settings.openingWords);
-    return opening === undefined ? [] : [{ id, ...opening }];
+    return opening && { id, ...opening };
   });
   const prompts = opened.map(({ prompt }) => encodePrompt(prompt, loaded.tokenizer));
   const answers =
@@ -218,12 +243,13 @@ async function tokenize(
           const answer = tokens.slice(0, Math.max(0, settings.maxLength - prompts[index]!.length));
           return [answer, answer] as const;
         });
-  return opened.flatMap(({ id, prompt }, index) => {
+  const items = opened.flatMap(({ id, prompt }, index) => {
     const [chosen, rejected] = answers[index]!;
     if (chosen.length === 0 || rejected.length === 0) return [];
     const tokens = { id, prompt: prompts[index]!, chosen, rejected, movedTokens: 0, cutTokens: 0 };
     return [{ id, prompt, tokens }];
   });
+  return { items, unusable: unusable + opened.length - items.length };
 }
 
 async function sampleAnswers(
@@ -251,8 +277,7 @@ function withStop({ tokens, stopToken }: { tokens: Int32Array; stopToken?: numbe
 function summarize(
   label: string,
   source: string,
-  read: RowsRead,
-  items: readonly Item[],
+  { kind, format, badRows, items, unusable }: RowsRead & TokenizedRows,
   scores: readonly PairScore[],
   { vocabularySize, seed }: DispersionReport['settings'],
 ): DispersionOfData {
@@ -271,15 +296,15 @@ function summarize(
   return {
     label,
     source,
-    kind: read.kind,
-    format: read.format,
-    badRows: read.badRows.length + read.rows.length - items.length,
+    kind,
+    format,
+    badRows: badRows.length + unusable,
     phiStar: fitted.model.phiStar,
     shape: shapeOf(weights, seed),
     weights,
     mostDispersed: distinctPrompts(ranked),
     leastDispersed: distinctPrompts([...ranked].reverse()),
-    ...(read.kind === 'judged' && {
+    ...(kind === 'judged' && {
       agreement: agreementWith(
         weights,
         items.map(({ votes }) => votes!),

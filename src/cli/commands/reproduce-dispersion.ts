@@ -1,9 +1,10 @@
 import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
+import type { Device } from '../../engine/index.ts';
 import { collect, command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { Interrupted } from '../errors.ts';
-import { dtypeOption, MODEL_HELP } from '../options.ts';
+import { MODEL_HELP } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { announceReport } from './reproduce-report.ts';
 
@@ -23,31 +24,37 @@ export function dispersionExperimentCommand(context: CliContext): CommandUnknown
       'reviews {review, sentiment}, preference pairs, or answers with votes; may be repeated',
       collect,
     )
-    .option('--rows <n>', 'the first so many rows of each data set (default: all)', positiveInteger)
+    .option('--rows <n>', 'usable rows of each data set, drawn at random', positiveInteger, 400)
     .addOption(
       new Option('--review-answers <how>', 'the two answers to a review’s opening')
         .choices(['sampled', 'review'] as const)
         .default('sampled' as const),
     )
     .option('--opening-words <n>', 'words of a review that are its prompt', positiveInteger, 8)
-    .option('--max-new-tokens <n>', 'length limit of sampled answers', positiveInteger, 48)
+    .option('--max-new-tokens <n>', 'length limit of sampled answers', positiveInteger, 128)
     .option('--max-length <n>', 'tokens of prompt and answer together', positiveInteger, 512)
     .option('--seed <n>', 'of the sampling', wholeNumber, 0)
-    .addOption(dtypeOption().default('fp32' as const))
+    .addOption(
+      new Option('--dtype <dtype>', 'compute type')
+        .choices(['auto', 'fp32', 'bf16'] as const)
+        .default('auto' as const),
+    )
     .option('--device <device>', 'cpu, cuda, cuda:N, mps', 'cpu')
     .option('--threads <n>', 'CPU threads (default: all cores)', positiveInteger)
     .option('--output <dir>', 'where the figures, report.html and report.json go', 'runs/dispersion')
     .action(async (options) => {
       const { runDispersion, writeDispersionReport } = await import('../../experiments/index.ts');
+      const { resolvePrecision } = await import('../../train/index.ts');
       const { hubData, openModel } = await import('../model.ts');
-      const loaded = await openModel(context, options);
+      const dtype = resolvePrecision(options.dtype, options.device as Device).dtype;
+      const loaded = await openModel(context, { ...options, dtype: dtype === 'bfloat16' ? 'bf16' : 'fp32' });
       const interrupt = context.interruptible('Stopping.');
       let progress: { key: string; bar: Progress } | undefined;
       try {
         const report = await runDispersion({
           loaded,
           data: options.data.map(namedSource),
-          ...(options.rows !== undefined && { rows: options.rows }),
+          rows: options.rows,
           reviewAnswers: options.reviewAnswers,
           openingWords: options.openingWords,
           maxNewTokens: options.maxNewTokens,
