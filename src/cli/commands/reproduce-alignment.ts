@@ -1,16 +1,26 @@
-import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
-import type { Device } from '../../engine/index.ts';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { Judge } from '../../evaluate/index.ts';
 import type { AlignmentKind } from '../../experiments/index.ts';
-import { collect, command, positiveInteger } from '../command.ts';
+import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
-import { MODEL_HELP } from '../options.ts';
+import {
+  AUTO_DEVICE_HELP,
+  chosenSettings,
+  computeTypeOption,
+  pipelineOptions,
+  SET_HELP,
+  SETTINGS_HELP,
+  STAGES_HELP,
+  scaleOption,
+} from '../experiment-options.ts';
+import { MODEL_HELP, threadsOption } from '../options.ts';
 import { announceReport } from './reproduce-report.ts';
 
 const KINDS = {
   hh: {
     summary: 'dialogue: win rates against DPO (section 5.4)',
+    scales: 'small: SmolLM2-135M, 8 runs, about 30 min on 2 cores (AMX); paper: Pythia-2.8B on GPUs',
     examples: [
       'mallows reproduce hh --data hh-train.jsonl.gz --eval-data hh-test.jsonl.gz',
       'mallows reproduce hh --data hf:Anthropic/hh-rlhf:train --scale paper --judge openai:gpt-4.1',
@@ -18,6 +28,7 @@ const KINDS = {
   },
   ultrafeedback: {
     summary: 'on-policy pairs: win rates against DPO (section 5.5)',
+    scales: 'small: SmolLM2-135M, 6 runs, about 30 min on 2 cores (AMX); paper: Llama-3-8B on GPUs',
     examples: [
       'mallows reproduce ultrafeedback --data ultrafeedback.jsonl.gz',
       'mallows reproduce ultrafeedback --data pairs.jsonl --scale paper --reward MODEL --judge openai:gpt-4.1',
@@ -26,15 +37,11 @@ const KINDS = {
 } as const;
 
 export function alignmentCommand(context: CliContext, kind: AlignmentKind): CommandUnknownOpts {
-  const { summary, examples } = KINDS[kind];
+  const { summary, scales, examples } = KINDS[kind];
   return command(context, kind, summary, examples)
     .requiredOption('--data <data>', 'preference pairs: for the reward model, for tuning, and for judging')
     .option('--eval-data <data>', 'pairs whose prompts are answered and judged (default: held out)')
-    .addOption(
-      new Option('--scale <scale>', 'settings to start from')
-        .choices(['small', 'paper'] as const)
-        .default('small' as const),
-    )
+    .addOption(scaleOption(scales))
     .option('--model <model>', `${MODEL_HELP} (default: the scale’s)`)
     .option(
       '--reward <model>',
@@ -46,54 +53,35 @@ export function alignmentCommand(context: CliContext, kind: AlignmentKind): Comm
     )
     .option('--judge-url <url>', 'OpenAI-compatible server', 'https://api.openai.com/v1')
     .option('--key-env <name>', 'environment variable that holds the API key', 'OPENAI_API_KEY')
-    .option('--set <key=value>', 'set any of the scale’s settings; may be repeated', collect)
-    .option('--settings', 'print the settings and stop')
-    .addOption(
-      new Option('--dtype <dtype>', 'compute type')
-        .choices(['auto', 'fp32', 'bf16'] as const)
-        .default('auto' as const),
-    )
-    .option('--device <device>', 'auto, cpu, cuda, cuda:N, mps', 'auto')
-    .option('--threads <n>', 'CPU threads (default: all cores)', positiveInteger)
-    .option(
-      '--output <dir>',
-      'where stages, runs and report go; the same command goes on there',
-      `runs/${kind}`,
-    )
+    .option('--set <key=value>', SET_HELP, collect)
+    .option('--settings', SETTINGS_HELP)
+    .addOption(computeTypeOption())
+    .option('--device <device>', AUTO_DEVICE_HELP, 'auto')
+    .addOption(threadsOption())
+    .option('--output <dir>', STAGES_HELP, `runs/${kind}`)
     .action(async (options) => {
       const { ALIGNMENT_SCALES, runAlignment, writeAlignmentReport } = await import(
         '../../experiments/index.ts'
       );
-      const { overrideSettings } = await import('../experiment-settings.ts');
       const { runExperiment } = await import('../experiment-run.ts');
       const { hubData } = await import('../model.ts');
-      const settings = overrideSettings(ALIGNMENT_SCALES[kind][options.scale], [
-        ...(options.model === undefined ? [] : [`model=${JSON.stringify(options.model)}`]),
-        ...(options.reward === undefined ? [] : [`reward.model=${JSON.stringify(options.reward)}`]),
-        ...(options.set ?? []),
-      ]);
-      if (options.settings === true) {
-        context.print(JSON.stringify(settings, null, 2));
-        context.emit(settings);
-        return;
-      }
-      const hub = await hubData(context);
+      const settings = chosenSettings(context, ALIGNMENT_SCALES[kind][options.scale], options, {
+        model: options.model,
+        'reward.model': options.reward,
+      });
+      if (settings === undefined) return;
+      const reading = { ...readingOptions('auto', {}), hub: await hubData(context) };
       const judge = options.judge === undefined ? undefined : await openJudge(options.judge, options);
       try {
         const report = await runExperiment(context, (watch) =>
           runAlignment({
             ...watch,
+            ...pipelineOptions(options),
             kind,
-            data: options.data,
-            ...(options.evalData !== undefined && { evalData: options.evalData }),
-            output: options.output,
             settings,
-            scale: options.scale,
-            reading: { ...readingOptions('auto', {}), hub },
+            reading,
+            ...(options.evalData !== undefined && { evalData: options.evalData }),
             ...(judge && { judge }),
-            dtype: options.dtype,
-            device: options.device as Device | 'auto',
-            ...(options.threads !== undefined && { threads: options.threads }),
           }),
         );
         await writeAlignmentReport(options.output, report);

@@ -4,7 +4,8 @@ import { collect, command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { Interrupted } from '../errors.ts';
-import { MODEL_HELP } from '../options.ts';
+import { computeTypeOption } from '../experiment-options.ts';
+import { MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { announceReport } from './reproduce-report.ts';
 
@@ -34,13 +35,9 @@ export function dispersionExperimentCommand(context: CliContext): CommandUnknown
     .option('--max-new-tokens <n>', 'length limit of sampled answers', positiveInteger, 128)
     .option('--max-length <n>', 'tokens of prompt and answer together', positiveInteger, 512)
     .option('--seed <n>', 'of the sampling', wholeNumber, 0)
-    .addOption(
-      new Option('--dtype <dtype>', 'compute type')
-        .choices(['auto', 'fp32', 'bf16'] as const)
-        .default('auto' as const),
-    )
+    .addOption(computeTypeOption())
     .option('--device <device>', 'cpu, cuda, cuda:N, mps', 'cpu')
-    .option('--threads <n>', 'CPU threads (default: all cores)', positiveInteger)
+    .addOption(threadsOption())
     .option('--output <dir>', 'where the figures, report.html and report.json go', 'runs/dispersion')
     .action(async (options) => {
       const { runDispersion, writeDispersionReport } = await import('../../experiments/index.ts');
