@@ -1,0 +1,57 @@
+import { Option } from '@commander-js/extra-typings';
+import type { Device } from '../engine/index.ts';
+import type { CliContext } from './context.ts';
+import { overrideSettings } from './experiment-settings.ts';
+
+/** What the experiments of several stages share; each option is added by hand, so that a command's file shows all. */
+export function scaleOption(scales: string) {
+  return new Option('--scale <scale>', scales).choices(['small', 'paper'] as const).default('small' as const);
+}
+
+export function computeTypeOption() {
+  return new Option('--dtype <dtype>', 'compute type; auto: bf16 where the hardware multiplies it')
+    .choices(['auto', 'fp32', 'bf16'] as const)
+    .default('auto' as const);
+}
+
+export const SET_HELP = 'set any of the scale’s settings; may be repeated';
+export const SETTINGS_HELP = 'print the settings and stop';
+export const STAGES_HELP = 'where stages, runs and report go; the same command goes on there';
+export const AUTO_DEVICE_HELP = 'auto, cpu, cuda, cuda:N, mps';
+
+/** The shared options as an experiment takes them. */
+export function pipelineOptions(options: {
+  readonly data: string;
+  readonly output: string;
+  readonly scale: 'small' | 'paper';
+  readonly dtype: 'auto' | 'fp32' | 'bf16';
+  readonly device: string;
+  readonly threads?: number;
+}) {
+  const { data, output, scale, dtype, device, threads } = options;
+  return {
+    data,
+    output,
+    scale,
+    dtype,
+    device: device as Device | 'auto',
+    ...(threads !== undefined && { threads }),
+  };
+}
+
+/** A scale's settings with what the command line says otherwise; undefined when they were only to be printed. */
+export function chosenSettings<T extends object>(
+  context: CliContext,
+  scale: T,
+  options: { readonly set?: readonly string[]; readonly settings?: boolean },
+  named: Readonly<Record<string, string | undefined>>,
+): T | undefined {
+  const given = Object.entries(named).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key}=${JSON.stringify(value)}`],
+  );
+  const settings = overrideSettings(scale, [...given, ...(options.set ?? [])]);
+  if (options.settings !== true) return settings;
+  context.print(JSON.stringify(settings, null, 2));
+  context.emit(settings);
+  return undefined;
+}
