@@ -18,7 +18,9 @@ describe('overrideSettings', () => {
     expect(() => overrideSettings(settings, ['training.epochs=many'])).toThrow(
       'expected number, received text',
     );
-    expect(() => overrideSettings(settings, ['training={}'])).toThrow('expected section');
+    expect(() => overrideSettings(settings, ['training={}'])).toThrow(
+      'is a section, whose keys are set one by one',
+    );
     expect(() => overrideSettings(settings, ['__proto__.x=1'])).toThrow('no setting');
   });
 });

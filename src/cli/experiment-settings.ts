@@ -27,7 +27,18 @@ export function overrideSettings<T extends object>(settings: T, assignments: rea
 function checked(assignment: string, before: unknown, value: unknown): unknown {
   const wanted = kind(before);
   const fits = wanted === 'null' || wanted === 'text' ? ['text', 'null'] : [wanted];
-  if (fits.includes(kind(value)) && wanted !== 'section') return value;
+  if (wanted === 'section') {
+    const [key] = Object.keys(before as object);
+    const path = assignment.slice(0, assignment.indexOf('='));
+    throw new UsageError(
+      'set-type',
+      `--set ${assignment}: ${path} is a section, whose keys are set one by one.`,
+      {
+        hint: `For example: --set ${path}.${key}=…`,
+      },
+    );
+  }
+  if (fits.includes(kind(value))) return value;
   throw new UsageError(
     'set-type',
     `--set ${assignment}: expected ${fits.join(' or ')}, received ${kind(value)}.`,
