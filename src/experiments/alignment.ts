@@ -20,8 +20,8 @@ import { type Arm, armFolder, armOptions, armsOf, isControlOf, isDpoBeside, meth
 import type { Claim } from './claims.ts';
 import { openPipeline, type Pipeline, type PipelineOptions, trainedShare } from './pipeline.ts';
 import type { PlannedStage } from './plan.ts';
-import { bestAndWorst, checkPairs, sampleTexts } from './sampling.ts';
-import { stage, trainingStage } from './stages.ts';
+import { bestAndWorst, checkPairs, sampleInParts } from './sampling.ts';
+import { type KeptParts, stage, trainingStage } from './stages.ts';
 
 /**
  * `mallows reproduce hh` (sections 5.4, C.3, D.1) and `mallows reproduce ultrafeedback` (sections 5.5, D.2): SFT where the
@@ -292,51 +292,58 @@ async function samplingStage(
     ...facts,
     prompts: hashValues(prompts),
   };
-  return stage(join(output, 'on-policy-pairs.json'), 'on-policy pairs', identity, experiment, async () => {
-    const loaded = await loadModel(base, pipeline.placement);
-    const answers = await sampleTexts(
-      loaded,
-      prompts.map(({ prompt }) => prompt),
-      { ...onPolicy!, seed },
-      experiment,
-    );
-    loaded.model.dispose();
-    const reward = await openReward(rewardModel, pipeline);
-    try {
-      const asked = prompts.flatMap(({ id, prompt }, index) =>
-        answers[index]!.flatMap(({ text }, sample) =>
-          text.trim() === '' ? [] : [{ id: `${id}:${sample}`, index, prompt, answer: text }],
-        ),
+  return stage(
+    join(output, 'on-policy-pairs.json'),
+    'on-policy pairs',
+    identity,
+    experiment,
+    async (kept) => {
+      const loaded = await loadModel(base, pipeline.placement);
+      const answers = await sampleInParts(
+        loaded,
+        prompts.map(({ prompt }) => prompt),
+        { ...onPolicy!, seed },
+        experiment,
+        kept,
       );
-      const scores = await reward.score(asked, experiment.onProgress);
-      const scored = prompts.map(() => [] as { text: string; score: number }[]);
-      for (const [at, { index, answer }] of asked.entries()) {
-        scored[index]!.push({ text: answer, score: scores[at]! });
+      loaded.model.dispose();
+      const reward = await openReward(rewardModel, pipeline);
+      try {
+        const asked = prompts.flatMap(({ id, prompt }, index) =>
+          answers[index]!.flatMap((text, sample) =>
+            text.trim() === '' ? [] : [{ id: `${id}:${sample}`, index, prompt, answer: text }],
+          ),
+        );
+        const scores = await reward.score(asked, experiment.onProgress);
+        const scored = prompts.map(() => [] as { text: string; score: number }[]);
+        for (const [at, { index, answer }] of asked.entries()) {
+          scored[index]!.push({ text: answer, score: scores[at]! });
+        }
+        const pairs = prompts.flatMap(({ id, prompt }, index): PreferencePair[] => {
+          const [best, worst] = bestAndWorst(scored[index]!) ?? [];
+          if (best === undefined || worst === undefined) return [];
+          return [
+            {
+              id,
+              prompt,
+              chosen: reply(prompt, best.text),
+              rejected: reply(prompt, worst.text),
+              meta: { score_chosen: best.score, score_rejected: worst.score },
+            },
+          ];
+        });
+        checkPairs(pairs.length, prompts.length, 'onPolicy');
+        writeJsonLines(
+          join(output, 'on-policy-pairs.jsonl'),
+          pairs.map(({ meta, ...pair }) => ({ ...pair, ...meta })),
+        );
+        const gaps = pairs.map(({ meta }) => Number(meta!.score_chosen) - Number(meta!.score_rejected));
+        return { pairs, meanGap: mean(gaps) };
+      } finally {
+        reward.loaded.model.dispose();
       }
-      const pairs = prompts.flatMap(({ id, prompt }, index): PreferencePair[] => {
-        const [best, worst] = bestAndWorst(scored[index]!) ?? [];
-        if (best === undefined || worst === undefined) return [];
-        return [
-          {
-            id,
-            prompt,
-            chosen: reply(prompt, best.text),
-            rejected: reply(prompt, worst.text),
-            meta: { score_chosen: best.score, score_rejected: worst.score },
-          },
-        ];
-      });
-      checkPairs(pairs.length, prompts.length, 'onPolicy');
-      writeJsonLines(
-        join(output, 'on-policy-pairs.jsonl'),
-        pairs.map(({ meta, ...pair }) => ({ ...pair, ...meta })),
-      );
-      const gaps = pairs.map(({ meta }) => Number(meta!.score_chosen) - Number(meta!.score_rejected));
-      return { pairs, meanGap: mean(gaps) };
-    } finally {
-      reward.loaded.model.dispose();
-    }
-  });
+    },
+  );
 }
 
 function distinctPrompts(pairs: readonly PreferencePair[]): PreferencePair[] {
@@ -369,7 +376,7 @@ async function compareMethods(
       `answers: ${name}`,
       { evaluation, ...made, base, sft, ...facts },
       experiment,
-      () => answerTest(run, model),
+      (kept) => answerTest(run, model, kept),
     );
   const before = await answer(base, 'base', 'before tuning', {});
   const answers = new Map<Arm, Answered>();
@@ -410,19 +417,24 @@ function pairUp(a: Answered, b: Answered): AnswerPair[] {
   return a.map(({ id, prompt, answer }, index) => ({ id, prompt, a: answer, b: b[index]!.answer }));
 }
 
-async function answerTest({ experiment, pipeline, parts }: Run, model: string): Promise<Answered> {
+async function answerTest(
+  { experiment, pipeline, parts }: Run,
+  model: string,
+  kept: KeptParts,
+): Promise<Answered> {
   const { seeds, ...sampling } = experiment.settings.evaluation;
   const test = parts.test.pairs;
   const loaded = await loadModel(model, pipeline.placement);
   try {
-    const answers = await sampleTexts(
+    const answers = await sampleInParts(
       loaded,
       test.map(({ prompt }) => prompt),
       { samples: seeds, seed: experiment.settings.seed, ...sampling },
       experiment,
+      kept,
     );
     return test.flatMap(({ id, prompt }, index) =>
-      answers[index]!.map(({ text }, seed) => ({
+      answers[index]!.map((text, seed) => ({
         id: seeds > 1 ? `${id}#${seed}` : id,
         prompt,
         answer: text,

@@ -4,7 +4,8 @@ import type { TextClassifier } from '../evaluate/index.ts';
 import { writeFileAtomic, writeJsonLines } from '../runs/index.ts';
 import type { ImdbExperiment } from './imdb.ts';
 import type { Pipeline } from './pipeline.ts';
-import { bestAndWorst, checkPairs, sampleTexts } from './sampling.ts';
+import { bestAndWorst, checkPairs, sampleInParts } from './sampling.ts';
+import type { KeptParts } from './stages.ts';
 
 interface SampledPair {
   readonly prompt: string;
@@ -21,16 +22,18 @@ export async function samplePairs(
   sftModel: string,
   classifier: TextClassifier,
   openings: readonly string[],
+  kept: KeptParts,
 ): Promise<SampledPair[]> {
   const { prompts: count, ...sampling } = settings.sampling;
   const prompts = openings.slice(0, count);
   const loaded = await loadModel(sftModel, placement);
   try {
-    const sampled = await sampleTexts(loaded, prompts, { ...sampling, seed: settings.seed }, watch);
-    const texts = sampled.flatMap((own, index) => own.map(({ text }) => prompts[index]! + text));
+    const own = { ...sampling, seed: settings.seed };
+    const sampled = await sampleInParts(loaded, prompts, own, watch, kept);
+    const texts = sampled.flatMap((answers, index) => answers.map((text) => prompts[index]! + text));
     const odds = await classifier.logOdds(texts);
     const pairs = prompts.flatMap((prompt, index): SampledPair[] => {
-      const scored = sampled[index]!.map(({ text }, sample) => ({
+      const scored = sampled[index]!.map((text, sample) => ({
         text,
         score: odds[index * sampling.samples + sample]!,
       }));

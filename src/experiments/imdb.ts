@@ -100,8 +100,8 @@ export async function runImdb(experiment: ImdbExperiment): Promise<ImdbReport> {
       data,
       ...pipeline.placement,
     };
-    const pairs = await stage(join(output, 'pairs.json'), 'pairs', sampled, experiment, async () =>
-      samplePairs(experiment, pipeline, sftModel, classifier, openings(rest, settings)),
+    const pairs = await stage(join(output, 'pairs.json'), 'pairs', sampled, experiment, (kept) =>
+      samplePairs(experiment, pipeline, sftModel, classifier, openings(rest, settings), kept),
     );
     const files = writePairs(output, pairs);
     const named = {

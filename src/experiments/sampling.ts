@@ -3,7 +3,7 @@ import { encodePrompt, type TextOrChat } from '../data/index.ts';
 import { DataError } from '../errors.ts';
 import { generate, type SamplingOptions } from '../generate/index.ts';
 import type { Tokenizer } from '../text/index.ts';
-import type { StageWatch } from './stages.ts';
+import type { KeptParts, StageWatch } from './stages.ts';
 
 export interface SampledText {
   /** What follows the prompt, without special tokens. */
@@ -44,6 +44,27 @@ export async function sampleTexts(
         tokens: stopToken === undefined ? tokens : Int32Array.from([...tokens, stopToken]),
       };
     });
+  });
+}
+
+/** Prompts whose answers are kept together. */
+const PART = 64;
+
+/** Texts of answers to each prompt, kept part by part. */
+export function sampleInParts(
+  loaded: LoadedModel,
+  prompts: readonly TextOrChat[],
+  sampling: Sampling,
+  { onProgress, ...watch }: StageWatch,
+  kept: KeptParts,
+): Promise<string[][]> {
+  const { samples, seed } = sampling;
+  return kept.collect(prompts, PART, async (part, before) => {
+    const progress = (done: number) => onProgress?.(before * samples + done, prompts.length * samples);
+    // Random numbers go by a prompt's place among those that are sampled together.
+    const own = { ...sampling, seed: seed + 1_000_003 * before };
+    const answers = await sampleTexts(loaded, part, own, { ...watch, onProgress: progress });
+    return answers.map((texts) => texts.map(({ text }) => text));
   });
 }
 

@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { canonicalJson } from '../data/index.ts';
-import { holdsRun, readJson, writeFileAtomic } from '../runs/index.ts';
+import { holdsRun, JsonLinesWriter, readJson, readJsonLines, writeFileAtomic } from '../runs/index.ts';
 import type { EstimatedStage } from './plan.ts';
 
 /** What every stage of an experiment is told of. */
@@ -14,13 +14,16 @@ export interface StageWatch {
   readonly signal?: AbortSignal;
 }
 
-/** A stage whose result is JSON, kept in `file`: computed once for the same settings. */
+/**
+ * A stage whose result is JSON, kept in `file`: computed once for the same settings. A long one collects its parts in
+ * `kept`, and goes on after them when it was killed.
+ */
 export async function stage<T>(
   file: string,
   name: string,
   settings: unknown,
   watch: StageWatch,
-  compute: () => Promise<T>,
+  compute: (kept: KeptParts) => Promise<T>,
 ): Promise<T> {
   if (existsSync(file)) {
     const kept = readJson(file) as { settings: unknown; result: T };
@@ -31,10 +34,49 @@ export async function stage<T>(
   }
   watch.onStage?.(name, false);
   watch.signal?.throwIfAborted();
-  const result = await compute();
   mkdirSync(dirname(file), { recursive: true });
+  const parts = file.replace(/(\.json)?$/, '.parts.jsonl');
+  const result = await compute(new KeptParts(parts, settings));
   writeFileAtomic(file, `${JSON.stringify({ settings, result })}\n`);
+  rmSync(parts, { force: true });
   return result;
+}
+
+/** Results of a stage's items, in order, written as they come. The file's first line says what they depend on. */
+export class KeptParts {
+  readonly #path: string;
+  readonly #settings: string;
+
+  constructor(path: string, settings: unknown) {
+    this.#path = path;
+    this.#settings = canonicalJson(plain(settings));
+  }
+
+  /** The results of all items, `size` items at a time; `compute` is told how many items came before. */
+  async collect<Item, Result>(
+    items: readonly Item[],
+    size: number,
+    compute: (part: readonly Item[], before: number) => Promise<readonly Result[]>,
+  ): Promise<Result[]> {
+    const found = existsSync(this.#path) ? readJsonLines(this.#path) : { records: [], completeBytes: 0 };
+    const [settings, ...kept] = found.records;
+    const same = settings !== undefined && canonicalJson(settings) === this.#settings;
+    const writer = new JsonLinesWriter(this.#path, same ? found.completeBytes : 0);
+    try {
+      if (!same) writer.append(JSON.parse(this.#settings));
+      const results = same ? (kept as Result[]) : [];
+      while (results.length < items.length) {
+        const before = results.length;
+        const part = await compute(items.slice(before, before + size), before);
+        for (const result of part) writer.append(result);
+        writer.sync();
+        results.push(...part);
+      }
+      return results;
+    } finally {
+      writer.close();
+    }
+  }
 }
 
 /** What a training stage passes on to the training. */
