@@ -74,7 +74,7 @@ const SMALL: AlignmentSettings = {
     maxLength: 256,
     checkpointEvery: 0,
   },
-  evaluation: { prompts: 150, seeds: 1, temperature: 0.7, topP: 1, maxNewTokens: 48 },
+  evaluation: { prompts: 200, seeds: 1, temperature: 0.7, topP: 1, maxNewTokens: 48 },
 };
 
 /**

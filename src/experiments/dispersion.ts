@@ -262,7 +262,7 @@ async function sampleAnswers(
     maxNewTokens,
     samplesPerPrompt: 2,
     seed,
-    batchSize: 32,
+    batchSize: 64,
     onProgress: ({ finished, total }) => progress(finished, total),
     ...(signal && { signal }),
   });

@@ -23,7 +23,7 @@ export interface EstimatedStage {
  * Rate of each kind of work over that of a matrix product alone, as two CPU cores reach it with SmolLM2-135M
  * (docs/performance.md). Decoding reads every weight for a few tokens.
  */
-const EFFICIENCY = { trained: 0.45, scored: 0.6, generated: 0.06 };
+const EFFICIENCY = { trained: 0.45, scored: 0.6, generated: 0.13 };
 /** Floating-point operations a token, over the number of weights. */
 const OPERATIONS = { trained: 6, scored: 2, generated: 2 };
 /** Loading and saving a model, and whatever else comes with a stage. */

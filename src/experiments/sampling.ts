@@ -18,6 +18,9 @@ export interface Sampling extends SamplingOptions {
   readonly seed: number;
 }
 
+/** Sequences decoded together: on a CPU, four times as many take half the time a token. */
+const BATCH = 64;
+
 /** Samples answers to each prompt, as text and as tokens. */
 export async function sampleTexts(
   { model, tokenizer }: LoadedModel,
@@ -29,6 +32,7 @@ export async function sampleTexts(
   const completions = await generate(model, encoded, {
     ...options,
     samplesPerPrompt: samples,
+    batchSize: BATCH,
     ...(onProgress && { onProgress: ({ finished, total }) => onProgress(finished, total) }),
     ...(signal && { signal }),
   });

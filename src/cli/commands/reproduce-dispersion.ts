@@ -25,7 +25,7 @@ export function dispersionExperimentCommand(context: CliContext): CommandUnknown
       'reviews {review, sentiment}, preference pairs, or answers with votes; may be repeated',
       collect,
     )
-    .option('--rows <n>', 'usable rows of each data set, drawn at random', positiveInteger, 400)
+    .option('--rows <n>', 'usable rows of each data set, drawn at random', positiveInteger, 600)
     .addOption(
       new Option('--review-answers <how>', 'the two answers to a review’s opening')
         .choices(['sampled', 'review'] as const)
