@@ -368,7 +368,7 @@ async function compareMethods(
   pairs: string,
 ): Promise<{ judge: string; comparisons: Comparison[] }> {
   const { experiment, facts } = run;
-  const { settings, output, onStage, signal } = experiment;
+  const { settings, output, onStage, onProgress, signal } = experiment;
   const { evaluation, sft, training } = settings;
   const answer = (model: string, file: string, name: string, made: object): Promise<Answered> =>
     stage(
@@ -393,7 +393,12 @@ async function compareMethods(
       const meet = async (against: string, other: (arm: Arm) => Answered): Promise<void> => {
         const judged: JudgedPair[] = [];
         for (const arm of own) {
-          judged.push(...(await judgePairs(pairUp(answers.get(arm)!, other(arm)), judge, { signal })));
+          judged.push(
+            ...(await judgePairs(pairUp(answers.get(arm)!, other(arm)), judge, {
+              signal,
+              ...(onProgress && { onProgress }),
+            })),
+          );
         }
         comparisons.push(comparisonOf(method, against, judged, settings.seed));
       };

@@ -31,7 +31,7 @@ export async function samplePairs(
     const own = { ...sampling, seed: settings.seed };
     const sampled = await sampleInParts(loaded, prompts, own, watch, kept);
     const texts = sampled.flatMap((answers, index) => answers.map((text) => prompts[index]! + text));
-    const odds = await classifier.logOdds(texts);
+    const odds = await classifier.logOdds(texts, watch.onProgress);
     const pairs = prompts.flatMap((prompt, index): SampledPair[] => {
       const scored = sampled[index]!.map((text, sample) => ({
         text,

@@ -15,7 +15,7 @@ import { openPipeline, type Pipeline, type PipelineOptions, trainedShare } from 
 import type { PlannedStage } from './plan.ts';
 import { reviewOpening } from './reviews.ts';
 import { meanTokens } from './sampling.ts';
-import { stage, trainingStage } from './stages.ts';
+import { type StageWatch, stage, trainingStage } from './stages.ts';
 
 /**
  * `mallows reproduce imdb`: controlled generation (section 5.3, Figure 8c). SFT on reviews; openings of reviews as prompts;
@@ -87,7 +87,7 @@ export async function runImdb(experiment: ImdbExperiment): Promise<ImdbReport> {
       'classifier, held out',
       { classifier: settings.classifier, classifierPath, data, ...pipeline.placement },
       experiment,
-      async () => measureClassifier(classifier, heldOut),
+      async () => measureClassifier(classifier, heldOut, experiment),
     );
     const sftModel = await sftStage(experiment, pipeline, reviews, data);
     const sampled = {
@@ -287,8 +287,15 @@ function classifierStage(
   );
 }
 
-async function measureClassifier(classifier: TextClassifier, texts: readonly LabelledText[]) {
-  const odds = await classifier.logOdds(texts.map(({ text }) => text));
+async function measureClassifier(
+  classifier: TextClassifier,
+  texts: readonly LabelledText[],
+  { onProgress }: StageWatch,
+) {
+  const odds = await classifier.logOdds(
+    texts.map(({ text }) => text),
+    onProgress,
+  );
   const correct = texts.map(({ label }, index) => Number(odds[index]! > 0 === (label === 1)));
   const { estimate, low, high } = bootstrap(correct, { resamples: 2000 });
   return { estimate, low, high };

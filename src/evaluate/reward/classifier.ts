@@ -79,12 +79,16 @@ export class TextClassifier {
   }
 
   /** log P(positive) − log P(not positive) of each text. */
-  async logOdds(texts: readonly string[]): Promise<Float64Array> {
+  async logOdds(
+    texts: readonly string[],
+    onProgress?: (done: number, total: number) => void,
+  ): Promise<Float64Array> {
     const { model } = this.loaded;
     const sequences = texts.map((text) => splitFirst(encodeText(this.loaded, text, this.#maxLength)));
     const lengths = sequences.map(({ completion }) => completion.length + 1);
     const labels = model.score.outFeatures;
     const odds = new Float64Array(texts.length);
+    let done = 0;
     for (const items of packByLength(lengths, ROW_TOKENS)) {
       tidy(() => {
         const row = packScoredSequences(
@@ -96,6 +100,8 @@ export class TextClassifier {
           odds[item] = logOddsOf(scores.subarray(index * labels, (index + 1) * labels), this.#positive);
         }
       });
+      done += items.length;
+      onProgress?.(done, texts.length);
       await new Promise(setImmediate);
     }
     return odds;
