@@ -1,3 +1,4 @@
+import { freemem } from 'node:os';
 import { EngineError } from '../errors.ts';
 import { addon, engineBuild } from './addon.ts';
 import type { Device, DType, EngineMemory, MatmulPrecision } from './contract.ts';
@@ -71,6 +72,14 @@ export function memory(): EngineMemory {
     residentBytes: process.memoryUsage.rss(),
     peakResidentBytes: process.resourceUsage().maxRSS * 1024,
   };
+}
+
+/** Bytes that this process may still take: the machine's free memory, or the container's limit if that is nearer. */
+export function availableMemory(): number {
+  const limit = process.constrainedMemory();
+  const free = freemem();
+  const withinLimit = limit > 0 && limit < 2 ** 62 ? limit - process.memoryUsage.rss() : free;
+  return Math.min(free, withinLimit);
 }
 
 /** Gives freed memory back to the operating system, once a large part of the work (a model, a pass) is over. */

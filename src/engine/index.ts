@@ -7,6 +7,7 @@ export type { Device, DType, EngineMemory, HostArray, MatmulPrecision, TensorOpt
 export { arange, empty, full, ones, scalar, type TensorDataOptions, tensor, zeros } from './create.ts';
 export { bytesPerElement, isDType, isFloating } from './dtypes.ts';
 export {
+  availableMemory,
   devices,
   type EngineInfo,
   engineInfo,

@@ -3332,3 +3332,21 @@ export function sumOfSquares(x: Tensor): number {
   return (sumOfSquares$bound ??= bind('mallows::sum_of_squares', ''))(handleOf(x)) as number;
 }
 let sumOfSquares$bound: NativeOperator | undefined;
+
+/** `mallows::pack_linear(Tensor weight) -> Tensor` */
+export function packLinear(weight: Tensor): Tensor {
+  return wrap((packLinear$bound ??= bind('mallows::pack_linear', ''))(handleOf(weight)) as Handle);
+}
+let packLinear$bound: NativeOperator | undefined;
+
+/** `mallows::packed_linear(Tensor x, Tensor packed, Tensor? bias) -> Tensor` */
+export function packedLinear(x: Tensor, packed: Tensor, bias?: Tensor | null): Tensor {
+  return wrap(
+    (packedLinear$bound ??= bind('mallows::packed_linear', ''))(
+      handleOf(x),
+      handleOf(packed),
+      bias == null ? undefined : handleOf(bias),
+    ) as Handle,
+  );
+}
+let packedLinear$bound: NativeOperator | undefined;

@@ -3,6 +3,7 @@ import { noGrad, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import { KeyValueCache } from '../models/attention/cached.ts';
 import type { AttentionPlan, CausalLM } from '../models/contract.ts';
+import { packWeights } from '../models/packed-weights.ts';
 import { RandomStream } from '../stats/index.ts';
 import { createSampler, type Sampler, type SamplingOptions } from './sampler.ts';
 
@@ -58,12 +59,21 @@ export async function generate(
   const results: Completion[][] = prompts.map(() => []);
   const total = prompts.length * samples;
   const batchSize = Math.min(options.batchSize ?? 16, total);
-  const run = new GenerationRun(model, { ...options, batchSize }, (sequence) => {
-    results[sequence.prompt]![sequence.sample] = sequence.completion();
-  });
+  const longest = prompts.reduce((most, { length }) => Math.max(most, length), 0);
+  const run = new GenerationRun(
+    model,
+    { ...options, batchSize, capacity: longest + Math.min(options.maxNewTokens, 64) },
+    (sequence) => {
+      results[sequence.prompt]![sequence.sample] = sequence.completion();
+    },
+  );
   const waiting = prompts.flatMap((tokens, prompt) =>
     Array.from({ length: samples }, (_, sample) => ({ tokens, prompt, sample })),
   );
+  const unpack = packWeights(model, {
+    tokens: prompts.reduce((sum, { length }) => sum + length, 0),
+    steps: options.maxNewTokens,
+  });
   try {
     while (waiting.length > 0 || run.live > 0) {
       options.signal?.throwIfAborted();
@@ -74,6 +84,7 @@ export async function generate(
       await setImmediate(); // lets timers, signals and servers run between steps
     }
   } finally {
+    unpack();
     run.dispose();
   }
   return results;
@@ -102,14 +113,14 @@ class GenerationRun {
 
   constructor(
     model: CausalLM,
-    options: GenerateOptions & { readonly batchSize: number },
+    options: GenerateOptions & { readonly batchSize: number; readonly capacity: number },
     onFinish: (sequence: Sequence) => void,
   ) {
     this.#model = model;
     this.#options = options;
     this.#sampler = createSampler(options);
     this.#batchSize = options.batchSize;
-    this.#cache = new KeyValueCache(model, this.#batchSize, 64);
+    this.#cache = new KeyValueCache(model, this.#batchSize, options.capacity);
     this.#stopTokens = new Set(options.stopTokenIds ?? model.config.eosTokenIds);
     this.#onFinish = onFinish;
   }

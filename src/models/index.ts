@@ -20,5 +20,6 @@ export type {
   SequenceClassifier,
   Trunk,
 } from './contract.ts';
+export { packWeights } from './packed-weights.ts';
 export type { Placement, WeightSource } from './parameter-source.ts';
 export { createClassifier, createModel, initialiseClassifier, initialiseModel } from './registry.ts';

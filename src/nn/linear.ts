@@ -1,4 +1,4 @@
-import { ops, type Tensor } from '../engine/index.ts';
+import { keep, ops, type Tensor, tidy } from '../engine/index.ts';
 import type { Parameter } from './parameter.ts';
 
 /** How a weight is stored: `[out, in]` as PyTorch's Linear, or `[in, out]` as GPT-2's Conv1D. */
@@ -22,6 +22,7 @@ export class Linear {
   readonly layout: LinearLayout;
   /** Set by `attachLora`, cleared by `mergeLora` and `detachLora`. */
   adapter: LowRankAdapter | undefined = undefined;
+  #packed: Tensor | undefined = undefined;
 
   constructor(name: string, weight: Parameter, bias?: Parameter, layout: LinearLayout = 'out-in') {
     this.name = name;
@@ -44,6 +45,21 @@ export class Linear {
     return this.adapter === undefined ? own : [...own, this.adapter.a, this.adapter.b];
   }
 
+  /**
+   * Holds the weight a second time, in the order in which the CPU's bf16 products read it, until the function that this
+   * returns is called. Meanwhile `forward` has no gradient and does not see changes of the weight.
+   */
+  pack(): () => void {
+    if (this.#packed !== undefined) return () => {};
+    const { value } = this.weight;
+    const packed = tidy(() => keep(ops.packLinear(this.layout === 'out-in' ? value : ops.t(value))));
+    this.#packed = packed;
+    return () => {
+      this.#packed = undefined;
+      packed.dispose();
+    };
+  }
+
   /** `x [rows, in]` → `[rows, out]`. */
   forward(x: Tensor): Tensor {
     const output = this.#affine(x);
@@ -54,6 +70,7 @@ export class Linear {
   }
 
   #affine(x: Tensor): Tensor {
+    if (this.#packed !== undefined) return ops.packedLinear(x, this.#packed, this.bias?.value ?? null);
     if (this.layout === 'out-in') return ops.linear(x, this.weight.value, this.bias?.value ?? null);
     if (this.bias === undefined) return ops.mm(x, this.weight.value);
     return ops.addmm(this.bias.value, x, this.weight.value);

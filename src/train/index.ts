@@ -11,7 +11,6 @@ export type { EvaluatedPair } from './evaluation.ts';
 export { sequenceKl, type WithReference } from './kl.ts';
 export { type Evaluation, type LoopOptions, type LoopResult, runLoop } from './loop.ts';
 export {
-  availableMemory,
   countParameters,
   estimateMemory,
   formatBytes,

@@ -1,6 +1,5 @@
-import { freemem } from 'node:os';
 import type { DType } from '../engine/index.ts';
-import { bytesPerElement } from '../engine/index.ts';
+import { availableMemory, bytesPerElement } from '../engine/index.ts';
 import type { ModelConfig } from '../models/contract.ts';
 import type { OptimizerOptions } from '../optim/index.ts';
 import { DEFAULT_CHUNK_BYTES, DEFAULT_KEEP_BYTES } from './head.ts';
@@ -96,14 +95,6 @@ export function memoryNote(estimate: MemoryEstimate): {
   if (estimate.total <= available) return { level: 'info', code: 'memory', message };
   const advice = 'Use recompute, fewer pairs a batch with accumulate, a shorter max_length, or LoRA.';
   return { level: 'warning', code: 'memory-short', message: `${message} ${advice}` };
-}
-
-/** Bytes that this process may still take: the machine's free memory, or the container's limit if that is nearer. */
-export function availableMemory(): number {
-  const limit = process.constrainedMemory();
-  const free = freemem();
-  const withinLimit = limit > 0 && limit < 2 ** 62 ? limit - process.memoryUsage.rss() : free;
-  return Math.min(free, withinLimit);
 }
 
 /** `1.5 GiB` */

@@ -124,6 +124,7 @@ async function referenceScores(
   const directory = options.referenceCache ?? join(mallowsCache(), 'references');
   const { signal } = options;
   return await scorePairs(loaded.model, split.tokens, {
+    asTraining: true,
     onProgress: (done, total) => session.emit({ type: 'reference', done, total }),
     ...(signal && { signal }),
     ...(directory !== false && {

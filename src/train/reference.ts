@@ -6,7 +6,9 @@ import { packedLength, packPairs } from '../data/pack.ts';
 import { tidy } from '../engine/index.ts';
 import { MallowsError, TrainingError } from '../errors.ts';
 import type { CausalLM } from '../models/contract.ts';
+import { packWeights } from '../models/packed-weights.ts';
 import { JsonLinesWriter, RunLock, readJsonLines } from '../runs/index.ts';
+import { sum } from '../stats/index.ts';
 import { headPositions, sumCompletions } from './completions.ts';
 import { HeadPass } from './head.ts';
 import { walk } from './walk.ts';
@@ -33,6 +35,11 @@ export interface ScoreOptions {
   readonly rowTokens?: number;
   /** Keeps finished rows on disk, so that an interrupted pass goes on where it stopped and a later one is free. */
   readonly cache?: ReferenceCache;
+  /**
+   * Rounds as a training pass does, so that a policy starts at exactly its reference. Otherwise bf16 weights may be read
+   * from packed copies, which is faster.
+   */
+  readonly asTraining?: boolean;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -70,10 +77,12 @@ export async function scorePairs(
   const rowTokens = options.rowTokens ?? DEFAULT_ROW_TOKENS;
   const store = options.cache && ScoreStore.open(options.cache, rowTokens, pairs);
   const scores: (PairScore | undefined)[] = store?.scores ?? new Array(pairs.length).fill(undefined);
+  const lengths = pairs.map(packedLength);
+  const unpack = options.asTraining === true ? undefined : packWeights(model, { tokens: sum(lengths) });
   try {
     let done = scores.filter((score) => score !== undefined).length;
     options.onProgress?.(done, pairs.length);
-    for (const batch of packByLength(pairs.map(packedLength), rowTokens)) {
+    for (const batch of packByLength(lengths, rowTokens)) {
       if (batch.every((index) => scores[index] !== undefined)) continue;
       options.signal?.throwIfAborted();
       const fresh = scoreRow(
@@ -95,6 +104,7 @@ export async function scorePairs(
     store?.finish();
     return scores as PairScore[];
   } finally {
+    unpack?.();
     store?.close();
   }
 }

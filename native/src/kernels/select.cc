@@ -1,4 +1,5 @@
 #include "loops.h"
+#include "tiles.h"
 
 namespace mallows::kernels {
 
@@ -60,7 +61,9 @@ const Loops<double>& loops<double>() {
 
 template <>
 const Loops<c10::BFloat16>& loops<c10::BFloat16>() {
-  return MALLOWS_CHOOSE(ofBFloat16);
+  static const Loops<c10::BFloat16> chosen =
+      tilesAvailable() ? withTiles(MALLOWS_CHOOSE(ofBFloat16)) : MALLOWS_CHOOSE(ofBFloat16);
+  return chosen;
 }
 
 #undef MALLOWS_CHOOSE

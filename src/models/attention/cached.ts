@@ -198,7 +198,12 @@ export class KeyValueCache {
 
   #grown(old: Tensor, used: number): Tensor {
     const bigger = this.#blank();
-    noGrad(() => tidy(() => ops.copy_(ops.narrow(bigger, 1, 0, used), old)));
+    noGrad(() =>
+      tidy(() => {
+        // Returned from here, the copy's result would live on and hold the whole cache.
+        ops.copy_(ops.narrow(bigger, 1, 0, used), old);
+      }),
+    );
     old.dispose();
     return bigger;
   }

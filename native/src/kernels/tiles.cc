@@ -1,0 +1,570 @@
+// Compiled on its own with the instructions that it needs; where the compiler lacks them, it says that there
+// are no tiles. Products take and give what the loops in attention_loops.h do, so only rounding differs:
+// probabilities and slopes of scores are bf16 when they are multiplied, sums are fp32.
+#include "tiles.h"
+
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
+
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace mallows::kernels {
+namespace {
+
+using Half = c10::BFloat16;
+
+/// A tile has 16 rows of 64 bytes, and two by two of them are worked on at once: sizes are multiples of 32.
+constexpr int64_t kTile = 16;
+constexpr int64_t kAtOnce = 2 * kTile;
+
+constexpr int64_t padded(int64_t count) { return (count + kAtOnce - 1) / kAtOnce * kAtOnce; }
+
+/// The processor's own format of the tiles' sizes: 64 bytes.
+struct TileShapes {
+  uint8_t palette = 1;
+  uint8_t startRow = 0;
+  uint8_t reserved[14] = {};
+  uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+alignas(64) constexpr TileShapes kFullTiles;
+
+/// Gives all eight tiles their full shape while it lives.
+class Tiles {
+ public:
+  Tiles() { _tile_loadconfig(&kFullTiles); }
+  ~Tiles() { _tile_release(); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+};
+
+/// The tile instructions do not tell the compiler which memory they touch.
+inline void memoryBarrier() { asm volatile("" ::: "memory"); }
+
+/// C `[rows, columns]` = A · B, or += it. A is `[rows, inner]`; B is `[inner / 2, columns, 2]`, each pair of
+/// its rows interleaved. Strides count elements; all sizes are multiples of kAtOnce.
+void product(int64_t rows, int64_t columns, int64_t inner, const Half* a, int64_t aStride, const Half* b,
+             int64_t bStride, float* c, int64_t cStride, bool accumulate) {
+  const int64_t bytesOfA = aStride * 2;
+  const int64_t bytesOfB = bStride * 2;
+  const int64_t bytesOfC = cStride * 4;
+  memoryBarrier();
+  for (int64_t j = 0; j < columns; j += kAtOnce) {
+    for (int64_t i = 0; i < rows; i += kAtOnce) {
+      float* corner = c + i * cStride + j;
+      float* below = corner + kTile * cStride;
+      if (accumulate) {
+        _tile_loadd(0, corner, bytesOfC);
+        _tile_loadd(1, corner + kTile, bytesOfC);
+        _tile_loadd(2, below, bytesOfC);
+        _tile_loadd(3, below + kTile, bytesOfC);
+      } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+      }
+      for (int64_t k = 0; k < inner; k += kAtOnce) {
+        const Half* left = a + i * aStride + k;
+        const Half* right = b + k / 2 * bStride + j * 2;
+        _tile_loadd(4, left, bytesOfA);
+        _tile_loadd(6, right, bytesOfB);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, right + kAtOnce, bytesOfB);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, left + kTile * aStride, bytesOfA);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+      _tile_stored(0, corner, bytesOfC);
+      _tile_stored(1, corner + kTile, bytesOfC);
+      _tile_stored(2, below, bytesOfC);
+      _tile_stored(3, below + kTile, bytesOfC);
+    }
+  }
+  memoryBarrier();
+}
+
+__m512i loadWords(const void* from) { return _mm512_loadu_si512(from); }
+
+/// Sixteen rows of sixteen 32-bit numbers, transposed in registers.
+void transposeWords(__m512i (&rows)[16]) {
+  __m512i half[16];
+  for (int i = 0; i < 8; ++i) {
+    half[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
+    half[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    rows[4 * i] = _mm512_unpacklo_epi64(half[4 * i], half[4 * i + 2]);
+    rows[4 * i + 1] = _mm512_unpackhi_epi64(half[4 * i], half[4 * i + 2]);
+    rows[4 * i + 2] = _mm512_unpacklo_epi64(half[4 * i + 1], half[4 * i + 3]);
+    rows[4 * i + 3] = _mm512_unpackhi_epi64(half[4 * i + 1], half[4 * i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    half[i] = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0x88);
+    half[i + 4] = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0xdd);
+    half[i + 8] = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0x88);
+    half[i + 12] = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 8; ++i) {
+    rows[i] = _mm512_shuffle_i32x4(half[i], half[i + 8], 0x88);
+    rows[i + 8] = _mm512_shuffle_i32x4(half[i], half[i + 8], 0xdd);
+  }
+}
+
+/// X `[count, width]` → Xᵀ as the right factor of a product: `[width / 2, count, 2]`.
+void pairColumns(const Half* x, int64_t count, int64_t width, Half* to) {
+  for (int64_t i = 0; i < count; i += kTile) {
+    for (int64_t k = 0; k < width; k += kAtOnce) {
+      __m512i words[16];
+      for (int r = 0; r < 16; ++r) words[r] = loadWords(x + (i + r) * width + k);
+      transposeWords(words);
+      for (int r = 0; r < 16; ++r) _mm512_storeu_si512(to + ((k / 2 + r) * count + i) * 2, words[r]);
+    }
+  }
+}
+
+/// X `[count, width]` → X as the right factor of a product: `[count / 2, width, 2]`.
+void pairRows(const Half* x, int64_t count, int64_t width, Half* to) {
+  alignas(64) uint16_t lowOrder[32];
+  for (int i = 0; i < 32; ++i) lowOrder[i] = static_cast<uint16_t>(i / 2 + (i % 2 == 0 ? 0 : 32));
+  const __m512i low = loadWords(lowOrder);
+  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  for (int64_t i = 0; i < count; i += 2) {
+    const Half* even = x + i * width;
+    Half* out = to + i * width;
+    for (int64_t k = 0; k < width; k += 32) {
+      const __m512i a = loadWords(even + k);
+      const __m512i b = loadWords(even + width + k);
+      _mm512_storeu_si512(out + 2 * k, _mm512_permutex2var_epi16(a, low, b));
+      _mm512_storeu_si512(out + 2 * k + 32, _mm512_permutex2var_epi16(a, high, b));
+    }
+  }
+}
+
+/// The result of pairColumns → Xᵀ as the left factor of a product: `[width, count]`.
+void splitPairs(const Half* pairs, int64_t count, int64_t width, Half* to) {
+  for (int64_t k = 0; k < width; k += 2) {
+    const Half* from = pairs + k * count;
+    Half* even = to + k * count;
+    for (int64_t i = 0; i < count; i += kTile) {
+      const __m512i both = loadWords(from + 2 * i);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(even + i), _mm512_cvtepi32_epi16(both));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(even + count + i),
+                          _mm512_cvtepi32_epi16(_mm512_srli_epi32(both, 16)));
+    }
+  }
+}
+
+/// Within 2 units in the last place; 0 far below, infinity far above.
+__m512 exponential(__m512 x) {
+  const __m512 scaled = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f));
+  const __m512 whole = _mm512_roundscale_ps(scaled, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  // x − whole · ln 2 in two parts, so that nothing is lost where x is large.
+  __m512 r = _mm512_fnmadd_ps(whole, _mm512_set1_ps(0.693359375f), x);
+  r = _mm512_fnmadd_ps(whole, _mm512_set1_ps(-2.12194440e-4f), r);
+  __m512 series = _mm512_set1_ps(1.3981999507e-3f);
+  series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(8.3334519073e-3f));
+  series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(4.1665795894e-2f));
+  series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(1.6666665459e-1f));
+  series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(5.0000001201e-1f));
+  series = _mm512_fmadd_ps(series, _mm512_mul_ps(r, r), _mm512_add_ps(r, _mm512_set1_ps(1.0f)));
+  return _mm512_scalef_ps(series, whole);
+}
+
+__m256i narrow(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
+
+__m512 widen(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
+
+__m256i loadHalves(const Half* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+void storeHalves(Half* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
+
+/// Hands out consecutive stretches of a scratch buffer that is counted in floats.
+struct Scratch {
+  float* next;
+
+  float* floats(int64_t count) {
+    float* start = next;
+    next += padded(count);
+    return start;
+  }
+  Half* halves(int64_t count) { return reinterpret_cast<Half*>(floats((count + 1) / 2)); }
+};
+
+/// Rows `[padded keys, width]` of one head, in the order of the piece's keys; what pads them is 0.
+void gatherKeys(Heads<const Half> from, const Piece& piece, int64_t head, int64_t width, Half* to) {
+  for (int64_t range = 0; range < piece.keyRanges; ++range) {
+    const auto [start, length] = piece.keys[range];
+    for (int64_t token = start; token < start + length; ++token, to += width) {
+      std::memcpy(to, from.at(token, head), width * sizeof(Half));
+    }
+  }
+  std::memset(to, 0, (padded(piece.keyLength) - piece.keyLength) * width * sizeof(Half));
+}
+
+/// Queries that are worked on together: `count` tokens from `start`, all heads of the group, head by head.
+struct Block {
+  int64_t start;
+  int64_t count;
+  int64_t firstHead;
+  int64_t group;
+
+  int64_t rows() const { return count * group; }
+  int64_t token(int64_t row) const { return start + row % count; }
+  int64_t head(int64_t row) const { return firstHead + row / count; }
+};
+
+constexpr int64_t kQueriesAtOnce = 64;
+
+void gatherBlock(Heads<const Half> from, const Block& block, int64_t width, Half* to) {
+  for (int64_t row = 0; row < block.rows(); ++row) {
+    std::memcpy(to + row * width, from.at(block.token(row), block.head(row)), width * sizeof(Half));
+  }
+  std::memset(to + block.rows() * width, 0, (padded(block.rows()) - block.rows()) * width * sizeof(Half));
+}
+
+void scatterRow(const float* from, int64_t width, float factor, Half* to) {
+  const __m512 times = _mm512_set1_ps(factor);
+  for (int64_t k = 0; k < width; k += kTile) {
+    storeHalves(to + k, narrow(_mm512_mul_ps(_mm512_loadu_ps(from + k), times)));
+  }
+}
+
+/// Keys that a query sees.
+struct Visible {
+  int64_t first;
+  int64_t end;
+
+  Visible(int64_t position, int64_t window)
+      : first(window > 0 ? std::max<int64_t>(0, position - window + 1) : 0), end(position + 1) {}
+
+  /// Which of the sixteen keys from `at`.
+  __mmask16 of(int64_t at) const {
+    const auto below = [&](int64_t limit) {
+      return limit <= at ? 0u : (limit >= at + kTile ? 0xffffu : (1u << (limit - at)) - 1u);
+    };
+    return static_cast<__mmask16>(below(end) & ~below(first));
+  }
+};
+
+/// Weights exp(scale · score − the largest) of a row, 0 where hidden.
+struct SoftmaxRow {
+  float logSum;
+  /// 1 / the weights' sum.
+  float share;
+};
+
+SoftmaxRow softmaxRow(const float* scores, Visible visible, int64_t columns, float scale, Half* weights) {
+  __m512 most = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
+  for (int64_t at = visible.first / kTile * kTile; at < visible.end; at += kTile) {
+    most = _mm512_mask_max_ps(most, visible.of(at), most, _mm512_loadu_ps(scores + at));
+  }
+  const float largest = _mm512_reduce_max_ps(most) * scale;
+  const __m512 factor = _mm512_set1_ps(scale);
+  const __m512 top = _mm512_set1_ps(largest);
+  __m512 sum = _mm512_setzero_ps();
+  for (int64_t at = 0; at < columns; at += kTile) {
+    const __mmask16 seen = visible.of(at);
+    if (seen == 0) {
+      storeHalves(weights + at, _mm256_setzero_si256());
+      continue;
+    }
+    const __m512 weight =
+        _mm512_maskz_mov_ps(seen, exponential(_mm512_fmsub_ps(_mm512_loadu_ps(scores + at), factor, top)));
+    sum = _mm512_add_ps(sum, weight);
+    storeHalves(weights + at, narrow(weight));
+  }
+  const float total = _mm512_reduce_add_ps(sum);
+  return {largest + std::log(total), 1 / total};
+}
+
+struct Sizes {
+  int64_t rows;
+  int64_t keys;
+  int64_t width;
+};
+
+Sizes sizesOf(const Attention<Half>& call, int64_t keys) {
+  return {padded(kQueriesAtOnce * call.group), padded(keys), call.width};
+}
+
+int64_t attentionScratch(const Attention<Half>& call, int64_t longestKeys, int64_t islandLength) {
+  const auto [rows, keys, width] = sizesOf(call, longestKeys);
+  // Of one piece: keys and values in four forms of bf16, their slopes; of one block: queries and output
+  // slopes in three forms, query slopes, scores and their slopes in fp32, probabilities and slopes in three
+  // forms; and the island's sums.
+  return 2 * keys * width + 2 * keys * width + 3 * rows * width + rows * width + 2 * rows * keys +
+         3 * rows * keys / 2 + 2 * padded(islandLength) * width + 32 * kAtOnce;
+}
+
+void attend(const Attention<Half>& call, const Piece& piece, int64_t keyHead, float* memory) {
+  const auto [mostRows, keys, width] = sizesOf(call, piece.keyLength);
+  Scratch scratch{memory};
+  Half* rows = scratch.halves(keys * width);
+  Half* keyColumns = scratch.halves(keys * width);
+  Half* valueRows = scratch.halves(keys * width);
+  Half* queries = scratch.halves(mostRows * width);
+  Half* weights = scratch.halves(mostRows * keys);
+  float* scores = scratch.floats(mostRows * keys);
+  float* mixed = scratch.floats(mostRows * width);
+  float* shares = scratch.floats(mostRows);
+  gatherKeys(call.key, piece, keyHead, width, rows);
+  pairColumns(rows, keys, width, keyColumns);
+  gatherKeys(call.value, piece, keyHead, width, rows);
+  pairRows(rows, keys, width, valueRows);
+
+  const Tiles tiles;
+  const int64_t ahead = piece.keyLength - piece.queries.length;
+  for (int64_t done = 0; done < piece.queries.length; done += kQueriesAtOnce) {
+    const int64_t count = std::min(kQueriesAtOnce, piece.queries.length - done);
+    const Block block{piece.queries.start + done, count, keyHead * call.group, call.group};
+    const int64_t columns = padded(ahead + done + count);
+    gatherBlock(call.query, block, width, queries);
+    product(padded(block.rows()), columns, width, queries, width, keyColumns, 2 * keys, scores, keys, false);
+    for (int64_t row = 0; row < block.rows(); ++row) {
+      const Visible visible(ahead + done + row % count, call.window);
+      const auto [logSum, share] =
+          softmaxRow(scores + row * keys, visible, columns, call.scale, weights + row * keys);
+      call.logSums[block.head(row) * call.tokens + block.token(row)] = logSum;
+      shares[row] = share;
+    }
+    product(padded(block.rows()), width, columns, weights, keys, valueRows, 2 * width, mixed, width, false);
+    for (int64_t row = 0; row < block.rows(); ++row) {
+      scatterRow(mixed + row * width, width, shares[row], call.output.at(block.token(row), block.head(row)));
+    }
+  }
+}
+
+/// Probabilities of a row and the slopes of its scores, sixteen keys at a time.
+class SlopeRow {
+ public:
+  SlopeRow(const float* scores, const float* slopes, Visible visible, float logSum, float drift, float scale)
+      : scores_(scores), slopes_(slopes), visible_(visible), logSum_(logSum), drift_(drift), scale_(scale) {}
+
+  struct Part {
+    __m256i probabilities;
+    __m256i slopes;
+  };
+
+  Part at(int64_t key) const {
+    const __mmask16 seen = visible_.of(key);
+    if (seen == 0) return {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    const __m512 score =
+        _mm512_fmsub_ps(_mm512_loadu_ps(scores_ + key), _mm512_set1_ps(scale_), _mm512_set1_ps(logSum_));
+    const __m512 probability = _mm512_maskz_mov_ps(seen, exponential(score));
+    const __m512 slope =
+        _mm512_mul_ps(probability, _mm512_sub_ps(_mm512_loadu_ps(slopes_ + key), _mm512_set1_ps(drift_)));
+    return {narrow(probability), narrow(slope)};
+  }
+
+ private:
+  const float* scores_;
+  const float* slopes_;
+  Visible visible_;
+  float logSum_;
+  float drift_;
+  float scale_;
+};
+
+void storePair(__m256i even, __m256i odd, Half* to) {
+  _mm512_storeu_si512(
+      to, _mm512_or_si512(_mm512_cvtepu16_epi32(even), _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16)));
+}
+
+float dot(const Half* a, const Half* b, int64_t width) {
+  __m512 sum = _mm512_setzero_ps();
+  for (int64_t k = 0; k < width; k += kTile) {
+    sum = _mm512_fmadd_ps(widen(loadHalves(a + k)), widen(loadHalves(b + k)), sum);
+  }
+  return _mm512_reduce_add_ps(sum);
+}
+
+/// `sums [width, stride]` += `[width, keys]`, key ranges at their places in the island.
+void addColumns(const float* from, int64_t keys, const Piece& piece, int64_t width, int64_t islandStart,
+                int64_t stride, float* sums) {
+  for (int64_t k = 0; k < width; ++k) {
+    const float* row = from + k * keys;
+    for (int64_t range = 0; range < piece.keyRanges; ++range) {
+      const auto [start, length] = piece.keys[range];
+      float* to = sums + k * stride + (start - islandStart);
+      for (int64_t i = 0; i < length; ++i) to[i] += row[i];
+      row += length;
+    }
+  }
+}
+
+/// `sums [width, stride]` → rows of tokens.
+void scatterColumns(const float* sums, int64_t stride, TokenRange island, int64_t head, int64_t width,
+                    float factor, Heads<Half> to) {
+  const __m512 times = _mm512_set1_ps(factor);
+  for (int64_t at = 0; at < island.length; at += kTile) {
+    const int64_t count = std::min(kTile, island.length - at);
+    for (int64_t k = 0; k < width; k += kTile) {
+      __m512i block[16];
+      for (int r = 0; r < 16; ++r) block[r] = loadWords(sums + (k + r) * stride + at);
+      transposeWords(block);
+      for (int64_t r = 0; r < count; ++r) {
+        storeHalves(to.at(island.start + at + r, head) + k,
+                    narrow(_mm512_mul_ps(_mm512_castsi512_ps(block[r]), times)));
+      }
+    }
+  }
+}
+
+void attendBackward(const Attention<Half>& call, const AttentionSlopes<Half>& ways, TokenRange island,
+                    const Piece* pieces, int64_t pieceCount, int64_t keyHead, float* memory) {
+  const int64_t width = call.width;
+  const int64_t stride = padded(island.length);
+  Scratch whole{memory};
+  float* keySums = whole.floats(stride * width);
+  float* valueSums = whole.floats(stride * width);
+  std::fill(keySums, keySums + stride * width, 0.0f);
+  std::fill(valueSums, valueSums + stride * width, 0.0f);
+
+  const Tiles tiles;
+  for (int64_t at = 0; at < pieceCount; ++at) {
+    const Piece& piece = pieces[at];
+    const auto [mostRows, keys, unused] = sizesOf(call, piece.keyLength);
+    Scratch scratch = whole;
+    Half* rows = scratch.halves(keys * width);
+    Half* keyColumns = scratch.halves(keys * width);
+    Half* keyRows = scratch.halves(keys * width);
+    Half* valueColumns = scratch.halves(keys * width);
+    // Transposed, `[width, keys]`: so the queries are the inner dimension, and what is stored is never
+    // transposed.
+    float* keySlopes = scratch.floats(keys * width);
+    float* valueSlopes = scratch.floats(keys * width);
+    Half* queries = scratch.halves(mostRows * width);
+    Half* queryPairs = scratch.halves(mostRows * width);
+    Half* queryColumns = scratch.halves(mostRows * width);
+    Half* outputs = scratch.halves(mostRows * width);
+    Half* outputPairs = scratch.halves(mostRows * width);
+    Half* outputColumns = scratch.halves(mostRows * width);
+    float* querySlopes = scratch.floats(mostRows * width);
+    float* scores = scratch.floats(mostRows * keys);
+    float* probabilitySlopes = scratch.floats(mostRows * keys);
+    Half* probabilityPairs = scratch.halves(mostRows * keys);
+    Half* slopePairs = scratch.halves(mostRows * keys);
+    Half* slopeRows = scratch.halves(mostRows * keys);
+    gatherKeys(call.value, piece, keyHead, width, rows);
+    pairColumns(rows, keys, width, valueColumns);
+    gatherKeys(call.key, piece, keyHead, width, rows);
+    pairColumns(rows, keys, width, keyColumns);
+    pairRows(rows, keys, width, keyRows);
+    std::fill(keySlopes, keySlopes + keys * width, 0.0f);
+    std::fill(valueSlopes, valueSlopes + keys * width, 0.0f);
+
+    const int64_t ahead = piece.keyLength - piece.queries.length;
+    for (int64_t done = 0; done < piece.queries.length; done += kQueriesAtOnce) {
+      const int64_t count = std::min(kQueriesAtOnce, piece.queries.length - done);
+      const Block block{piece.queries.start + done, count, keyHead * call.group, call.group};
+      const int64_t all = padded(block.rows());
+      const int64_t columns = padded(ahead + done + count);
+      gatherBlock(call.query, block, width, queries);
+      pairColumns(queries, all, width, queryPairs);
+      splitPairs(queryPairs, all, width, queryColumns);
+      gatherBlock(ways.output, block, width, outputs);
+      pairColumns(outputs, all, width, outputPairs);
+      splitPairs(outputPairs, all, width, outputColumns);
+      product(all, columns, width, queries, width, keyColumns, 2 * keys, scores, keys, false);
+      product(all, columns, width, outputs, width, valueColumns, 2 * keys, probabilitySlopes, keys, false);
+      const auto slopeRow = [&](int64_t row) {
+        // A row that only pads sees nothing.
+        const bool real = row < block.rows();
+        const int64_t token = real ? block.token(row) : 0;
+        const int64_t head = real ? block.head(row) : 0;
+        const float drift =
+            real
+                ? dot(Heads<const Half>{call.output.data, call.output.tokenStride, call.output.headStride}.at(
+                          token, head),
+                      outputs + row * width, width)
+                : 0;
+        return SlopeRow(scores + row * keys, probabilitySlopes + row * keys,
+                        real ? Visible(ahead + done + row % count, call.window) : Visible(-1, 0),
+                        real ? call.logSums[head * call.tokens + token] : 0, drift, call.scale);
+      };
+      for (int64_t row = 0; row < all; row += 2) {
+        const SlopeRow even = slopeRow(row);
+        const SlopeRow odd = slopeRow(row + 1);
+        for (int64_t key = 0; key < columns; key += kTile) {
+          const auto [p0, s0] = even.at(key);
+          const auto [p1, s1] = odd.at(key);
+          storePair(p0, p1, probabilityPairs + row * keys + 2 * key);
+          storePair(s0, s1, slopePairs + row * keys + 2 * key);
+          storeHalves(slopeRows + row * keys + key, s0);
+          storeHalves(slopeRows + (row + 1) * keys + key, s1);
+        }
+      }
+      product(width, columns, all, outputColumns, all, probabilityPairs, 2 * keys, valueSlopes, keys, true);
+      product(width, columns, all, queryColumns, all, slopePairs, 2 * keys, keySlopes, keys, true);
+      product(all, width, columns, slopeRows, keys, keyRows, 2 * width, querySlopes, width, false);
+      for (int64_t row = 0; row < block.rows(); ++row) {
+        scatterRow(querySlopes + row * width, width, call.scale,
+                   ways.query.at(block.token(row), block.head(row)));
+      }
+    }
+    addColumns(keySlopes, keys, piece, width, island.start, stride, keySums);
+    addColumns(valueSlopes, keys, piece, width, island.start, stride, valueSums);
+  }
+  scatterColumns(keySums, stride, island, keyHead, width, call.scale, ways.key);
+  scatterColumns(valueSums, stride, island, keyHead, width, 1, ways.value);
+}
+
+/// What computes heads whose width is no multiple of 32.
+Loops<Half> untiled;
+
+bool fits(const Attention<Half>& call) { return call.width % kAtOnce == 0; }
+
+}  // namespace
+
+bool tilesAvailable() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  constexpr unsigned kAmxBf16 = 1u << 22;
+  constexpr unsigned kAmxTile = 1u << 24;
+  if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
+  constexpr unsigned kAvx512Bf16 = 1u << 5;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) == 0 || (a & kAvx512Bf16) == 0) return false;
+  constexpr int kRequestPermission = 0x1023;
+  constexpr int kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+Loops<Half> withTiles(const Loops<Half>& loops) {
+  untiled = loops;
+  Loops<Half> tiled = loops;
+  tiled.attentionScratch = [](const Attention<Half>& call, int64_t keys, int64_t island) {
+    return fits(call) ? attentionScratch(call, keys, island) : untiled.attentionScratch(call, keys, island);
+  };
+  tiled.attend = [](const Attention<Half>& call, const Piece& piece, int64_t keyHead, float* scratch) {
+    (fits(call) ? attend : untiled.attend)(call, piece, keyHead, scratch);
+  };
+  tiled.attendBackward = [](const Attention<Half>& call, const AttentionSlopes<Half>& slopes,
+                            TokenRange island, const Piece* pieces, int64_t count, int64_t keyHead,
+                            float* scratch) {
+    (fits(call) ? attendBackward : untiled.attendBackward)(call, slopes, island, pieces, count, keyHead,
+                                                           scratch);
+  };
+  return tiled;
+}
+
+}  // namespace mallows::kernels
+
+#else
+
+namespace mallows::kernels {
+
+bool tilesAvailable() { return false; }
+
+Loops<c10::BFloat16> withTiles(const Loops<c10::BFloat16>& loops) { return loops; }
+
+}  // namespace mallows::kernels
+
+#endif
