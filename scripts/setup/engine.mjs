@@ -24,7 +24,14 @@ const bytesNeeded = 1.7e9; // the wheels and what is kept of them, for the time 
 
 /** @returns {Promise<Engine>} */
 export async function findEngine() {
-  return requestedEngine() ?? installedEngine() ?? (await fetchedEngine());
+  const found = requestedEngine() ?? installedEngine();
+  if (found !== undefined) return found;
+  if (query('nvidia-smi', ['-L']) !== undefined) {
+    say(
+      `  an NVIDIA GPU is here, but the engine that is fetched computes on the CPU. To use it: pip install torch==${torchVersion}, then run set-up with MALLOWS_TORCH=python3`,
+    );
+  }
+  return fetchedEngine();
 }
 
 /** Whether an engine found earlier is still where it was. */

@@ -8,12 +8,6 @@ export function scaleOption(scales: string) {
   return new Option('--scale <scale>', scales).choices(['small', 'paper'] as const).default('small' as const);
 }
 
-export function computeTypeOption() {
-  return new Option('--dtype <dtype>', 'compute type; auto: bf16 where the hardware multiplies it')
-    .choices(['auto', 'fp32', 'bf16'] as const)
-    .default('auto' as const);
-}
-
 export const SET_HELP = 'set any of the scale’s settings; may be repeated';
 export const SETTINGS_HELP = 'print the settings and stop';
 export const STAGES_HELP = 'where stages, runs and report go; the same command goes on there';

@@ -6,7 +6,7 @@ import { formatBytes } from './progress.ts';
 
 export interface ModelOptions {
   readonly model: string;
-  readonly dtype: 'fp32' | 'bf16';
+  readonly dtype: 'auto' | 'fp32' | 'bf16';
   readonly device: string;
   readonly threads?: number;
 }
@@ -15,10 +15,12 @@ export interface ModelOptions {
 export async function openModel(context: CliContext, options: ModelOptions): Promise<LoadedModel> {
   const { loadModel } = await import('../checkpoints/index.ts');
   const { setThreads } = await import('../engine/index.ts');
+  const { resolvePrecision } = await import('../train/index.ts');
   if (options.threads !== undefined) setThreads(options.threads);
+  const device = options.device as Device;
   return loadModel(options.model, {
-    dtype: options.dtype === 'bf16' ? 'bfloat16' : 'float32',
-    device: options.device as Device,
+    dtype: resolvePrecision(options.dtype, device).dtype,
+    device,
     ...hubOptions(context),
   });
 }

@@ -7,6 +7,13 @@ export const PAIRS_HELP = 'preference pairs: .jsonl, .jsonl.gz, .csv, .parquet o
 export const FORMAT_HELP = 'auto, chat, text, or a layout (hh, ultrafeedback, shp, …)';
 export const DEVICE_HELP = 'cpu, cuda, cuda:N, mps';
 
+export function computeTypeOption() {
+  return new Option('--dtype <dtype>', 'compute type; auto: bf16 where the hardware multiplies it')
+    .choices(['auto', 'fp32', 'bf16'] as const)
+    .default('auto' as const);
+}
+
+/** For numbers that are looked at, not sampled from. */
 export function dtypeOption() {
   return new Option('--dtype <dtype>', 'compute type')
     .choices(['fp32', 'bf16'] as const)

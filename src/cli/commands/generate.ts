@@ -7,7 +7,7 @@ import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { Interrupted } from '../errors.ts';
 import type { ModelOptions } from '../model.ts';
-import { DEVICE_HELP, dtypeOption, MODEL_HELP, threadsOption } from '../options.ts';
+import { computeTypeOption, DEVICE_HELP, MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { generateFromServer } from '../server-generate.ts';
 
@@ -32,7 +32,7 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
     .option('--n <n>', 'answers to each prompt', positiveInteger, 1)
     .option('--max-new-tokens <n>', 'length limit of an answer', positiveInteger, 256)
     .option('--batch <n>', 'answers decoded together', positiveInteger, 16)
-    .addOption(dtypeOption())
+    .addOption(computeTypeOption())
     .option('--device <device>', DEVICE_HELP, 'cpu')
     .addOption(threadsOption())
     .option('--server <url>', 'ask an OpenAI-compatible server instead; --model is its name there')
@@ -111,7 +111,7 @@ export async function readPrompts(
   const distinct = await distinctPrompts(examples);
   if (distinct.length < examples.length) {
     context.note(
-      `${examples.length} rows hold ${distinct.length} different prompts: each is answered once, under the id of its first row.`,
+      `${examples.length - distinct.length} of ${examples.length} rows repeat a prompt: it is answered once, under the id of its first row.`,
     );
   }
   return distinct;

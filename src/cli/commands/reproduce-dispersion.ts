@@ -4,8 +4,7 @@ import { collect, command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { Interrupted } from '../errors.ts';
-import { computeTypeOption } from '../experiment-options.ts';
-import { MODEL_HELP, threadsOption } from '../options.ts';
+import { computeTypeOption, MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { announceReport } from './reproduce-report.ts';
 

@@ -4,14 +4,13 @@ import type { CliContext } from '../context.ts';
 import {
   AUTO_DEVICE_HELP,
   chosenSettings,
-  computeTypeOption,
   pipelineOptions,
   SET_HELP,
   SETTINGS_HELP,
   STAGES_HELP,
   scaleOption,
 } from '../experiment-options.ts';
-import { MODEL_HELP, threadsOption } from '../options.ts';
+import { computeTypeOption, MODEL_HELP, threadsOption } from '../options.ts';
 import { announceReport } from './reproduce-report.ts';
 
 export function imdbCommand(context: CliContext): CommandUnknownOpts {

@@ -7,7 +7,7 @@ import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { Interrupted } from '../errors.ts';
 import { hubData, hubOptions } from '../model.ts';
-import { MODEL_HELP } from '../options.ts';
+import { computeTypeOption, MODEL_HELP } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { TrainWatcher } from '../training.ts';
 
@@ -51,7 +51,7 @@ function trainCommand(context: CliContext) {
     .option('--centering <weight>', 'keeps rewards about zero', decimal, 0.01)
     .option('--eval-every <n>', 'steps between evaluations; 0: start and end', wholeNumber, 0)
     .option('--checkpoint-every <n>', 'steps between checkpoints; 0: at the end', wholeNumber, 0)
-    .option('--dtype <dtype>', 'auto, fp32, bf16', 'auto')
+    .addOption(computeTypeOption())
     .option('--device <device>', 'cpu, cuda, cuda:N (default: the first that is there)')
     .option('--recompute', 'less memory, a third more time')
     .option('--seed <n>', 'of the new head and of the order of pairs', wholeNumber, 0)
@@ -81,7 +81,7 @@ function trainCommand(context: CliContext) {
           centering: options.centering,
           evaluation: { every: options.evalEvery },
           checkpoint: { every: options.checkpointEvery },
-          dtype: options.dtype as 'auto' | 'fp32' | 'bf16',
+          dtype: options.dtype,
           ...(options.device !== undefined && { device: options.device as Device }),
           recompute: options.recompute === true,
           seed: options.seed,
