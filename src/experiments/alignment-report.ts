@@ -22,10 +22,10 @@ export function alignmentFigures({ comparisons, judge }: AlignmentReport): Figur
       barChart({
         name: against === 'dpo' ? 'against-dpo' : 'against-base',
         title: `Win rate against ${name}`,
-        subtitle: `judge: ${judge}; whiskers: 95 % interval over prompts`,
+        subtitle: `judge: ${judge}; whiskers: 95 % interval over prompts; dashes: even`,
         description: `Win rates: ${shown.map(({ method, winRate }) => `${method.label} ${winRate.estimate.toFixed(1)} %`).join(', ')}.`,
         x: { label: 'win rate (%)', domain: [0, 100] },
-        references: [{ axis: 'x', value: 50, label: 'even' }],
+        references: [{ axis: 'x', value: 50, label: '' }],
         bars: shown.map(({ method, winRate }) => ({
           label: method.label,
           value: winRate.estimate,
