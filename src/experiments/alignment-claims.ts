@@ -148,6 +148,22 @@ function paperValue(
   return { text: `LC win rate ${mallows} % against DPO’s ${dpo} %`, better: mallows > dpo };
 }
 
+/** What a reward model that agrees with people no more than a coin means for everything that it decides. */
+export function rewardFindings(
+  accuracy: { readonly estimate: number; readonly low: number; readonly high: number } | null,
+  decides: { readonly pairs: boolean; readonly judging: boolean },
+): string[] {
+  if (accuracy === null || accuracy.low > 0.5 || !(decides.pairs || decides.judging)) return [];
+  const { estimate, low, high } = accuracy;
+  const decided = [
+    ...(decides.pairs ? ['which answers are trained on'] : []),
+    ...(decides.judging ? ['who wins'] : []),
+  ].join(' and ');
+  return [
+    `The reward model is right on ${(100 * estimate).toFixed(1)} % (${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}) of held-out pairs, no more than chance. It decides ${decided}: win rates here say how far a method follows it, not what people prefer. More pairs (--set reward.pairs=N) or --reward MODEL make a better one.`,
+  ];
+}
+
 function show({ winRate: { estimate, low, high }, answers }: Comparison): string {
   return `${estimate.toFixed(1)} % (${low.toFixed(1)} to ${high.toFixed(1)}) of ${answers} answers`;
 }

@@ -13,7 +13,7 @@ import {
 import { readMetrics, writeJsonLines } from '../runs/index.ts';
 import { mean } from '../stats/index.ts';
 import { memoryFacts, trainPreference, trainSft } from '../train/index.ts';
-import { alignmentClaims, type Comparison, comparisonOf } from './alignment-claims.ts';
+import { alignmentClaims, type Comparison, comparisonOf, rewardFindings } from './alignment-claims.ts';
 import { type Parts, readParts } from './alignment-data.ts';
 import type { AlignmentKind, AlignmentSettings } from './alignment-settings.ts';
 import { type Arm, armFolder, armOptions, armsOf, isControlOf, isDpoBeside, methodsOf } from './arms.ts';
@@ -130,6 +130,7 @@ export async function runAlignment(experiment: AlignmentExperiment): Promise<Ali
     arms.push({ arm, path, ...lastEvaluation(path) });
   }
   const { judge, comparisons } = await compareMethods(run, arms, base, reward.model, named.hash);
+  const { claims, findings } = alignmentClaims(kind, comparisons, scale === 'paper');
   return {
     experiment: kind,
     scale,
@@ -140,7 +141,14 @@ export async function runAlignment(experiment: AlignmentExperiment): Promise<Ali
     judge,
     arms,
     comparisons,
-    ...alignmentClaims(kind, comparisons, scale === 'paper'),
+    claims,
+    findings: [
+      ...rewardFindings(reward.accuracy, {
+        pairs: sampled !== undefined,
+        judging: experiment.judge === undefined,
+      }),
+      ...findings,
+    ],
   };
 }
 
