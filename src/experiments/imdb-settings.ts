@@ -81,7 +81,7 @@ export const IMDB_SCALES: Readonly<Record<'small' | 'paper', ImdbSettings>> = {
       maxLength: 128,
       checkpointEvery: 0,
     },
-    frontier: { prompts: 192, every: 10 },
+    frontier: { prompts: 128, every: 10 },
   },
   paper: {
     model: 'gpt2-large',
