@@ -206,7 +206,7 @@ describe('generate and export', () => {
       '2',
     ];
     const { stdout, stderr } = await mallows(...argv, '--json');
-    expect(stderr).toContain('2 rows hold 1 different prompts');
+    expect(stderr).toContain('1 of 2 rows repeat a prompt');
     expect(jsonLines(stdout)).toHaveLength(1);
   });
 
