@@ -144,10 +144,17 @@ function attemptRun(
     child.on('error', (error) => resolve({ code: null, error: error.message }));
     child.on('close', (code, killed) => {
       signal?.removeEventListener('abort', stop);
-      const words = lastLines.filter((line) => line.trim() !== '').join('\n');
+      const words = lastWords(lastLines);
       resolve({ code, error: killed === null ? words : `killed by ${killed}\n${words}`.trim() });
     });
   });
+}
+
+/** A run's error, or all that is kept of what it said where it died without one. */
+function lastWords(lines: readonly string[]): string {
+  const said = lines.filter((line) => line.trim() !== '');
+  const error = said.findLastIndex((line) => line.startsWith('error: '));
+  return said.slice(Math.max(0, error)).join('\n');
 }
 
 function parseEvent(line: string): Record<string, unknown> | undefined {
