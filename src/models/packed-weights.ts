@@ -22,7 +22,7 @@ const WORTH_STEPS = 48;
  * @returns ends it and frees the copies; call it before the weights change.
  */
 export function packWeights(model: CausalLM | SequenceClassifier, work: PackedWork): () => void {
-  const maps = [...model.layers.flatMap((layer) => [...layer.linears.values()])];
+  const maps = model.layers.flatMap((layer) => [...layer.linears.values()]);
   if ('head' in model) maps.push(model.head);
   const enough = work.tokens >= WORTH_TOKENS || (work.steps ?? 0) >= WORTH_STEPS;
   if (!enough || !isWorthPacking(model, maps)) return () => {};
