@@ -3257,6 +3257,17 @@ export function headStatistics(logits: Tensor, targets: Tensor): Tensor {
 }
 let headStatistics$bound: NativeOperator | undefined;
 
+/** `mallows::head_divergence(Tensor logits, Tensor reference) -> Tensor` */
+export function headDivergence(logits: Tensor, reference: Tensor): Tensor {
+  return wrap(
+    (headDivergence$bound ??= bind('mallows::head_divergence', ''))(
+      handleOf(logits),
+      handleOf(reference),
+    ) as Handle,
+  );
+}
+let headDivergence$bound: NativeOperator | undefined;
+
 /** `mallows::head_slopes_(Tensor(a!) logits, Tensor targets, Tensor log_sums, Tensor seeds) -> Tensor(a!)` */
 export function headSlopes_(logits: Tensor, targets: Tensor, logSums: Tensor, seeds: Tensor): Tensor {
   (headSlopes_$bound ??= bind('mallows::head_slopes_', ''))(

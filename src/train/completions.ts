@@ -35,14 +35,7 @@ export function sumCompletions(
   statistics: TokenStatistics,
 ): CompletionStatistics {
   const tokens = Float64Array.from(completions, ({ targets }) => targets.length);
-  const sum = (values: Float64Array) => {
-    let offset = 0;
-    return tokens.map((count) => {
-      let total = 0;
-      for (const end = offset + count; offset < end; offset++) total += values[offset]!;
-      return total;
-    });
-  };
+  const sum = (values: Float64Array) => sumByCompletion(completions, values);
   const { logps, entropies, logSumSquares } = statistics;
   return {
     logps: sum(logps),
@@ -50,6 +43,19 @@ export function sumCompletions(
     ...(entropies && { entropies: sum(entropies).map((total, index) => total / tokens[index]!) }),
     ...(logSumSquares && { logSumSquares: sum(logSumSquares) }),
   };
+}
+
+/** Sums per-token values, in the order of `headPositions`, over each completion. */
+export function sumByCompletion(
+  completions: readonly PackedCompletion[],
+  perToken: Float64Array,
+): Float64Array {
+  let offset = 0;
+  return Float64Array.from(completions, ({ targets }) => {
+    let total = 0;
+    for (const end = offset + targets.length; offset < end; offset++) total += perToken[offset]!;
+    return total;
+  });
 }
 
 /** Gives every token of a completion the completion's slope: the seed of the head's backward pass. */

@@ -20,6 +20,8 @@ export interface HeadKernel {
   statistics(logits: Tensor, targets: Tensor, wanted: StatisticsWanted): ChunkStatistics;
   /** Gradient of Σ seeds · log p(targets) by the logits, in their dtype; `seeds [n, 1]`. Uses up what was kept. */
   slopes(kept: readonly Tensor[], targets: Tensor, seeds: Tensor, dtype: Tensor['dtype']): Tensor;
+  /** KL between the distributions of two tables of logits `[n, vocabulary]`, row by row, nats: `[n]`. */
+  divergence(logits: Tensor, reference: Tensor): Tensor;
 }
 
 /** The project's own kernel where there is one, otherwise libtorch's operators. */
@@ -43,12 +45,13 @@ export const fusedHead: HeadKernel = {
     ops.headSlopes_(logits!, targets, logSums!, seeds);
     return logits!;
   },
+  divergence: ops.headDivergence,
 };
 
 /** The same from libtorch's operators, on any device. */
 export const composedHead: HeadKernel = {
   statistics(logits, targets, wanted) {
-    const logProbabilities = ops.logSoftmax(logits, 1, logits.dtype === 'float64' ? 'float64' : 'float32');
+    const logProbabilities = wideLogSoftmax(logits);
     return {
       logps: ops.gather(logProbabilities, 1, targets),
       ...composedExtras(logProbabilities, wanted),
@@ -61,7 +64,15 @@ export const composedHead: HeadKernel = {
     ops.scatterAdd_(slope, 1, targets, seeds);
     return ops.to(slope, dtype);
   },
+  divergence(logits, reference) {
+    const [p, q] = [wideLogSoftmax(logits), wideLogSoftmax(reference)];
+    return ops.sum(ops.mul(ops.exp(p), ops.sub(p, q)), [1]);
+  },
 };
+
+function wideLogSoftmax(logits: Tensor): Tensor {
+  return ops.logSoftmax(logits, 1, logits.dtype === 'float64' ? 'float64' : 'float32');
+}
 
 function composedExtras(
   logProbabilities: Tensor,

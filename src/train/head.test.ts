@@ -16,6 +16,7 @@ import { Linear } from '../nn/linear.ts';
 import { Parameter } from '../nn/parameter.ts';
 import { GradientStore } from './gradients.ts';
 import { type HeadOptions, HeadPass } from './head.ts';
+import { composedHead, fusedHead, type HeadKernel } from './head-kernels.ts';
 
 const VOCABULARY = 17;
 const WIDTH = 5;
@@ -169,3 +170,48 @@ function asBfloat16(value: number): number {
   const x: Tensor = ops.to(tensor([value], { dtype: 'float32' }), 'bfloat16');
   return x.item();
 }
+
+describe.each(['float64', 'float32', 'bfloat16'] as const)('the head’s own kernel in %s', (dtype) => {
+  const tolerance = { float64: 1e-12, float32: 1e-5, bfloat16: 1e-2 }[dtype];
+  const [rows, vocabulary] = [5, 1003];
+  const table = (seed: number) => {
+    const generator = new Generator(seed);
+    const logits = ops.mul(ops.randn([rows, vocabulary], { generator, dtype: 'float64', device: 'cpu' }), 4);
+    // A token that no one ever writes: −∞ must not turn 0 · ∞ into NaN.
+    ops.fill_(ops.select(logits, 1, 7), -1e30);
+    return ops.to(logits, dtype);
+  };
+  const everything = (kernel: HeadKernel) =>
+    tidy(() =>
+      noGrad(() => {
+        const targets = ops.to(tensor(Int32Array.of(0, 1, 500, 1001, 1002), { shape: [rows, 1] }), 'int64');
+        const wide = dtype === 'float64' ? 'float64' : 'float32';
+        const seeds = tensor(Float64Array.of(1, -1, 0.5, 0, 2), { shape: [rows, 1], dtype: wide });
+        const { kept, ...found } = kernel.statistics(table(1), targets, {
+          entropy: true,
+          logSumSquares: true,
+        });
+        return [
+          found.logps,
+          found.entropies!,
+          found.logSumSquares!,
+          kernel.slopes(kept, targets, seeds, dtype),
+          kernel.divergence(table(1), table(2)),
+          kernel.divergence(table(3), table(3)),
+        ].map((x) => x.toFloat64());
+      }),
+    );
+
+  it('says what libtorch’s operators say', () => {
+    const [own, composed] = [everything(fusedHead), everything(composedHead)];
+    for (const [index, values] of own.entries()) {
+      const wanted = composed[index]!;
+      const size = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+      for (const [i, value] of values.entries()) {
+        expect(Math.abs(value - wanted[i]!) / size, `result ${index}`).toBeLessThan(tolerance);
+      }
+    }
+    expect(Math.min(...own[4]!)).toBeGreaterThan(1);
+    expect(Math.max(...own[5]!.map(Math.abs))).toBeLessThan(tolerance);
+  });
+});

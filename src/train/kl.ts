@@ -1,9 +1,14 @@
 import type { TokenizedSequence } from '../data/contract.ts';
 import { packSequences } from '../data/pack.ts';
+import type { PackedRow } from '../data/packed.ts';
 import { noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
 import { generate } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
-import { headPositions } from './completions.ts';
+import { packWeights } from '../models/packed-weights.ts';
+import type { Linear } from '../nn/linear.ts';
+import { headPositions, sumByCompletion } from './completions.ts';
+import { headKernel } from './head-kernels.ts';
+import { packByLength } from './reference.ts';
 import { walk } from './walk.ts';
 
 /** Lends the reference model for a moment: reloaded, or the policy with its adapters off. */
@@ -12,7 +17,10 @@ export type WithReference = <T>(use: (reference: CausalLM) => T) => Promise<T>;
 type Sequence = Pick<TokenizedSequence, 'prompt' | 'completion'>;
 
 /** Positions whose two distributions over the vocabulary are held at once. */
-const CHUNK = 64;
+const CHUNK = 128;
+
+/** Tokens of one packed row of sequences. */
+const ROW_TOKENS = 2048;
 
 /**
  * KL(π ‖ π_ref) along a completion that the policy itself samples now for each of `prompts`, nats. Their mean is the KL of
@@ -43,47 +51,52 @@ export async function sequenceKl(
   withReference: WithReference,
   sequences: readonly Sequence[],
 ): Promise<Float64Array> {
-  const ours = sequences.map((sequence) => completionStates(policy, sequence));
+  const lengths = sequences.map(({ prompt, completion }) => prompt.length + completion.length);
+  const batches = packByLength(lengths, ROW_TOKENS);
+  const rows = batches.map((batch) => packSequences(batch.map((index) => sequences[index]!)));
+  const ours = completionStates(policy, rows);
   try {
-    return await withReference((reference) =>
-      Float64Array.from(sequences, (sequence, index) =>
-        tidy(() => {
-          const theirs = completionStates(reference, sequence);
-          return divergence(policy, ours[index]!, reference, theirs);
-        }),
-      ),
-    );
+    return await withReference((reference) => {
+      const theirs = completionStates(reference, rows);
+      try {
+        const kls = new Float64Array(sequences.length);
+        for (const [i, { completions }] of rows.entries()) {
+          const perToken = divergence(policy.head, ours[i]!, reference.head, theirs[i]!);
+          for (const [k, kl] of sumByCompletion(completions, perToken).entries()) kls[batches[i]![k]!] = kl;
+        }
+        return kls;
+      } finally {
+        for (const states of theirs) states.dispose();
+      }
+    });
   } finally {
     for (const states of ours) states.dispose();
   }
 }
 
-/** Final hidden states at the positions that predict the completion: `[C, width]`. */
-function completionStates(model: CausalLM, sequence: Sequence): Tensor {
-  return tidy(() => {
-    const row = packSequences([sequence]);
-    const { rows } = headPositions(row.completions);
-    return walk(model, row, rows, { gradients: false }).hidden;
-  });
-}
-
-function divergence(policy: CausalLM, ours: Tensor, reference: CausalLM, theirs: Tensor): number {
-  const positions = ours.shape[0]!;
-  let total = 0;
-  for (let start = 0; start < positions; start += CHUNK) {
-    const length = Math.min(CHUNK, positions - start);
-    total += tidy(() =>
-      noGrad(() => {
-        const p = logProbabilities(policy, ops.narrow(ours, 0, start, length));
-        const q = logProbabilities(reference, ops.narrow(theirs, 0, start, length));
-        return ops.sum(ops.mul(ops.exp(p), ops.sub(p, q))).item();
-      }),
+/** Final hidden states at the positions that predict the completions, for each row: `[C, width]`. */
+function completionStates(model: CausalLM, rows: readonly PackedRow[]): Tensor[] {
+  const unpack = packWeights(model, { tokens: rows.reduce((sum, { tokens }) => sum + tokens.length, 0) });
+  try {
+    return rows.map((row) =>
+      tidy(() => walk(model, row, headPositions(row.completions).rows, { gradients: false }).hidden),
     );
+  } finally {
+    unpack();
   }
-  return total;
 }
 
-function logProbabilities(model: CausalLM, hidden: Tensor): Tensor {
-  const logits = model.head.forward(hidden);
-  return ops.logSoftmax(logits, 1, logits.dtype === 'float64' ? 'float64' : 'float32');
+/** KL of the next token's distribution at each position, nats. */
+function divergence(head: Linear, ours: Tensor, otherHead: Linear, theirs: Tensor): Float64Array {
+  const kernel = headKernel(ours);
+  const perToken = new Float64Array(ours.shape[0]!);
+  for (let start = 0; start < perToken.length; start += CHUNK) {
+    const length = Math.min(CHUNK, perToken.length - start);
+    const logits = (own: Linear, hidden: Tensor) => own.forward(ops.narrow(hidden, 0, start, length));
+    const part = tidy(() =>
+      noGrad(() => kernel.divergence(logits(head, ours), logits(otherHead, theirs)).toFloat64()),
+    );
+    perToken.set(part, start);
+  }
+  return perToken;
 }

@@ -46,6 +46,31 @@ Tensor headStatistics(const Tensor& logits, const Tensor& targets) {
   return statistics;
 }
 
+/// `[rows]`: KL between the distributions of two tables of logits, row by row.
+Tensor headDivergence(const Tensor& logits, const Tensor& reference) {
+  for (const Tensor& each : {logits, reference}) {
+    TORCH_CHECK(each.dim() == 2 && each.is_contiguous() && each.sizes() == logits.sizes() &&
+                    each.scalar_type() == logits.scalar_type(),
+                "two dense tables of logits [rows, vocabulary] of one dtype are expected, not ", logits.sizes(),
+                " and ", reference.sizes());
+  }
+  const int64_t rows = logits.size(0);
+  const int64_t vocabulary = logits.size(1);
+  Tensor divergence = at::empty({rows}, wideOptions(logits));
+  withScalar(logits, "head_divergence", [&](auto scalar) {
+    using T = decltype(scalar);
+    const T* p = logits.const_data_ptr<T>();
+    const T* q = reference.const_data_ptr<T>();
+    auto* to = divergence.mutable_data_ptr<Wide<T>>();
+    forEachPart(rows, 1, [&](int64_t first, int64_t end, int64_t) {
+      for (int64_t row = first; row < end; ++row) {
+        to[row] = loops<T>().rowDivergence(p + row * vocabulary, q + row * vocabulary, vocabulary);
+      }
+    });
+  });
+  return divergence;
+}
+
 /// Replaces each row of logits by the slope of seed · log p(target).
 Tensor& headSlopes(Tensor& logits, const Tensor& targets, const Tensor& logSums, const Tensor& seeds) {
   checkTargets(logits, targets);
@@ -74,11 +99,13 @@ Tensor& headSlopes(Tensor& logits, const Tensor& targets, const Tensor& logSums,
 
 TORCH_LIBRARY_FRAGMENT(mallows, library) {
   library.def("head_statistics(Tensor logits, Tensor targets) -> Tensor");
+  library.def("head_divergence(Tensor logits, Tensor reference) -> Tensor");
   library.def("head_slopes_(Tensor(a!) logits, Tensor targets, Tensor log_sums, Tensor seeds) -> Tensor(a!)");
 }
 
 TORCH_LIBRARY_IMPL(mallows, CPU, library) {
   library.impl("head_statistics", headStatistics);
+  library.impl("head_divergence", headDivergence);
   library.impl("head_slopes_", headSlopes);
 }
 

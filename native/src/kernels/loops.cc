@@ -120,6 +120,32 @@ HeadRow<T> headRow(const T* logits, int64_t vocabulary, int64_t target) {
 }
 
 template <typename T>
+Wide<T> rowDivergence(const T* p, const T* q, int64_t vocabulary) {
+  using W = Wide<T>;
+  W most = -std::numeric_limits<W>::infinity();
+  W mostOther = most;
+#pragma omp simd reduction(max : most, mostOther)
+  for (int64_t i = 0; i < vocabulary; ++i) {
+    most = std::max(most, widen(p[i]));
+    mostOther = std::max(mostOther, widen(q[i]));
+  }
+  W sum = 0;
+  W sumOther = 0;
+  W weighted = 0;
+#pragma omp simd reduction(+ : sum, sumOther, weighted)
+  for (int64_t i = 0; i < vocabulary; ++i) {
+    const W below = widen(p[i]) - most;
+    const W belowOther = widen(q[i]) - mostOther;
+    const W mass = exponential(below);
+    sum += mass;
+    sumOther += exponential(belowOther);
+    // What p never does counts nothing, also where q never does it either.
+    weighted += mass > 0 ? mass * (below - belowOther) : 0;
+  }
+  return weighted / sum - std::log(sum) + std::log(sumOther);
+}
+
+template <typename T>
 void headRowBackward(T* logits, int64_t vocabulary, int64_t target, Wide<T> logSum, Wide<T> seed) {
   using W = Wide<T>;
   const W own = exponential(widen(logits[target]) - logSum);
@@ -204,6 +230,7 @@ constexpr Loops<T> table{
     .attendBackward = attendBackward<T>,
     .attendCached = attendCached<T>,
     .headRow = headRow<T>,
+    .rowDivergence = rowDivergence<T>,
     .adamw = adamw<T>,
     .rmsprop = rmsprop<T>,
     .sumOfSquares = sumOfSquares<T>,

@@ -155,6 +155,8 @@ struct Loops {
   void (*attendCached)(const CachedAttention<T>& call, int64_t keyHead, W* scratch);
 
   HeadRow<T> (*headRow)(const T* logits, int64_t vocabulary, int64_t target);
+  /// KL(p ‖ q) of the distributions that two rows of logits are.
+  W (*rowDivergence)(const T* p, const T* q, int64_t vocabulary);
   /// Updates wide weights and moments from gradients of T, and the bf16 copy that is computed with, if there
   /// is one.
   void (*adamw)(W* master, const T* gradient, W* mean, W* meanSquare, c10::BFloat16* copy, int64_t count,
