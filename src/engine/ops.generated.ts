@@ -7,18 +7,6 @@ import { bind, isOptions, isScalar, optionalHandlesOf, wrapAll } from './operato
 import { type Generator, generatorHandle } from './random.ts';
 import { handleOf, handlesOf, type Scalar, Tensor, wrap } from './tensor.ts';
 
-/** `aten::linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor` */
-export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
-  return wrap(
-    (linear$bound ??= bind('aten::linear', ''))(
-      handleOf(input),
-      handleOf(weight),
-      bias == null ? undefined : handleOf(bias),
-    ) as Handle,
-  );
-}
-let linear$bound: NativeOperator | undefined;
-
 /** `aten::mm(Tensor self, Tensor mat2) -> Tensor` */
 export function mm(self: Tensor, mat2: Tensor): Tensor {
   return wrap((mm$bound ??= bind('aten::mm', ''))(handleOf(self), handleOf(mat2)) as Handle);
@@ -3344,20 +3332,52 @@ export function sumOfSquares(x: Tensor): number {
 }
 let sumOfSquares$bound: NativeOperator | undefined;
 
+/** `mallows::product(Tensor left, Tensor right) -> Tensor` */
+export function product(left: Tensor, right: Tensor): Tensor {
+  return wrap((product$bound ??= bind('mallows::product', ''))(handleOf(left), handleOf(right)) as Handle);
+}
+let product$bound: NativeOperator | undefined;
+
+/** `mallows::linear(Tensor x, Tensor weight, Tensor? bias=None) -> Tensor` */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
+  return wrap(
+    (linear$bound ??= bind('mallows::linear', ''))(
+      handleOf(x),
+      handleOf(weight),
+      bias == null ? undefined : handleOf(bias),
+    ) as Handle,
+  );
+}
+let linear$bound: NativeOperator | undefined;
+
 /** `mallows::pack_linear(Tensor weight) -> Tensor` */
 export function packLinear(weight: Tensor): Tensor {
   return wrap((packLinear$bound ??= bind('mallows::pack_linear', ''))(handleOf(weight)) as Handle);
 }
 let packLinear$bound: NativeOperator | undefined;
 
-/** `mallows::packed_linear(Tensor x, Tensor packed, Tensor? bias) -> Tensor` */
-export function packedLinear(x: Tensor, packed: Tensor, bias?: Tensor | null): Tensor {
+/** `mallows::packed_linear(Tensor x, Tensor packed, int out, Tensor? bias) -> Tensor` */
+export function packedLinear(x: Tensor, packed: Tensor, out: number, bias?: Tensor | null): Tensor {
   return wrap(
     (packedLinear$bound ??= bind('mallows::packed_linear', ''))(
       handleOf(x),
       handleOf(packed),
+      out,
       bias == null ? undefined : handleOf(bias),
     ) as Handle,
   );
 }
 let packedLinear$bound: NativeOperator | undefined;
+
+/** `mallows::packed_silu_gate(Tensor x, Tensor gate, Tensor up, int out) -> Tensor` */
+export function packedSiluGate(x: Tensor, gate: Tensor, up: Tensor, out: number): Tensor {
+  return wrap(
+    (packedSiluGate$bound ??= bind('mallows::packed_silu_gate', ''))(
+      handleOf(x),
+      handleOf(gate),
+      handleOf(up),
+      out,
+    ) as Handle,
+  );
+}
+let packedSiluGate$bound: NativeOperator | undefined;

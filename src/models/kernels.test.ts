@@ -94,6 +94,52 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
     }
   });
 
+  it('map linearly, with the gradients of input, weight and bias', () => {
+    const sizes = fc.record({
+      rows: fc.constantFrom(1, 31, 32, 33, 150, 300),
+      from: fc.constantFrom(1, 7, 32, 40, 100, 2100),
+      to: fc.constantFrom(1, 5, 32, 70, 129),
+    });
+    fc.assert(
+      fc.property(sizes, fc.boolean(), fc.boolean(), seeds, ({ rows, from, to }, biased, stored, seed) => {
+        // As rows [out, in] or, as GPT-2 does, a view of [in, out].
+        const weight = stored ? random([to, from], dtype, seed + 1) : random([from, to], dtype, seed + 1);
+        const inputs = [random([rows, from], dtype, seed), weight];
+        if (biased) inputs.push(random([to], dtype, seed + 2));
+        const map = (x: Tensor, w: Tensor, b?: Tensor) => ops.linear(x, stored ? w : ops.t(w), b ?? null);
+        expectSame(
+          both((x, w, b) => map(x!, w!, b), inputs),
+          both((x, w, b) => map(x!, w!, b), inputs.map(exact)),
+          tolerance,
+        );
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('multiply factors by rows and by columns, and by a weight laid out beforehand', () => {
+    for (const [rows, inner, columns] of [
+      [40, 64, 32],
+      [33, 2500, 45],
+      [257, 31, 100],
+    ] as const) {
+      const [a, b] = [random([rows, inner], dtype, 1), random([inner, columns], dtype, 2)];
+      const turned = (x: Tensor) => ops.t(ops.contiguous(ops.t(x)));
+      const truth = ops.mm(exact(a), exact(b)).toFloat64();
+      for (const [left, right] of [
+        [a, b],
+        [turned(a), b],
+        [a, turned(b)],
+        [turned(a), turned(b)],
+      ] as const) {
+        expectSame([ops.product(left, right).toFloat64()], [truth], tolerance);
+      }
+      if (dtype !== 'bfloat16') continue;
+      const packed = ops.packLinear(ops.t(b));
+      expectSame([ops.packedLinear(a, packed, columns, null).toFloat64()], [truth], tolerance);
+    }
+  });
+
   it('attend over packed rows: prompts with several completions, windows, grouped heads', () => {
     const rows = fc.array(
       fc.record({

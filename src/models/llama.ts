@@ -1,5 +1,5 @@
 import { ops, type Tensor } from '../engine/index.ts';
-import { gatedUnit } from '../nn/activations.ts';
+import { gatedMaps } from '../nn/activations.ts';
 import type { Linear } from '../nn/linear.ts';
 import { rmsNorm } from '../nn/norms.ts';
 import type { Parameter } from '../nn/parameter.ts';
@@ -115,6 +115,6 @@ class LlamaLayer implements Layer {
 
   #feedForward(x: Tensor): Tensor {
     const { activation } = this.#config;
-    return this.#down.forward(gatedUnit(activation, this.#gate.forward(x), this.#up.forward(x)));
+    return this.#down.forward(gatedMaps(activation, this.#gate, this.#up, x));
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { engineInfo, Generator, memory, noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
+import { gatedMaps } from '../nn/activations.ts';
 import { Linear, type LinearLayout } from '../nn/linear.ts';
 import { Parameter } from '../nn/parameter.ts';
 
@@ -46,3 +47,24 @@ describe.runIf(multipliesBf16).each<LinearLayout>(['out-in', 'in-out'])(
     });
   },
 );
+
+describe.runIf(multipliesBf16)('two packed maps of a gated unit', () => {
+  it.each([
+    [1, 40, 48],
+    [7, 64, 33],
+    [300, 2100, 70],
+  ])('%i rows of %i → %i: what the maps and the gate give one after another', (rows, from, to) => {
+    const map = (seed: number) =>
+      new Linear('map', new Parameter('map.weight', ops.mul(random([to, from], seed), 2 / Math.sqrt(from))));
+    const [gate, up, x] = [map(1), map(2), random([rows, from], 3)];
+    const output = () => noGrad(() => tidy(() => gatedMaps('silu', gate, up, x).toFloat64()));
+    const plain = output();
+    const ends = [gate.pack(), up.pack()];
+    const packed = output();
+    for (const end of ends) end();
+    for (const [i, value] of packed.entries()) {
+      expect(Math.abs(value - plain[i]!)).toBeLessThan(0.02 * (1 + Math.abs(plain[i]!)));
+    }
+    expect(Math.max(...plain.map(Math.abs))).toBeGreaterThan(1);
+  });
+});

@@ -1,4 +1,5 @@
 import { hasOwnKernels, ops, type Tensor } from '../engine/index.ts';
+import type { Linear } from './linear.ts';
 
 /**
  * Activations by their Hugging Face `hidden_act` name. `gelu_new`, `gelu_fast` and `gelu_pytorch_tanh` are three
@@ -28,8 +29,16 @@ function tanhGelu(x: Tensor): Tensor {
   return ops.gelu(x, { approximate: 'tanh' });
 }
 
-/** `activation(gate) · up`, the heart of a gated feed-forward layer; on the CPU in one pass for silu. */
-export function gatedUnit(name: ActivationName, gate: Tensor, up: Tensor): Tensor {
-  const fused = ACTIVATIONS[name] === ops.silu && hasOwnKernels(gate);
-  return fused ? ops.siluGate(gate, up) : ops.mul(activation(name)(gate), up);
+/**
+ * `activation(gate(x)) · up(x)`, the heart of a gated feed-forward layer. On the CPU silu is one pass over both, and with packed
+ * weights a part of their products.
+ */
+export function gatedMaps(name: ActivationName, gate: Linear, up: Linear, x: Tensor): Tensor {
+  if (ACTIVATIONS[name] !== ops.silu || !hasOwnKernels(x)) {
+    return ops.mul(activation(name)(gate.forward(x)), up.forward(x));
+  }
+  const [gateWeight, upWeight] = [gate.packedAlone, up.packedAlone];
+  return gateWeight !== undefined && upWeight !== undefined
+    ? ops.packedSiluGate(x, gateWeight, upWeight, gate.outFeatures)
+    : ops.siluGate(gate.forward(x), up.forward(x));
 }

@@ -60,6 +60,11 @@ export class Linear {
     };
   }
 
+  /** The packed weight, if there is nothing else to the map: no bias, no adapter. */
+  get packedAlone(): Tensor | undefined {
+    return this.bias === undefined && this.adapter === undefined ? this.#packed : undefined;
+  }
+
   /** `x [rows, in]` → `[rows, out]`. */
   forward(x: Tensor): Tensor {
     const output = this.#affine(x);
@@ -70,9 +75,10 @@ export class Linear {
   }
 
   #affine(x: Tensor): Tensor {
-    if (this.#packed !== undefined) return ops.packedLinear(x, this.#packed, this.bias?.value ?? null);
-    if (this.layout === 'out-in') return ops.linear(x, this.weight.value, this.bias?.value ?? null);
-    if (this.bias === undefined) return ops.mm(x, this.weight.value);
-    return ops.addmm(this.bias.value, x, this.weight.value);
+    if (this.#packed !== undefined) {
+      return ops.packedLinear(x, this.#packed, this.outFeatures, this.bias?.value ?? null);
+    }
+    const { value } = this.weight;
+    return ops.linear(x, this.layout === 'out-in' ? value : ops.t(value), this.bias?.value ?? null);
   }
 }

@@ -29,7 +29,7 @@ export class GradientStore {
     if (sum !== undefined && sum.dtype === left.dtype && isWide(sum)) {
       noGrad(() => ops.addmm_(sum, left, right));
     } else {
-      tidy(() => this.add(parameter, ops.mm(left, right)));
+      tidy(() => this.add(parameter, ops.product(left, right)));
     }
   }
 

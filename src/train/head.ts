@@ -121,7 +121,7 @@ export class HeadPass {
       gradients.addProduct(weight, ops.t(slope), this.#slice(this.#hidden, chunk));
     }
     if (bias?.value.requiresGrad) gradients.add(bias, ops.sum(slope, [0]));
-    const dHidden = ops.mm(slope, weight.value);
+    const dHidden = ops.product(slope, weight.value);
     release(chunk);
     return dHidden;
   }

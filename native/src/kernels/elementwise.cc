@@ -1,5 +1,7 @@
 // Norm, gated unit and rotation of a transformer's layer, each one pass over memory and each with its way
 // back.
+#include "elementwise.h"
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
@@ -130,6 +132,8 @@ struct SiluGate : torch::autograd::Function<SiluGate> {
   }
 };
 
+}  // namespace
+
 Tensor siluGate(const Tensor& gate, const Tensor& up) {
   TORCH_CHECK(gate.sizes() == up.sizes() && gate.scalar_type() == up.scalar_type(),
               "gate and up must have one shape and dtype, not ", gate.sizes(), " ", gate.scalar_type(),
@@ -137,6 +141,8 @@ Tensor siluGate(const Tensor& gate, const Tensor& up) {
   if (tracked({gate, up})) return SiluGate::apply(gate.contiguous(), up.contiguous());
   return gatedForward(gate.contiguous(), up.contiguous());
 }
+
+namespace {
 
 Tensor rotated(const Tensor& x, const Tensor& cos, const Tensor& sin, bool back) {
   Tensor y = at::empty(x.sizes(), x.options());

@@ -51,8 +51,8 @@ Tensor headDivergence(const Tensor& logits, const Tensor& reference) {
   for (const Tensor& each : {logits, reference}) {
     TORCH_CHECK(each.dim() == 2 && each.is_contiguous() && each.sizes() == logits.sizes() &&
                     each.scalar_type() == logits.scalar_type(),
-                "two dense tables of logits [rows, vocabulary] of one dtype are expected, not ", logits.sizes(),
-                " and ", reference.sizes());
+                "two dense tables of logits [rows, vocabulary] of one dtype are expected, not ",
+                logits.sizes(), " and ", reference.sizes());
   }
   const int64_t rows = logits.size(0);
   const int64_t vocabulary = logits.size(1);

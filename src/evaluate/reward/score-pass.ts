@@ -57,7 +57,7 @@ export function scorePass(
             const seed = tensor(slopes, { shape, dtype: 'float64', device: model.device });
             const dScores = ops.to(seed, way.hidden.dtype);
             if (weight.value.requiresGrad) gradients.addProduct(weight, ops.t(dScores), way.hidden);
-            return ops.mm(dScores, weight.value);
+            return ops.product(dScores, weight.value);
           }),
       );
       way.backward(dHidden, gradients);

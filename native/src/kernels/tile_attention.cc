@@ -6,7 +6,6 @@
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
 
 #include <cpuid.h>
-#include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,38 +14,10 @@
 #include <cstring>
 #include <limits>
 
+#include "tile_registers.h"
+
 namespace mallows::kernels {
 namespace {
-
-using Half = c10::BFloat16;
-
-/// A tile has 16 rows of 64 bytes, and two by two of them are worked on at once: sizes are multiples of 32.
-constexpr int64_t kTile = 16;
-constexpr int64_t kAtOnce = 2 * kTile;
-
-constexpr int64_t padded(int64_t count) { return (count + kAtOnce - 1) / kAtOnce * kAtOnce; }
-
-/// The processor's own format of the tiles' sizes: 64 bytes.
-struct TileShapes {
-  uint8_t palette = 1;
-  uint8_t startRow = 0;
-  uint8_t reserved[14] = {};
-  uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-alignas(64) constexpr TileShapes kFullTiles;
-
-/// Gives all eight tiles their full shape while it lives.
-class Tiles {
- public:
-  Tiles() { _tile_loadconfig(&kFullTiles); }
-  ~Tiles() { _tile_release(); }
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
-};
-
-/// The tile instructions do not tell the compiler which memory they touch.
-inline void memoryBarrier() { asm volatile("" ::: "memory"); }
 
 /// C `[rows, columns]` = A · B, or += it. A is `[rows, inner]`; B is `[inner / 2, columns, 2]`, each pair of
 /// its rows interleaved. Strides count elements; all sizes are multiples of kAtOnce.
@@ -92,33 +63,6 @@ void product(int64_t rows, int64_t columns, int64_t inner, const Half* a, int64_
   memoryBarrier();
 }
 
-__m512i loadWords(const void* from) { return _mm512_loadu_si512(from); }
-
-/// Sixteen rows of sixteen 32-bit numbers, transposed in registers.
-void transposeWords(__m512i (&rows)[16]) {
-  __m512i half[16];
-  for (int i = 0; i < 8; ++i) {
-    half[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-    half[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    rows[4 * i] = _mm512_unpacklo_epi64(half[4 * i], half[4 * i + 2]);
-    rows[4 * i + 1] = _mm512_unpackhi_epi64(half[4 * i], half[4 * i + 2]);
-    rows[4 * i + 2] = _mm512_unpacklo_epi64(half[4 * i + 1], half[4 * i + 3]);
-    rows[4 * i + 3] = _mm512_unpackhi_epi64(half[4 * i + 1], half[4 * i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    half[i] = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0x88);
-    half[i + 4] = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0xdd);
-    half[i + 8] = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0x88);
-    half[i + 12] = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 8; ++i) {
-    rows[i] = _mm512_shuffle_i32x4(half[i], half[i + 8], 0x88);
-    rows[i + 8] = _mm512_shuffle_i32x4(half[i], half[i + 8], 0xdd);
-  }
-}
-
 /// X `[count, width]` → Xᵀ as the right factor of a product: `[width / 2, count, 2]`.
 void pairColumns(const Half* x, int64_t count, int64_t width, Half* to) {
   for (int64_t i = 0; i < count; i += kTile) {
@@ -133,18 +77,13 @@ void pairColumns(const Half* x, int64_t count, int64_t width, Half* to) {
 
 /// X `[count, width]` → X as the right factor of a product: `[count / 2, width, 2]`.
 void pairRows(const Half* x, int64_t count, int64_t width, Half* to) {
-  alignas(64) uint16_t lowOrder[32];
-  for (int i = 0; i < 32; ++i) lowOrder[i] = static_cast<uint16_t>(i / 2 + (i % 2 == 0 ? 0 : 32));
-  const __m512i low = loadWords(lowOrder);
-  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
   for (int64_t i = 0; i < count; i += 2) {
     const Half* even = x + i * width;
     Half* out = to + i * width;
     for (int64_t k = 0; k < width; k += 32) {
-      const __m512i a = loadWords(even + k);
-      const __m512i b = loadWords(even + width + k);
-      _mm512_storeu_si512(out + 2 * k, _mm512_permutex2var_epi16(a, low, b));
-      _mm512_storeu_si512(out + 2 * k + 32, _mm512_permutex2var_epi16(a, high, b));
+      const auto [low, high] = interleave(loadWords(even + k), loadWords(even + width + k));
+      _mm512_storeu_si512(out + 2 * k, low);
+      _mm512_storeu_si512(out + 2 * k + 32, high);
     }
   }
 }
@@ -162,29 +101,6 @@ void splitPairs(const Half* pairs, int64_t count, int64_t width, Half* to) {
     }
   }
 }
-
-/// Within 2 units in the last place; 0 far below, infinity far above.
-__m512 exponential(__m512 x) {
-  const __m512 scaled = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f));
-  const __m512 whole = _mm512_roundscale_ps(scaled, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  // x − whole · ln 2 in two parts, so that nothing is lost where x is large.
-  __m512 r = _mm512_fnmadd_ps(whole, _mm512_set1_ps(0.693359375f), x);
-  r = _mm512_fnmadd_ps(whole, _mm512_set1_ps(-2.12194440e-4f), r);
-  __m512 series = _mm512_set1_ps(1.3981999507e-3f);
-  series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(8.3334519073e-3f));
-  series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(4.1665795894e-2f));
-  series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(1.6666665459e-1f));
-  series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(5.0000001201e-1f));
-  series = _mm512_fmadd_ps(series, _mm512_mul_ps(r, r), _mm512_add_ps(r, _mm512_set1_ps(1.0f)));
-  return _mm512_scalef_ps(series, whole);
-}
-
-__m256i narrow(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
-
-__m512 widen(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
-
-__m256i loadHalves(const Half* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
-void storeHalves(Half* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
 
 /// Hands out consecutive stretches of a scratch buffer that is counted in floats.
 struct Scratch {
