@@ -20,7 +20,8 @@ namespace mallows::kernels {
 namespace {
 
 /// C `[rows, columns]` = A · B, or += it. A is `[rows, inner]`; B is `[inner / 2, columns, 2]`, each pair of
-/// its rows interleaved. Strides count elements; all sizes are multiples of kAtOnce.
+/// its rows interleaved. Strides count elements; all sizes are multiples of kAtOnce. Why so few registers:
+/// see multiplyTiles in tile_products.cc.
 void product(int64_t rows, int64_t columns, int64_t inner, const Half* a, int64_t aStride, const Half* b,
              int64_t bStride, float* c, int64_t cStride, bool accumulate) {
   const int64_t bytesOfA = aStride * 2;
@@ -28,36 +29,25 @@ void product(int64_t rows, int64_t columns, int64_t inner, const Half* a, int64_
   const int64_t bytesOfC = cStride * 4;
   memoryBarrier();
   for (int64_t j = 0; j < columns; j += kAtOnce) {
-    for (int64_t i = 0; i < rows; i += kAtOnce) {
+    for (int64_t i = 0; i < rows; i += kTile) {
       float* corner = c + i * cStride + j;
-      float* below = corner + kTile * cStride;
       if (accumulate) {
         _tile_loadd(0, corner, bytesOfC);
         _tile_loadd(1, corner + kTile, bytesOfC);
-        _tile_loadd(2, below, bytesOfC);
-        _tile_loadd(3, below + kTile, bytesOfC);
       } else {
         _tile_zero(0);
         _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
       }
       for (int64_t k = 0; k < inner; k += kAtOnce) {
-        const Half* left = a + i * aStride + k;
         const Half* right = b + k / 2 * bStride + j * 2;
-        _tile_loadd(4, left, bytesOfA);
-        _tile_loadd(6, right, bytesOfB);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, right + kAtOnce, bytesOfB);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, left + kTile * aStride, bytesOfA);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
+        _tile_loadd(2, a + i * aStride + k, bytesOfA);
+        _tile_loadd(3, right, bytesOfB);
+        _tile_dpbf16ps(0, 2, 3);
+        _tile_loadd(3, right + kAtOnce, bytesOfB);
+        _tile_dpbf16ps(1, 2, 3);
       }
       _tile_stored(0, corner, bytesOfC);
       _tile_stored(1, corner + kTile, bytesOfC);
-      _tile_stored(2, below, bytesOfC);
-      _tile_stored(3, below + kTile, bytesOfC);
     }
   }
   memoryBarrier();

@@ -16,10 +16,16 @@ constexpr int64_t kTileElements = kTile * kAtOnce;
 /// Inner dimension that is gone through at once: a block of the left factor stays in the second-level cache.
 constexpr int64_t kDepth = 2048;
 
-/// Cache lines of a panel that one step of 32 reads, and those of the next panel that it brings: four blocks
-/// of 32 rows bring all of it.
-constexpr int kLinesOfStep = 2 * kTile;
-constexpr int kLinesAtOnce = kLinesOfStep / 4;
+/// Steps of 32 of the inner dimension for which a panel is gone through by all rows of a block: 24 KiB of it
+/// stay in the first-level cache meanwhile.
+constexpr int64_t kSteps = 12;
+
+constexpr int64_t kTileSums = kTile * kPanelColumns;
+
+/// Cache lines of a panel that one step of 32 reads, and those of the next panel that it brings: the first
+/// eight tiles of rows bring all of it.
+constexpr int64_t kLinesOfStep = 2 * kTile;
+constexpr int64_t kLinesAtOnce = kLinesOfStep / 8;
 
 /// The first `count` of a row of 32.
 __mmask32 firstHalves(int64_t count) {
@@ -81,64 +87,39 @@ void packLeft(const TileProduct& product, IndexRange rows, int64_t at, int64_t d
   }
 }
 
-/// C `[32, 32]`, or its upper half, = or += left tiles · panel.
-template <bool kBoth>
-void multiplyRows(const Half* left, int64_t steps, const Half* panel, float* c, bool accumulate,
-                  const Half* next) {
+/// C `[16, 32]` = or += left tiles · panel.
+///
+/// Four of the eight registers, though twice two by two sums would need fewer loads: where another thread
+/// shares the core, registers that hold something leave too few for the loads to run ahead, and a product
+/// takes twice as long.
+void multiplyTiles(const Half* left, int64_t steps, const Half* panel, float* c, bool accumulate,
+                   const Half* next) {
   constexpr int64_t kRowBytes = kAtOnce * 2;
   constexpr int64_t kSumBytes = kPanelColumns * 4;
-  const Half* below = left + steps * kTileElements;
-  float* under = c + kTile * kPanelColumns;
   memoryBarrier();
   if (accumulate) {
     _tile_loadd(0, c, kSumBytes);
     _tile_loadd(1, c + kTile, kSumBytes);
-    if (kBoth) _tile_loadd(2, under, kSumBytes);
-    if (kBoth) _tile_loadd(3, under + kTile, kSumBytes);
   } else {
     _tile_zero(0);
     _tile_zero(1);
-    if (kBoth) _tile_zero(2);
-    if (kBoth) _tile_zero(3);
   }
   for (int64_t step = 0; step < steps; ++step) {
-    const Half* a = left + step * kTileElements;
-    const Half* b = panel + step * 2 * kTileElements;
     // What will be read after this block of rows comes into the cache meanwhile.
     if (next != nullptr) {
-      constexpr int kLines = kBoth ? kLinesAtOnce : kLinesOfStep;
-      const Half* line = next + step * kLines * kAtOnce;
-      for (int i = 0; i < kLines; ++i) _mm_prefetch(line + i * kAtOnce, _MM_HINT_T1);
+      const Half* line = next + step * kLinesAtOnce * kAtOnce;
+      for (int i = 0; i < kLinesAtOnce; ++i) _mm_prefetch(line + i * kAtOnce, _MM_HINT_T1);
     }
-    _tile_loadd(4, a, kRowBytes);
-    _tile_loadd(6, b, kRowBytes);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, b + kTileElements, kRowBytes);
-    _tile_dpbf16ps(1, 4, 7);
-    if (kBoth) {
-      _tile_loadd(5, below + step * kTileElements, kRowBytes);
-      _tile_dpbf16ps(2, 5, 6);
-      _tile_dpbf16ps(3, 5, 7);
-    }
+    const Half* columns = panel + step * 2 * kTileElements;
+    _tile_loadd(2, left + step * kTileElements, kRowBytes);
+    _tile_loadd(3, columns, kRowBytes);
+    _tile_dpbf16ps(0, 2, 3);
+    _tile_loadd(3, columns + kTileElements, kRowBytes);
+    _tile_dpbf16ps(1, 2, 3);
   }
   _tile_stored(0, c, kSumBytes);
   _tile_stored(1, c + kTile, kSumBytes);
-  if (kBoth) _tile_stored(2, under, kSumBytes);
-  if (kBoth) _tile_stored(3, under + kTile, kSumBytes);
   memoryBarrier();
-}
-
-void multiplyTiles(const Half* left, int64_t rows, int64_t steps, const Half* panel, float* c,
-                   bool accumulate, const Half* next) {
-  (rows > kTile ? multiplyRows<true> : multiplyRows<false>)(left, steps, panel, c, accumulate, next);
-}
-
-/// What of the next panel a block of rows, the `index`th, brings into the cache; nothing where others have
-/// brought all.
-const Half* partToBring(const Half* next, int64_t index, int64_t rows, int64_t steps) {
-  if (next == nullptr) return nullptr;
-  if (rows <= kTile) return index == 0 ? next : nullptr;
-  return index * kLinesAtOnce < kLinesOfStep ? next + index * steps * kLinesAtOnce * kAtOnce : nullptr;
 }
 
 /// Rounds sums `[rows, 32]` into the output's corner.
@@ -200,8 +181,8 @@ void packPanel(const Matrix& right, int64_t inner, int64_t columns, int64_t pane
 }
 
 int64_t productScratch(const TileProduct& product, int64_t rows, int64_t panels) {
-  const int64_t sums =
-      product.inner <= kDepth ? kAtOnce * kPanelColumns : padded(rows) * panels * kPanelColumns;
+  const int64_t tiles = (rows + kTile - 1) / kTile;
+  const int64_t sums = tiles * kTileSums * (product.inner <= kDepth ? 1 : panels);
   return leftSize(rows, product.inner) * 2 + sums * (product.gate == nullptr ? 4 : 8);
 }
 
@@ -209,40 +190,46 @@ void multiply(const TileProduct& product, IndexRange rows, IndexRange panels, vo
   const auto& [left, gate, right, bias, output, allRows, columns, inner] = product;
   auto* block = static_cast<Half*>(scratch);
   auto* sums = reinterpret_cast<float*>(block + leftSize(rows.end - rows.first, inner));
-  const bool once = inner <= kDepth;
+  const int64_t count = rows.end - rows.first;
+  const int64_t tiles = (count + kTile - 1) / kTile;
   // Sums of all panels are kept where the inner dimension is gone through in several stretches.
-  const int64_t sumsOfPanel = once ? 0 : padded(rows.end - rows.first) * kPanelColumns;
-  float* gateSums = sums + (once ? kAtOnce * kPanelColumns : (panels.end - panels.first) * sumsOfPanel);
-  const Tiles tiles;
+  const int64_t sumsOfPanel = inner <= kDepth ? 0 : tiles * kTileSums;
+  float* gateSums = sums + std::max(tiles * kTileSums, (panels.end - panels.first) * sumsOfPanel);
+  const Tiles configured;
   for (int64_t at = 0; at < inner; at += kDepth) {
     const int64_t depth = std::min(kDepth, inner - at);
     const int64_t steps = padded(depth) / kAtOnce;
     const bool last = at + depth == inner;
     packLeft(product, rows, at, depth, block);
+    const int64_t pieces = (steps + kSteps - 1) / kSteps;
     for (int64_t panel = panels.first; panel < panels.end; ++panel) {
       const int64_t start = panel * panelSize(inner) + at * kPanelColumns;
+      const int64_t place = (panel - panels.first) * sumsOfPanel;
       const bool more = panel + 1 < panels.end;
-      for (int64_t row = rows.first; row < rows.end; row += kAtOnce) {
-        const int64_t done = row - rows.first;
-        const int64_t count = std::min(kAtOnce, rows.end - row);
-        const Half* a = block + done / kTile * steps * kTileElements;
-        const int64_t place = (panel - panels.first) * sumsOfPanel + (once ? 0 : done * kPanelColumns);
-        const auto add = [&](const Half* factor, float* c) {
-          const Half* from = factor + start;
-          const Half* next = more ? from + panelSize(inner) : nullptr;
-          multiplyTiles(a, count, steps, from, c, at > 0, partToBring(next, done / kAtOnce, count, steps));
-        };
-        add(right, sums + place);
-        if (gate != nullptr) add(gate, gateSums + place);
-        if (!last) continue;
-        const int64_t column = panel * kPanelColumns;
-        Half* to = output + row * columns + column;
-        if (gate != nullptr) {
-          storeGated(gateSums + place, sums + place, count, columns - column, to, columns);
-        } else {
-          storeSums(sums + place, count, columns - column, bias == nullptr ? nullptr : bias + column, to,
-                    columns);
+      for (int64_t piece = 0; piece < pieces; ++piece) {
+        const int64_t first = steps * piece / pieces;
+        const int64_t count = steps * (piece + 1) / pieces - first;
+        for (int64_t tile = 0; tile < tiles; ++tile) {
+          const Half* a = block + (tile * steps + first) * kTileElements;
+          const auto add = [&](const Half* factor, float* c) {
+            const Half* from = factor + start + first * 2 * kTileElements;
+            const bool brings = more && tile * kLinesAtOnce < kLinesOfStep;
+            const Half* next =
+                brings ? from + panelSize(inner) + tile * kLinesAtOnce * count * kAtOnce : nullptr;
+            multiplyTiles(a, count, from, c + place + tile * kTileSums, at + piece > 0, next);
+          };
+          add(right, sums);
+          if (gate != nullptr) add(gate, gateSums);
         }
+      }
+      if (!last) continue;
+      const int64_t column = panel * kPanelColumns;
+      Half* to = output + rows.first * columns + column;
+      if (gate != nullptr) {
+        storeGated(gateSums + place, sums + place, count, columns - column, to, columns);
+      } else {
+        storeSums(sums + place, count, columns - column, bias == nullptr ? nullptr : bias + column, to,
+                  columns);
       }
     }
   }
