@@ -8,7 +8,7 @@ export interface HeadOptions {
   readonly entropy?: boolean;
   /** Per position: log Σ_v p(v)². */
   readonly logSumSquares?: boolean;
-  /** Bytes that one chunk of `[positions, vocabulary]` logits may take. Default 32 MiB. */
+  /** Bytes that one chunk of `[positions, vocabulary]` logits may take. Default 128 MiB, 32 MiB where nothing is kept. */
   readonly chunkBytes?: number;
   /**
    * Bytes of logits that may be kept between forward and backward. Past it, the backward pass computes them
@@ -31,7 +31,10 @@ interface Chunk {
   kept: readonly Tensor[] | undefined;
 }
 
-export const DEFAULT_CHUNK_BYTES = 32 * 2 ** 20;
+/** Where a backward pass follows: each chunk goes over the whole projection, so few large ones cost less. */
+export const DEFAULT_CHUNK_BYTES = 128 * 2 ** 20;
+/** Where nothing is kept. */
+const PASSING_CHUNK_BYTES = 32 * 2 ** 20;
 export const DEFAULT_KEEP_BYTES = 256 * 2 ** 20;
 
 /**
@@ -58,7 +61,9 @@ export class HeadPass {
     this.#kernel = headKernel(hidden);
     this.#hidden = hidden;
     this.#targets = keep(column(targets, hidden));
-    this.#chunks = split(targets.length, head.outFeatures, hidden, options.chunkBytes ?? DEFAULT_CHUNK_BYTES);
+    const { keepBytes = DEFAULT_KEEP_BYTES } = options;
+    const { chunkBytes = keepBytes > 0 ? DEFAULT_CHUNK_BYTES : PASSING_CHUNK_BYTES } = options;
+    this.#chunks = split(targets.length, head.outFeatures, hidden, chunkBytes);
     this.statistics = this.#forward(options);
   }
 
