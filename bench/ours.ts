@@ -14,13 +14,12 @@ import {
   packPairs,
   scorePairs,
   setMatmulPrecision,
-  setThreads,
   type TokenizedPair,
   tidy,
   tokenizePairs,
   trainPreference,
 } from 'mallowspo';
-import { countCalls } from './calls.ts';
+import { countCalls, type EngineCalls, emptyCallSeconds } from './calls.ts';
 import { forwardFlops, matmulPeak } from './flops.ts';
 import type { Inputs } from './inputs.ts';
 import { mappedMemory } from './machine.ts';
@@ -203,34 +202,39 @@ async function complete({ precision }: GenerateScenario): Promise<Measurement> {
 }
 
 /**
- * Time of a step without arithmetic over a real one's, in one process. A real step may call the engine more often (its
- * head has more chunks), so the time is scaled up to as many calls. The step without arithmetic has one thread: there is
- * nothing to share, and what threads wait for each other is not JavaScript's.
+ * The share of a step that passes outside of the engine's calls, and for each call what one takes that computes nothing:
+ * JavaScript, garbage collection, waiting, conversion of arguments and dispatch.
  */
 async function overhead({ precision }: OverheadScenario): Promise<Measurement> {
   const batching = settings.batching.hh;
-  const calls = countCalls();
-  const counted = async (model: string, data: string) => {
-    const marks: number[] = [];
-    const { steps } = await run(precision, batching, { model, data }, () => marks.push(calls()));
-    const between = marks.slice(1).map((mark, index) => mark - marks[index]!);
+  const soFar = countCalls();
+  const marks: (EngineCalls & { readonly at: number })[] = [];
+  const { steps } = await run(precision, batching, { model: inputs.model, data: inputs.data.hh.pairs }, () =>
+    marks.push({ ...soFar(), at: performance.now() / 1000 }),
+  );
+  const emptyCall = emptyCallSeconds();
+  // From the end of one step to the end of the next: what lies between two steps is part of neither's own time.
+  const parts = marks.slice(settings.discard).map((mark, index) => {
+    const before = marks[settings.discard + index - 1]!;
+    const [wall, inside] = [mark.at - before.at, mark.seconds - before.seconds];
+    const calls = mark.calls - before.calls;
     return {
-      seconds: spread(steps.slice(settings.discard).map((step) => step.seconds)).median,
-      calls: spread(between.slice(settings.discard - 1)).median,
+      wall,
+      calls,
+      outside: (wall - inside) / wall,
+      share: (wall - inside + calls * emptyCall) / wall,
     };
-  };
-  const real = await counted(inputs.model, inputs.data.hh.pairs);
-  setThreads(1);
-  const thin = await counted(inputs.thinModel, inputs.thinPairs);
+  });
+  const median = (of: (part: (typeof parts)[number]) => number) => spread(parts.map(of)).median;
   return {
-    seconds: thin.seconds,
-    units: batching.pairs,
+    seconds: seconds(steps.slice(settings.discard)),
+    units: batching.pairs * parts.length,
     peakBytes: memory().peakResidentBytes,
     own: {
-      share: (thin.seconds * Math.max(1, real.calls / thin.calls)) / real.seconds,
-      thinSeconds: thin.seconds,
-      calls: real.calls,
-      thinCalls: thin.calls,
+      share: median(({ share }) => share),
+      outside: median(({ outside }) => outside),
+      calls: median(({ calls }) => calls),
+      emptyCall: emptyCall * 1e6,
     },
   };
 }

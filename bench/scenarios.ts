@@ -92,7 +92,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'overhead-fp32': {
     kind: 'overhead',
     precision: 'fp32',
-    about: 'a step without arithmetic over a real one: JavaScript, arguments, dispatch',
+    about: 'share of a step that is JavaScript, arguments, dispatch',
   },
   'overhead-bf16': { kind: 'overhead', precision: 'bf16', about: 'the same, bf16' },
   tokenize: {
@@ -120,10 +120,10 @@ export const MEASURES = {
   equal: { label: 'tokens equal to transformers’', unit: '%' },
   grouped: { label: 'step grouped against step not grouped', unit: '×' },
   groupedTokens: { label: 'tokens a step, grouped over not grouped', unit: '×' },
-  share: { label: 'share of a real step, at most', unit: '%' },
-  thinSeconds: { label: 'a step without arithmetic', unit: 's' },
+  share: { label: 'share of a step, at most', unit: '%' },
+  outside: { label: 'of it outside of the engine’s calls', unit: '%' },
   calls: { label: 'calls into the engine a step', unit: '' },
-  thinCalls: { label: 'the same, of the step without arithmetic', unit: '' },
+  emptyCall: { label: 'one that computes nothing', unit: 'µs' },
   seconds: { label: 'tokenising and packing', unit: 's' },
   firstStep: { label: 'from the start to the first step', unit: 's' },
   resident: { label: 'resident memory over the file’s size', unit: '×' },

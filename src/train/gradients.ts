@@ -10,12 +10,12 @@ export class GradientStore {
 
   /** Adds a gradient of the parameter's shape. The tensor may be taken over: do not write to it afterwards. */
   add(parameter: Parameter, gradient: Tensor): void {
+    if (!this.#sums.has(parameter)) {
+      this.#sums.set(parameter, keep(ops.contiguous(gradient)));
+      return;
+    }
     tidy(() =>
       noGrad(() => {
-        if (!this.#sums.has(parameter)) {
-          this.#sums.set(parameter, keep(ops.contiguous(gradient)));
-          return;
-        }
         const sum = this.#wideSum(parameter);
         // Widened first: libtorch adds two dtypes element by element, four times slower than both steps together.
         ops.add_(sum, ops.to(gradient, sum.dtype));
