@@ -42,8 +42,9 @@ function ownFigures(scenario: Scenario, rounds: readonly Round[]): Partial<Recor
   if (ours.every((m) => m.tokens !== undefined)) {
     figures.tokens = spread(ours.map((m) => m.tokens! / m.seconds));
   }
-  if (ours.every((m) => m.usefulFlops !== undefined && m.peakFlops !== undefined)) {
+  if (ours.every((m) => m.usefulFlops !== undefined)) {
     figures.utilisation = spread(ours.map((m) => m.usefulFlops! / m.seconds / m.peakFlops!));
+    figures.ownUtilisation = spread(ours.map((m) => m.usefulFlops! / m.seconds / m.ownPeakFlops!));
   }
   for (const measure of Object.keys(ours[0]!.own ?? {}) as Measure[]) {
     figures[measure] = spread(ours.map((m) => m.own![measure]!));

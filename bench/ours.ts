@@ -20,7 +20,7 @@ import {
   trainPreference,
 } from 'mallowspo';
 import { countCalls, type EngineCalls, emptyCallSeconds } from './calls.ts';
-import { forwardFlops, matmulPeak } from './flops.ts';
+import { forwardFlops, MatmulPeak } from './flops.ts';
 import type { Inputs } from './inputs.ts';
 import { mappedMemory } from './machine.ts';
 import type {
@@ -116,11 +116,13 @@ async function train({ precision, lora, data }: TrainScenario): Promise<Measurem
   const batching = settings.batching[data];
   const { model } = inputs;
   const { pairs } = inputs.data[data];
-  const { steps, reference } = await run(precision, batching, {
-    model,
-    data: pairs,
-    ...(lora !== undefined && { lora: { rank: lora, alpha: 2 * lora } }),
-  });
+  const peak = new MatmulPeak(engineType(precision));
+  const { steps, reference } = await run(
+    precision,
+    batching,
+    { model, data: pairs, ...(lora !== undefined && { lora: { rank: lora, alpha: 2 * lora } }) },
+    () => peak.sample(),
+  );
   const peakBytes = memory().peakResidentBytes;
   const { tokenized, flops } = await prepared(precision, pairs, batching);
   const used = tokenized.slice(settings.discard * batching.pairs, settings.steps * batching.pairs);
@@ -133,7 +135,8 @@ async function train({ precision, lora, data }: TrainScenario): Promise<Measurem
     referencePairs: reference.pairs,
     peakBytes,
     usefulFlops: (lora === undefined ? 3 : 2) * flops(used),
-    peakFlops: matmulPeak(engineType(precision)),
+    peakFlops: peak.libtorch,
+    ownPeakFlops: peak.own,
   };
 }
 
@@ -170,9 +173,12 @@ async function grouped({ precision }: GroupedScenario): Promise<Measurement> {
 
 async function score({ precision }: ScoreScenario): Promise<Measurement> {
   const { loaded, tokenized, flops } = await prepared(precision, inputs.data.hh.pairs, settings.batching.hh);
+  const peak = new MatmulPeak(engineType(precision));
+  peak.sample();
   const start = performance.now();
   const scores = await scorePairs(loaded.model, tokenized);
   const seconds = (performance.now() - start) / 1000;
+  peak.sample();
   const sides = scores.flatMap(({ chosen, rejected }) => [chosen, rejected]);
   const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   return {
@@ -181,7 +187,8 @@ async function score({ precision }: ScoreScenario): Promise<Measurement> {
     tokens: realTokens(tokenized),
     peakBytes: memory().peakResidentBytes,
     usefulFlops: flops(tokenized),
-    peakFlops: matmulPeak(engineType(precision)),
+    peakFlops: peak.libtorch,
+    ownPeakFlops: peak.own,
     check: { logp: mean(sides.map(({ logp }) => logp)), entropy: mean(sides.map(({ entropy }) => entropy)) },
   };
 }

@@ -106,7 +106,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 export const MEASURES = {
   rate: { label: 'ours', unit: '' },
   tokens: { label: 'tokens without padding', unit: 'tokens/s' },
-  utilisation: { label: 'share of the matmul peak', unit: '%' },
+  utilisation: { label: 'share of libtorch’s matmul peak', unit: '%' },
+  ownUtilisation: { label: 'share of our own products’ peak', unit: '%' },
   memory: { label: 'peak memory', unit: 'GiB' },
   'step/precomputed': { label: 'step against TRL, tuned, reference known', unit: '×' },
   'step/in-loop': { label: 'step against TRL, tuned, reference in the step', unit: '×' },
@@ -197,9 +198,10 @@ export interface Measurement {
   readonly losses?: readonly number[];
   readonly referenceSeconds?: number;
   readonly referencePairs?: number;
-  /** Useful floating-point operations in those seconds, and the machine's matmul peak, a second. */
+  /** Useful floating-point operations in those seconds, and the peaks of libtorch's and our own products, a second. */
   readonly usefulFlops?: number;
   readonly peakFlops?: number;
+  readonly ownPeakFlops?: number;
   /** Figures of one side alone. */
   readonly own?: Readonly<Partial<Record<Measure, number>>>;
   /** Something both sides can be compared by: mean log-probability and entropy, the generated tokens. */

@@ -56,6 +56,8 @@ export interface HostFacts {
   readonly cudaDevices: number;
   /** Whether the project's own kernels were built to run on libtorch's threads. */
   readonly threadedKernels: boolean;
+  /** Whether they multiply bf16 on the processor's matrix tiles (AMX). */
+  readonly matrixTiles: boolean;
   readonly mps: boolean;
 }
 

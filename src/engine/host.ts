@@ -14,6 +14,8 @@ export interface EngineInfo {
   readonly cpuCapability: string;
   /** Whether the CPU multiplies bfloat16 matrices in hardware. Where it does not, bf16 works, slowly. */
   readonly bf16Kernels: boolean;
+  /** Whether the project's own kernels multiply bfloat16 on the processor's matrix tiles (AMX). */
+  readonly matrixTiles: boolean;
   readonly fp16Kernels: boolean;
   /** How freed memory is treated; `MALLOWS_MALLOC=system` leaves the C library alone. */
   readonly allocator: string;
@@ -36,6 +38,7 @@ export function engineInfo(): EngineInfo {
     // On x64 oneDNN takes bf16 from AVX-512 on, and emulates it where the instructions are missing.
     bf16Kernels:
       facts.mkldnnBf16 && (process.arch !== 'x64' || feature('avx512_bf16') || feature('amx_bf16')),
+    matrixTiles: facts.matrixTiles,
     fp16Kernels: facts.mkldnnFp16,
     allocator: facts.allocator,
     cuda: facts.cuda,

@@ -10,9 +10,14 @@ export interface PackedWork {
   readonly steps?: number;
 }
 
-/** Packing takes about as long as this much work saves. */
-const WORTH_TOKENS = 8192;
-const WORTH_STEPS = 48;
+/**
+ * From where on packing saves more than it takes. Our own tiles lay weights out at every call anyway, so a second row or
+ * a few steps pay for it; oneDNN's reordering takes longer and saves less.
+ */
+const WORTH = {
+  tiles: { tokens: 4096, steps: 4 },
+  oneDnn: { tokens: 8192, steps: 48 },
+};
 
 /**
  * Holds the weights of a model that will only be read for a while a second time, in the order in which the CPU's bf16
@@ -24,7 +29,8 @@ const WORTH_STEPS = 48;
 export function packWeights(model: CausalLM | SequenceClassifier, work: PackedWork): () => void {
   const maps = model.layers.flatMap((layer) => [...layer.linears.values()]);
   if ('head' in model) maps.push(model.head);
-  const enough = work.tokens >= WORTH_TOKENS || (work.steps ?? 0) >= WORTH_STEPS;
+  const worth = WORTH[engineInfo().matrixTiles ? 'tiles' : 'oneDnn'];
+  const enough = work.tokens >= worth.tokens || (work.steps ?? 0) >= worth.steps;
   if (!enough || !isWorthPacking(model, maps)) return () => {};
   const ends = maps.map((map) => map.pack());
   return () => {
@@ -33,7 +39,7 @@ export function packWeights(model: CausalLM | SequenceClassifier, work: PackedWo
 }
 
 function isWorthPacking({ device, dtype }: CausalLM | SequenceClassifier, maps: readonly Linear[]): boolean {
-  // Measured with oneDNN's kernels for x64; fp32 gains nothing that its packing does not cost elsewhere.
+  // Measured on x64; fp32 gains nothing that its packing does not cost elsewhere.
   if (device !== 'cpu' || dtype !== 'bfloat16' || process.arch !== 'x64') return false;
   if (!engineInfo().bf16Kernels) return false;
   const elements = maps.reduce((sum, { weight }) => sum + weight.value.size, 0);

@@ -18,6 +18,9 @@ namespace {
 /// Rows that are multiplied together; with 2048 columns they stay in a core's second-level cache.
 constexpr int64_t kRows = 128;
 
+/// Panels of one task at most.
+constexpr int64_t kPanels = 64;
+
 /// Below this many rows laying the other factor out takes longer than the product.
 constexpr int64_t kFewestRows = 32;
 
@@ -85,11 +88,13 @@ Tensor multiplyPacked(const Tensor& left, const Tensor& panels, int64_t columns,
       .columns = columns,
       .inner = left.size(1),
   };
-  // Enough tasks that a thread which is held up holds up nothing else.
+  // Enough tasks that a thread which is held up holds up nothing else, and few enough panels that their sums
+  // stay in the cache where the inner dimension takes several stretches.
   const int threads = at::get_num_threads();
   const int64_t blocks = (rows + kRows - 1) / kRows;
   const int64_t allPanels = panelsOf(columns);
-  const int64_t groups = std::clamp<int64_t>((4 * threads + blocks - 1) / blocks, 1, allPanels);
+  const int64_t wanted = std::max((4 * threads + blocks - 1) / blocks, (allPanels + kPanels - 1) / kPanels);
+  const int64_t groups = std::min(wanted, allPanels);
   const int64_t panelsAtOnce = (allPanels + groups - 1) / groups;
   const int64_t bytes = (productScratch(product, std::min(rows, kRows), panelsAtOnce) + 63) / 64 * 64;
   Tensor scratch = at::empty({threads * bytes + 64}, left.options().dtype(at::kByte));

@@ -90,7 +90,7 @@ function describe(findings: Findings, { paint }: CliContext): string {
       ['engine', `libtorch ${engine.torchVersion} (${engine.source}), ${engine.torch}`],
       ['devices', `${engine.devices.join(', ')} (CUDA: ${engine.cuda})`],
       ['threads', `${engine.threads}, ${engine.cpuCapability} kernels`],
-      ['bf16', engine.bf16Kernels ? 'multiplied in hardware' : 'no hardware kernels: fp32 is faster here'],
+      ['bf16', bf16Note(engine)],
       ['allocator', engine.allocator],
     );
   }
@@ -99,4 +99,9 @@ function describe(findings: Findings, { paint }: CliContext): string {
   }
   rows.push(['hub', `${hub.endpoint}: ${hub.reachable ? 'reachable' : 'not reachable'}, ${hub.detail}`]);
   return rows.map(([name, value]) => `${paint.dim(name.padEnd(13))} ${value}`).join('\n');
+}
+
+function bf16Note({ bf16Kernels, matrixTiles }: EngineInfo): string {
+  if (matrixTiles) return 'multiplied in hardware, on matrix tiles (AMX)';
+  return bf16Kernels ? 'multiplied in hardware' : 'no hardware kernels: fp32 is faster here';
 }

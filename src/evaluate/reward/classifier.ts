@@ -1,12 +1,11 @@
 import { type LoadedModel, type LoadOptions, loadClassifier } from '../../checkpoints/index.ts';
 import type { LabelledText } from '../../data/index.ts';
-import { tidy } from '../../engine/index.ts';
 import { DataError, ModelError } from '../../errors.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import { bootstrap } from '../../stats/index.ts';
 import { packByLength } from '../../train/reference.ts';
 import { type LabelResults, LabelTask, splitFirst } from './label-task.ts';
-import { packScoredSequences, scorePass } from './score-pass.ts';
+import { scoreSequences } from './score-pass.ts';
 import { type ScorerOptions, type ScorerResult, trainScorer } from './train-scorer.ts';
 
 const ROW_TOKENS = 2048;
@@ -85,26 +84,11 @@ export class TextClassifier {
   ): Promise<Float64Array> {
     const { model } = this.loaded;
     const sequences = texts.map((text) => splitFirst(encodeText(this.loaded, text, this.#maxLength)));
-    const lengths = sequences.map(({ completion }) => completion.length + 1);
+    const scores = await scoreSequences(model, sequences, onProgress);
     const labels = model.score.outFeatures;
-    const odds = new Float64Array(texts.length);
-    let done = 0;
-    for (const items of packByLength(lengths, ROW_TOKENS)) {
-      tidy(() => {
-        const row = packScoredSequences(
-          items.map((item) => sequences[item]!),
-          model.config.padTokenId,
-        );
-        const { scores } = scorePass(model, row, { gradients: false });
-        for (const [index, item] of items.entries()) {
-          odds[item] = logOddsOf(scores.subarray(index * labels, (index + 1) * labels), this.#positive);
-        }
-      });
-      done += items.length;
-      onProgress?.(done, texts.length);
-      await new Promise(setImmediate);
-    }
-    return odds;
+    return Float64Array.from(texts, (_, item) =>
+      logOddsOf(scores.subarray(item * labels, (item + 1) * labels), this.#positive),
+    );
   }
 
   dispose(): void {

@@ -1,11 +1,9 @@
 import type { LoadedModel } from '../../checkpoints/index.ts';
 import { hashValues, isProblem, type TextOrChat, tokenizeSequence } from '../../data/index.ts';
-import { tidy } from '../../engine/index.ts';
 import { DataError, ModelError } from '../../errors.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
-import { packByLength } from '../../train/reference.ts';
 import type { Judge, ShownPair, Verdict } from '../judge/contract.ts';
-import { packScoredSequences, scorePass } from './score-pass.ts';
+import { scoreSequences } from './score-pass.ts';
 
 /** An answer to be scored. */
 export interface AnswerToScore {
@@ -13,9 +11,6 @@ export interface AnswerToScore {
   readonly prompt: TextOrChat;
   readonly answer: TextOrChat;
 }
-
-/** Tokens of one packed row. */
-const ROW_TOKENS = 2048;
 
 /**
  * A sequence-classification checkpoint with one label, read as a reward: what it says at an answer's last token. With a
@@ -55,23 +50,7 @@ export class RewardModel {
       }
       return tokens;
     });
-    const scores = new Float64Array(answers.length);
-    const lengths = sequences.map(({ prompt, completion }) => prompt.length + completion.length);
-    let done = 0;
-    for (const items of packByLength(lengths, ROW_TOKENS)) {
-      tidy(() => {
-        const packed = packScoredSequences(
-          items.map((item) => sequences[item]!),
-          model.config.padTokenId,
-        );
-        const row = scorePass(model, packed, { gradients: false }).scores;
-        for (const [index, item] of items.entries()) scores[item] = row[index]!;
-      });
-      done += items.length;
-      onProgress?.(done, answers.length);
-      await new Promise(setImmediate);
-    }
-    return scores;
+    return scoreSequences(model, sequences, onProgress);
   }
 }
 

@@ -1,8 +1,9 @@
 import type { PackedCompletion } from '../../data/contract.ts';
 import { type PackedRow, packPairs, packSequences, type TokenizedPair } from '../../data/index.ts';
 import { noGrad, ops, type Tensor, tensor, tidy } from '../../engine/index.ts';
-import type { SequenceClassifier } from '../../models/index.ts';
+import { packWeights, type SequenceClassifier } from '../../models/index.ts';
 import type { GradientStore } from '../../train/gradients.ts';
+import { packByLength } from '../../train/reference.ts';
 import { walk } from '../../train/walk.ts';
 
 export interface ScoredRow {
@@ -63,6 +64,42 @@ export function scorePass(
       way.backward(dHidden, gradients);
     },
   };
+}
+
+/** Tokens of one packed row. */
+const ROW_TOKENS = 2048;
+
+/** Scores `[sequences · labels]` in the order given: sequences of similar length share a row, weights are packed meanwhile. */
+export async function scoreSequences(
+  model: SequenceClassifier,
+  sequences: readonly SequenceTokens[],
+  onProgress?: (done: number, total: number) => void,
+): Promise<Float64Array> {
+  const labels = model.score.outFeatures;
+  const scores = new Float64Array(sequences.length * labels);
+  const lengths = sequences.map(({ prompt, completion }) => prompt.length + completion.length);
+  const unpack = packWeights(model, { tokens: lengths.reduce((sum, length) => sum + length, 0) });
+  try {
+    let done = 0;
+    for (const items of packByLength(lengths, ROW_TOKENS)) {
+      tidy(() => {
+        const row = packScoredSequences(
+          items.map((item) => sequences[item]!),
+          model.config.padTokenId,
+        );
+        const found = scorePass(model, row, { gradients: false }).scores;
+        for (const [index, item] of items.entries()) {
+          scores.set(found.subarray(index * labels, (index + 1) * labels), item * labels);
+        }
+      });
+      done += items.length;
+      onProgress?.(done, sequences.length);
+      await new Promise(setImmediate);
+    }
+    return scores;
+  } finally {
+    unpack();
+  }
 }
 
 function scoredRow(
