@@ -63,9 +63,27 @@ export function setThreads(count: number): void {
   addon().setThreads(count);
 }
 
+let matmulPrecision: MatmulPrecision = 'highest';
+
 /** How float32 matrix products are computed, from here on. */
 export function setMatmulPrecision(precision: MatmulPrecision): void {
   addon().setMatmulPrecision(precision);
+  matmulPrecision = precision;
+}
+
+/** Raised whenever one of the project's own kernels comes to round otherwise than before. */
+const KERNELS = 2;
+
+/** What decides how results round: numbers computed under one text are the same bits, under another only close. */
+export function rounding(device: Device): string {
+  const { torchVersion, cpuCapability, matrixTiles, threadedKernels } = addon().host();
+  const products = matrixTiles ? 'tiles' : threadedKernels ? 'kernels' : 'operators';
+  return [
+    device,
+    torchVersion,
+    matmulPrecision,
+    ...(device === 'cpu' ? [cpuCapability, products, KERNELS] : []),
+  ].join(' ');
 }
 
 /** What is held now. */

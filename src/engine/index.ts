@@ -14,6 +14,7 @@ export {
   hasOwnKernels,
   memory,
   releaseFreeMemory,
+  rounding,
   setMatmulPrecision,
   setThreads,
   threads,

@@ -142,7 +142,7 @@ async function referenceScores(
           ),
           maxLength: options.maxLength ?? 0,
           dtype: precision.dtype,
-          device: loaded.model.device,
+          rounding: rounding(loaded.model.device),
         },
       },
     }),

@@ -11,7 +11,7 @@ import { sequenceKl, type WithReference } from './kl.ts';
 import { packByLength, type ReferenceCache, referencePath, scorePairs, scoreRow } from './reference.ts';
 
 setThreads(1);
-const key = { model: 'm', data: 'd', maxLength: 64, dtype: 'float64', device: 'cpu' };
+const key = { model: 'm', data: 'd', maxLength: 64, dtype: 'float64', rounding: 'cpu' };
 const cacheIn = (): ReferenceCache => ({ directory: mkdtempSync(join(tmpdir(), 'mallows-reference-')), key });
 
 describe('scoring pairs', () => {

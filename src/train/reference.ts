@@ -57,8 +57,8 @@ export interface ReferenceKey {
   readonly data: string;
   readonly maxLength: number;
   readonly dtype: string;
-  /** Where it was computed: devices round differently. */
-  readonly device: string;
+  /** `rounding` of the engine: a policy starts at its reference only if both were computed alike. */
+  readonly rounding: string;
 }
 
 const DEFAULT_ROW_TOKENS = 2048;
@@ -226,8 +226,8 @@ class ScoreStore {
 
 /** File of a key's scores. */
 export function referencePath({ directory, key }: ReferenceCache, rowTokens = DEFAULT_ROW_TOKENS): string {
-  const { model, data, maxLength, dtype, device } = key;
-  const text = JSON.stringify([1, model, data, maxLength, dtype, device, rowTokens]);
+  const { model, data, maxLength, dtype, rounding } = key;
+  const text = JSON.stringify([2, model, data, maxLength, dtype, rounding, rowTokens]);
   return join(directory, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.jsonl`);
 }
 
