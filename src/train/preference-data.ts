@@ -10,6 +10,7 @@ import {
   type TokenizedPair,
   tokenizePairs,
 } from '../data/index.ts';
+import { rounding } from '../engine/index.ts';
 import {
   applyDispersion,
   type DispersionRow,
