@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type DType, enableGrad, Generator, grad, noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
+import { EngineError } from '../errors.ts';
 import { FusedAttention } from './attention/fused.ts';
 import { PiecewiseAttention } from './attention/piecewise.ts';
 import type { ModelConfig, Segment } from './contract.ts';
@@ -138,6 +139,14 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
       const packed = ops.packLinear(ops.t(b));
       expectSame([ops.packedLinear(a, packed, columns, null).toFloat64()], [truth], tolerance);
     }
+  });
+
+  it('map nothing to nothing, and refuse a bias of another length', () => {
+    const x = (rows: number, from: number) => random([rows, from], dtype, 1);
+    expect(ops.linear(x(0, 8), x(5, 8)).shape).toEqual([0, 5]);
+    expect(ops.linear(x(40, 0), x(5, 0)).toFloat64()).toEqual(new Float64Array(200));
+    expect(ops.product(x(40, 8), x(8, 0)).shape).toEqual([40, 0]);
+    expect(() => ops.linear(x(40, 8), x(5, 8), x(1, 4))).toThrow(EngineError);
   });
 
   it('attend over packed rows: prompts with several completions, windows, grouped heads', () => {

@@ -29,7 +29,10 @@ bool haveTiles() {
   return have;
 }
 
-bool onTiles(const Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kBFloat16 && haveTiles(); }
+/// Matrices without elements are left to libtorch.
+bool onTiles(const Tensor& x) {
+  return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.dim() == 2 && x.numel() > 0 && haveTiles();
+}
 
 /// A tensor as a factor, or nothing where neither of its dimensions is dense.
 std::optional<Matrix> matrixOf(const Tensor& x) {
@@ -76,7 +79,7 @@ Tensor multiplyPacked(const Tensor& left, const Tensor& panels, int64_t columns,
   const Factor factor(left);
   const int64_t rows = left.size(0);
   Tensor output = at::empty({rows, columns}, left.options());
-  if (rows == 0 || columns == 0) return output;
+  if (rows == 0) return output;
   const Tensor offsets = bias ? bias->contiguous() : Tensor();
   const TileProduct product{
       .left = factor.matrix,
@@ -84,7 +87,6 @@ Tensor multiplyPacked(const Tensor& left, const Tensor& panels, int64_t columns,
       .panels = panels.const_data_ptr<c10::BFloat16>(),
       .bias = bias ? offsets.const_data_ptr<c10::BFloat16>() : nullptr,
       .output = output.mutable_data_ptr<c10::BFloat16>(),
-      .rows = rows,
       .columns = columns,
       .inner = left.size(1),
   };
@@ -111,12 +113,9 @@ Tensor multiplyPacked(const Tensor& left, const Tensor& panels, int64_t columns,
 
 /// left `[rows, inner]` · right `[inner, columns]`, without a way back.
 Tensor product(const Tensor& left, const Tensor& right) {
-  if (!onTiles(left) || right.scalar_type() != at::kBFloat16 || tracked({left, right}) ||
-      left.size(0) < kFewestRows) {
-    return at::mm(left, right);
-  }
-  TORCH_CHECK(left.dim() == 2 && right.dim() == 2 && left.size(1) == right.size(0), "cannot multiply ",
-              left.sizes(), " by ", right.sizes());
+  const bool tiles = onTiles(left) && onTiles(right) && left.size(1) == right.size(0) &&
+                     left.size(0) >= kFewestRows && !tracked({left, right});
+  if (!tiles) return at::mm(left, right);
   return multiplyPacked(left, packPanels(right), right.size(1), std::nullopt);
 }
 
@@ -146,11 +145,14 @@ struct Linear : torch::autograd::Function<Linear> {
   }
 };
 
+bool fits(const std::optional<Tensor>& bias, int64_t out) {
+  return !bias || (bias->scalar_type() == at::kBFloat16 && bias->dim() == 1 && bias->size(0) == out);
+}
+
 /// x `[rows, in]` · weightᵀ + bias; weight `[out, in]`.
 Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
-  const bool tiles = onTiles(x) && x.dim() == 2 && x.size(0) >= kFewestRows && weight.dim() == 2 &&
-                     weight.scalar_type() == at::kBFloat16 && x.size(1) == weight.size(1) &&
-                     (!bias || bias->scalar_type() == at::kBFloat16);
+  const bool tiles = onTiles(x) && onTiles(weight) && x.size(0) >= kFewestRows &&
+                     x.size(1) == weight.size(1) && fits(bias, weight.size(0));
   if (!tiles) return at::linear(x, weight, bias);
   if (tracked({x, weight}) || (bias && tracked({*bias}))) return Linear::apply(x, weight, bias);
   return multiplyPacked(x, packPanels(weight.t()), weight.size(0), bias);
@@ -170,8 +172,8 @@ Tensor packLinear(const Tensor& weight) {
 }
 
 void checkPanels(const Tensor& x, const Tensor& packed, int64_t out) {
-  TORCH_CHECK(onTiles(x) && x.dim() == 2 && packed.dim() == 2 && packed.size(0) == panelsOf(out) &&
-                  packed.size(1) == panelSize(x.size(1)),
+  TORCH_CHECK(x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.dim() == 2 && packed.dim() == 2 &&
+                  packed.size(0) == panelsOf(out) && packed.size(1) == panelSize(x.size(1)),
               "the weight must come from mallows::pack_linear, for ", x.sizes(), " → ", out);
 }
 
@@ -181,6 +183,7 @@ Tensor packedLinear(const Tensor& x, const Tensor& packed, int64_t out, const st
   const c10::NoGradGuard noGrad;
   if (!packed.is_mkldnn()) {
     checkPanels(x, packed, out);
+    TORCH_CHECK(fits(bias, out), "the bias must be bfloat16 [", out, "]");
     return multiplyPacked(x, packed, out, bias);
   }
   static const auto multiply =

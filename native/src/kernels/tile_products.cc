@@ -187,7 +187,7 @@ int64_t productScratch(const TileProduct& product, int64_t rows, int64_t panels)
 }
 
 void multiply(const TileProduct& product, IndexRange rows, IndexRange panels, void* scratch) {
-  const auto& [left, gate, right, bias, output, allRows, columns, inner] = product;
+  const auto& [left, gate, right, bias, output, columns, inner] = product;
   auto* block = static_cast<Half*>(scratch);
   auto* sums = reinterpret_cast<float*>(block + leftSize(rows.end - rows.first, inner));
   const int64_t count = rows.end - rows.first;
@@ -208,15 +208,15 @@ void multiply(const TileProduct& product, IndexRange rows, IndexRange panels, vo
       const bool more = panel + 1 < panels.end;
       for (int64_t piece = 0; piece < pieces; ++piece) {
         const int64_t first = steps * piece / pieces;
-        const int64_t count = steps * (piece + 1) / pieces - first;
+        const int64_t length = steps * (piece + 1) / pieces - first;
         for (int64_t tile = 0; tile < tiles; ++tile) {
           const Half* a = block + (tile * steps + first) * kTileElements;
           const auto add = [&](const Half* factor, float* c) {
             const Half* from = factor + start + first * 2 * kTileElements;
             const bool brings = more && tile * kLinesAtOnce < kLinesOfStep;
             const Half* next =
-                brings ? from + panelSize(inner) + tile * kLinesAtOnce * count * kAtOnce : nullptr;
-            multiplyTiles(a, count, from, c + place + tile * kTileSums, at + piece > 0, next);
+                brings ? from + panelSize(inner) + tile * kLinesAtOnce * length * kAtOnce : nullptr;
+            multiplyTiles(a, length, from, c + place + tile * kTileSums, at + piece > 0, next);
           };
           add(right, sums);
           if (gate != nullptr) add(gate, gateSums);

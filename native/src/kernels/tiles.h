@@ -38,7 +38,6 @@ struct TileProduct {
   const c10::BFloat16* panels;
   const c10::BFloat16* bias;
   c10::BFloat16* output;
-  int64_t rows;
   int64_t columns;
   int64_t inner;
 };
