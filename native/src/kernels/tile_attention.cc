@@ -20,34 +20,15 @@ namespace mallows::kernels {
 namespace {
 
 /// C `[rows, columns]` = A · B, or += it. A is `[rows, inner]`; B is `[inner / 2, columns, 2]`, each pair of
-/// its rows interleaved. Strides count elements; all sizes are multiples of kAtOnce. Why so few registers:
-/// see multiplyTiles in tile_products.cc.
+/// its rows interleaved. Strides count elements; all sizes are multiples of kAtOnce.
 void product(int64_t rows, int64_t columns, int64_t inner, const Half* a, int64_t aStride, const Half* b,
              int64_t bStride, float* c, int64_t cStride, bool accumulate) {
-  const int64_t bytesOfA = aStride * 2;
-  const int64_t bytesOfB = bStride * 2;
-  const int64_t bytesOfC = cStride * 4;
   memoryBarrier();
   for (int64_t j = 0; j < columns; j += kAtOnce) {
     for (int64_t i = 0; i < rows; i += kTile) {
-      float* corner = c + i * cStride + j;
-      if (accumulate) {
-        _tile_loadd(0, corner, bytesOfC);
-        _tile_loadd(1, corner + kTile, bytesOfC);
-      } else {
-        _tile_zero(0);
-        _tile_zero(1);
-      }
-      for (int64_t k = 0; k < inner; k += kAtOnce) {
-        const Half* right = b + k / 2 * bStride + j * 2;
-        _tile_loadd(2, a + i * aStride + k, bytesOfA);
-        _tile_loadd(3, right, bytesOfB);
-        _tile_dpbf16ps(0, 2, 3);
-        _tile_loadd(3, right + kAtOnce, bytesOfB);
-        _tile_dpbf16ps(1, 2, 3);
-      }
-      _tile_stored(0, corner, bytesOfC);
-      _tile_stored(1, corner + kTile, bytesOfC);
+      multiplyInto(c + i * cStride + j, cStride, accumulate, inner / kAtOnce,
+                   {a + i * aStride, aStride, kAtOnce}, {b + j * 2, bStride, kTile * bStride}, kAtOnce,
+                   [](int64_t) {});
     }
   }
   memoryBarrier();

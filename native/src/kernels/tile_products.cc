@@ -87,38 +87,18 @@ void packLeft(const TileProduct& product, IndexRange rows, int64_t at, int64_t d
   }
 }
 
-/// C `[16, 32]` = or += left tiles · panel.
-///
-/// Four of the eight registers, though twice two by two sums would need fewer loads: where another thread
-/// shares the core, registers that hold something leave too few for the loads to run ahead, and a product
-/// takes twice as long.
+/// C `[16, 32]` = or += left tiles · panel. What `next` points at, which will be read after this block of
+/// rows, comes into the cache meanwhile.
 void multiplyTiles(const Half* left, int64_t steps, const Half* panel, float* c, bool accumulate,
                    const Half* next) {
-  constexpr int64_t kRowBytes = kAtOnce * 2;
-  constexpr int64_t kSumBytes = kPanelColumns * 4;
+  const auto bringNext = [next](int64_t step) {
+    if (next == nullptr) return;
+    const Half* line = next + step * kLinesAtOnce * kAtOnce;
+    for (int i = 0; i < kLinesAtOnce; ++i) _mm_prefetch(line + i * kAtOnce, _MM_HINT_T1);
+  };
   memoryBarrier();
-  if (accumulate) {
-    _tile_loadd(0, c, kSumBytes);
-    _tile_loadd(1, c + kTile, kSumBytes);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-  }
-  for (int64_t step = 0; step < steps; ++step) {
-    // What will be read after this block of rows comes into the cache meanwhile.
-    if (next != nullptr) {
-      const Half* line = next + step * kLinesAtOnce * kAtOnce;
-      for (int i = 0; i < kLinesAtOnce; ++i) _mm_prefetch(line + i * kAtOnce, _MM_HINT_T1);
-    }
-    const Half* columns = panel + step * 2 * kTileElements;
-    _tile_loadd(2, left + step * kTileElements, kRowBytes);
-    _tile_loadd(3, columns, kRowBytes);
-    _tile_dpbf16ps(0, 2, 3);
-    _tile_loadd(3, columns + kTileElements, kRowBytes);
-    _tile_dpbf16ps(1, 2, 3);
-  }
-  _tile_stored(0, c, kSumBytes);
-  _tile_stored(1, c + kTile, kSumBytes);
+  multiplyInto(c, kPanelColumns, accumulate, steps, {left, kAtOnce, kTileElements},
+               {panel, kAtOnce, 2 * kTileElements}, kTileElements, bringNext);
   memoryBarrier();
 }
 

@@ -107,5 +107,45 @@ inline __m512 exponential(__m512 x) {
   return _mm512_scalef_ps(series, whole);
 }
 
+/// Where the tiles of a factor lie, in elements: from row to row of a tile, and from step to step of the
+/// inner dimension.
+struct TilePlaces {
+  const Half* first;
+  int64_t row;
+  int64_t step;
+};
+
+/// C `[16, 32]`, its rows `stride` apart, = or += `steps` tiles of A · the two tiles of B at each, `apart`
+/// elements from each other.
+///
+/// Four of the eight registers, though two by two sums would need fewer loads: where another thread shares
+/// the core, registers that hold something leave too few for the loads to run ahead, and a product takes
+/// twice as long.
+template <typename OnStep>
+inline void multiplyInto(float* c, int64_t stride, bool accumulate, int64_t steps, const TilePlaces& a,
+                         const TilePlaces& b, int64_t apart, const OnStep& onStep) {
+  const int64_t bytesOfC = stride * 4;
+  const int64_t bytesOfA = a.row * 2;
+  const int64_t bytesOfB = b.row * 2;
+  if (accumulate) {
+    _tile_loadd(0, c, bytesOfC);
+    _tile_loadd(1, c + kTile, bytesOfC);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+  }
+  for (int64_t step = 0; step < steps; ++step) {
+    onStep(step);
+    const Half* right = b.first + step * b.step;
+    _tile_loadd(2, a.first + step * a.step, bytesOfA);
+    _tile_loadd(3, right, bytesOfB);
+    _tile_dpbf16ps(0, 2, 3);
+    _tile_loadd(3, right + apart, bytesOfB);
+    _tile_dpbf16ps(1, 2, 3);
+  }
+  _tile_stored(0, c, bytesOfC);
+  _tile_stored(1, c + kTile, bytesOfC);
+}
+
 }  // namespace
 }  // namespace mallows::kernels
