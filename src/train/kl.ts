@@ -19,9 +19,6 @@ type Sequence = Pick<TokenizedSequence, 'prompt' | 'completion'>;
 /** Positions whose two distributions over the vocabulary are held at once. */
 const CHUNK = 128;
 
-/** Tokens of one packed row of sequences. */
-const ROW_TOKENS = 2048;
-
 /**
  * KL(π ‖ π_ref) along a completion that the policy itself samples now for each of `prompts`, nats. Their mean is the KL of
  * the papers' reward–KL frontiers; the log-ratio on the data's completions is not.
@@ -52,13 +49,18 @@ export async function sequenceKl(
   sequences: readonly Sequence[],
 ): Promise<Float64Array> {
   const lengths = sequences.map(({ prompt, completion }) => prompt.length + completion.length);
-  const batches = packByLength(lengths, ROW_TOKENS);
+  const batches = packByLength(lengths);
   const rows = batches.map((batch) => packSequences(batch.map((index) => sequences[index]!)));
-  const ours = completionStates(policy, rows);
+  const work = { tokens: rows.reduce((sum, { tokens }) => sum + tokens.length, 0) };
+  const unpack = packWeights(policy, work);
+  const ours: Tensor[] = [];
   try {
+    for (const row of rows) ours.push(completionStates(policy, row));
     return await withReference((reference) => {
-      const theirs = completionStates(reference, rows);
+      const unpackTheirs = packWeights(reference, work);
+      const theirs: Tensor[] = [];
       try {
+        for (const row of rows) theirs.push(completionStates(reference, row));
         const kls = new Float64Array(sequences.length);
         for (const [i, { completions }] of rows.entries()) {
           const perToken = divergence(policy.head, ours[i]!, reference.head, theirs[i]!);
@@ -67,23 +69,19 @@ export async function sequenceKl(
         return kls;
       } finally {
         for (const states of theirs) states.dispose();
+        unpackTheirs();
       }
     });
   } finally {
     for (const states of ours) states.dispose();
+    unpack();
   }
 }
 
-/** Final hidden states at the positions that predict the completions, for each row: `[C, width]`. */
-function completionStates(model: CausalLM, rows: readonly PackedRow[]): Tensor[] {
-  const unpack = packWeights(model, { tokens: rows.reduce((sum, { tokens }) => sum + tokens.length, 0) });
-  try {
-    return rows.map((row) =>
-      tidy(() => walk(model, row, headPositions(row.completions).rows, { gradients: false }).hidden),
-    );
-  } finally {
-    unpack();
-  }
+/** Final hidden states at the positions that predict the completions: `[C, width]`. */
+function completionStates(model: CausalLM, row: PackedRow): Tensor {
+  const { rows } = headPositions(row.completions);
+  return tidy(() => walk(model, row, rows, { gradients: false }).hidden);
 }
 
 /** KL of the next token's distribution at each position, nats. */
