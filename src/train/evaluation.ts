@@ -30,7 +30,7 @@ export function promptKey(prompt: unknown): string {
 export async function evaluateTask<Result extends ItemResults>(
   model: CausalLM,
   task: Task<Result>,
-  rowTokens = 2048,
+  rowTokens?: number,
 ): Promise<Result[]> {
   const lengths = Array.from({ length: task.items }, (_, item) => task.tokens(item));
   const results: Result[] = [];

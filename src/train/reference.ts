@@ -61,6 +61,7 @@ export interface ReferenceKey {
   readonly rounding: string;
 }
 
+/** Tokens of one packed row where nothing else is asked for. */
 const DEFAULT_ROW_TOKENS = 2048;
 
 /**
@@ -148,7 +149,7 @@ const NOTHING: CompletionScore = { tokens: 0, logp: 0, entropy: 0 };
  * Groups items into rows of at most `rowTokens`: longest first, so that memory peaks at once and not after an hour. An
  * item longer than the budget goes alone.
  */
-export function packByLength(lengths: readonly number[], rowTokens: number): number[][] {
+export function packByLength(lengths: readonly number[], rowTokens = DEFAULT_ROW_TOKENS): number[][] {
   const order = lengths.map((tokens, index) => ({ index, tokens }));
   order.sort((a, b) => b.tokens - a.tokens || a.index - b.index);
   const rows: number[][] = [];

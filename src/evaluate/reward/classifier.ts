@@ -8,7 +8,6 @@ import { type LabelResults, LabelTask, splitFirst } from './label-task.ts';
 import { scoreSequences } from './score-pass.ts';
 import { type ScorerOptions, type ScorerResult, trainScorer } from './train-scorer.ts';
 
-const ROW_TOKENS = 2048;
 const DEFAULT_MAX_LENGTH = 256;
 
 export interface ClassifierOptions extends ScorerOptions {
@@ -48,7 +47,7 @@ export async function trainClassifier(options: ClassifierOptions): Promise<Score
 async function evaluateLabels(task: LabelTask): Promise<Record<string, number>> {
   const lengths = Array.from({ length: task.items }, (_, item) => task.tokens(item));
   const results: LabelResults[] = [];
-  for (const items of packByLength(lengths, ROW_TOKENS)) {
+  for (const items of packByLength(lengths)) {
     results.push(task.evaluate(items));
     await new Promise(setImmediate);
   }

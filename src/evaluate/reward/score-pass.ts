@@ -66,9 +66,6 @@ export function scorePass(
   };
 }
 
-/** Tokens of one packed row. */
-const ROW_TOKENS = 2048;
-
 /** Scores `[sequences · labels]` in the order given: sequences of similar length share a row, weights are packed meanwhile. */
 export async function scoreSequences(
   model: SequenceClassifier,
@@ -81,7 +78,7 @@ export async function scoreSequences(
   const unpack = packWeights(model, { tokens: lengths.reduce((sum, length) => sum + length, 0) });
   try {
     let done = 0;
-    for (const items of packByLength(lengths, ROW_TOKENS)) {
+    for (const items of packByLength(lengths)) {
       tidy(() => {
         const row = packScoredSequences(
           items.map((item) => sequences[item]!),

@@ -42,7 +42,7 @@ export async function evaluateReward(
 ): Promise<Record<string, number>> {
   const lengths = Array.from({ length: task.items }, (_, item) => task.tokens(item));
   const results: RewardResults[] = [];
-  for (const items of packByLength(lengths, 2048)) {
+  for (const items of packByLength(lengths)) {
     results.push(task.evaluate(items));
     await new Promise(setImmediate);
   }
