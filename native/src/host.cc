@@ -203,7 +203,7 @@ napi_value host(napi_env env, napi_callback_info info) {
     setProperty(env, object, "cuda", makeString(env, cudaState));
     setProperty(env, object, "cudaDevices", makeNumber(env, cudaDevices));
     setProperty(env, object, "threadedKernels", makeBool(env, kernels::kThreaded));
-    setProperty(env, object, "matrixTiles", makeBool(env, kernels::kThreaded && kernels::tilesAvailable()));
+    setProperty(env, object, "matrixTiles", makeBool(env, kernels::tileProducts()));
     setProperty(env, object, "mps", makeBool(env, at::detail::getMPSHooks().hasMPS()));
     return object;
   });

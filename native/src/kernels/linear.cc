@@ -13,6 +13,12 @@
 #include "tiles.h"
 
 namespace mallows::kernels {
+
+bool tileProducts() {
+  static const bool have = kThreaded && tilesAvailable();
+  return have;
+}
+
 namespace {
 
 /// Rows that are multiplied together; with 2048 columns they stay in a core's second-level cache.
@@ -24,14 +30,9 @@ constexpr int64_t kPanels = 64;
 /// Below this many rows laying the other factor out takes longer than the product.
 constexpr int64_t kFewestRows = 32;
 
-bool haveTiles() {
-  static const bool have = kThreaded && tilesAvailable();
-  return have;
-}
-
 /// Matrices without elements are left to libtorch.
 bool onTiles(const Tensor& x) {
-  return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.dim() == 2 && x.numel() > 0 && haveTiles();
+  return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.dim() == 2 && x.numel() > 0 && tileProducts();
 }
 
 /// A tensor as a factor, or nothing where neither of its dimensions is dense.

@@ -8,6 +8,9 @@ namespace mallows::kernels {
 /// Whether the processor has tiles and the kernel lets this process use them, which it asks for.
 bool tilesAvailable();
 
+/// Whether bf16 matrices are multiplied on them: they are, where the kernels run on libtorch's threads.
+bool tileProducts();
+
 /// The loops given, with attention on tiles where a head's width allows it.
 Loops<c10::BFloat16> withTiles(const Loops<c10::BFloat16>& loops);
 
