@@ -35,7 +35,7 @@ export function figuresOf(name: string, scenario: Scenario, rounds: readonly Rou
 function ownFigures(scenario: Scenario, rounds: readonly Round[]): Partial<Record<Measure, Spread>> {
   const ours = rounds.map((round) => round.ours);
   const figures: Partial<Record<Measure, Spread>> = {
-    // The pace of a step without arithmetic is nobody's.
+    // Timing every call slows a step down: its pace is nobody's.
     ...(scenario.kind !== 'overhead' && { rate: spread(ours.map(rate)) }),
     memory: spread(ours.map((m) => m.peakBytes)),
   };

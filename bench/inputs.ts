@@ -21,7 +21,6 @@ export interface Inputs {
   readonly prompts: string;
   /** A model of the same operators without their arithmetic, and pairs for it. */
   readonly thinModel: string;
-  readonly thinPairs: string;
 }
 
 export interface DataFiles {
@@ -45,7 +44,6 @@ export async function prepareInputs(
     model: join(folder, 'model'),
     prompts: join(folder, 'prompts.jsonl'),
     thinModel: join(folder, 'thin'),
-    thinPairs: join(folder, 'thin.jsonl'),
   };
   await saveDirectory(inputs.model, {
     config: config.raw,
@@ -58,7 +56,7 @@ export async function prepareInputs(
   const [hh, long, shared] = [await write('hh'), await write('long'), await write('shared')];
   const prompts = hh.prompts.slice(0, settings.prompts).map((ids) => ({ ids: Array.from(ids) }));
   writeFileSync(inputs.prompts, lines(prompts));
-  await writeThin(loaded, inputs.thinModel, inputs.thinPairs, settings.steps * settings.batching.hh.pairs);
+  await writeThin(loaded, inputs.thinModel);
   loaded.model.dispose();
   return { ...inputs, data: { hh: hh.files, long: long.files, shared: shared.files } };
 }
