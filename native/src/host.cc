@@ -26,7 +26,7 @@
 
 #include "environment.h"
 #include "kernels/parallel.h"
-#include "kernels/tiles.h"
+#include "kernels/products.h"
 #include "values.h"
 
 namespace mallows {
@@ -184,6 +184,10 @@ napi_value makeCapabilities(napi_env env) {
   return object;
 }
 
+std::string nameOf(const kernels::Multiplier* multiplier) {
+  return multiplier == nullptr ? "libtorch" : multiplier->name;
+}
+
 /// Facts for `engineInfo()`; TypeScript gives them their meaning.
 napi_value host(napi_env env, napi_callback_info info) {
   return guarded(env, "engineInfo", [&] {
@@ -203,7 +207,8 @@ napi_value host(napi_env env, napi_callback_info info) {
     setProperty(env, object, "cuda", makeString(env, cudaState));
     setProperty(env, object, "cudaDevices", makeNumber(env, cudaDevices));
     setProperty(env, object, "threadedKernels", makeBool(env, kernels::kThreaded));
-    setProperty(env, object, "matrixTiles", makeBool(env, kernels::tileProducts()));
+    setProperty(env, object, "bf16Products", makeString(env, nameOf(kernels::multipliers().bf16)));
+    setProperty(env, object, "fp32Products", makeString(env, nameOf(kernels::multipliers().fp32)));
     setProperty(env, object, "mps", makeBool(env, at::detail::getMPSHooks().hasMPS()));
     return object;
   });

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { EngineError } from '../errors.ts';
-import type { Device, HostArray, MatmulPrecision } from './contract.ts';
+import type { Device, HostArray, MatmulPrecision, Multiplier } from './contract.ts';
 
 /** A native value by number; 0 is never one. Only this folder sees handles. */
 export type Handle = number;
@@ -56,8 +56,8 @@ export interface HostFacts {
   readonly cudaDevices: number;
   /** Whether the project's own kernels were built to run on libtorch's threads. */
   readonly threadedKernels: boolean;
-  /** Whether they multiply bf16 on the processor's matrix tiles (AMX). */
-  readonly matrixTiles: boolean;
+  readonly bf16Products: Multiplier;
+  readonly fp32Products: Multiplier;
   readonly mps: boolean;
 }
 

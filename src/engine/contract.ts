@@ -14,6 +14,12 @@ export type DType = 'float64' | 'float32' | 'bfloat16' | 'float16' | 'int64' | '
 
 export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'mps';
 
+/**
+ * What multiplies matrices on the CPU: the project's own kernels on the processor's matrix tiles (AMX) or with its vector
+ * instructions (AVX-512), or libtorch with oneDNN and MKL.
+ */
+export type Multiplier = 'tiles' | 'vectors' | 'libtorch';
+
 /** Host-side numbers of a tensor. bfloat16/float16 arrive as Float32Array; int64 as BigInt64Array; bool as Uint8Array. */
 export type HostArray = Float64Array | Float32Array | BigInt64Array | Int32Array | Uint8Array;
 

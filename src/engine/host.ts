@@ -1,7 +1,7 @@
 import { freemem } from 'node:os';
 import { EngineError } from '../errors.ts';
 import { addon, engineBuild } from './addon.ts';
-import type { Device, DType, EngineMemory, MatmulPrecision } from './contract.ts';
+import type { Device, DType, EngineMemory, MatmulPrecision, Multiplier } from './contract.ts';
 
 export interface EngineInfo {
   readonly torchVersion: string;
@@ -14,8 +14,8 @@ export interface EngineInfo {
   readonly cpuCapability: string;
   /** Whether the CPU multiplies bfloat16 matrices in hardware. Where it does not, bf16 works, slowly. */
   readonly bf16Kernels: boolean;
-  /** Whether the project's own kernels multiply bfloat16 on the processor's matrix tiles (AMX). */
-  readonly matrixTiles: boolean;
+  /** What multiplies matrices on the CPU. */
+  readonly products: Readonly<Record<'bfloat16' | 'float32', Multiplier>>;
   readonly fp16Kernels: boolean;
   /** How freed memory is treated; `MALLOWS_MALLOC=system` leaves the C library alone. */
   readonly allocator: string;
@@ -38,7 +38,7 @@ export function engineInfo(): EngineInfo {
     // On x64 oneDNN takes bf16 from AVX-512 on, and emulates it where the instructions are missing.
     bf16Kernels:
       facts.mkldnnBf16 && (process.arch !== 'x64' || feature('avx512_bf16') || feature('amx_bf16')),
-    matrixTiles: facts.matrixTiles,
+    products: { bfloat16: facts.bf16Products, float32: facts.fp32Products },
     fp16Kernels: facts.mkldnnFp16,
     allocator: facts.allocator,
     cuda: facts.cuda,
@@ -71,18 +71,26 @@ export function setMatmulPrecision(precision: MatmulPrecision): void {
   matmulPrecision = precision;
 }
 
+/** What multiplies CPU matrices of this type, as the precision of float32 products is set now. */
+export function multiplier(dtype: DType): Multiplier {
+  const { bf16Products, fp32Products } = addon().host();
+  if (dtype === 'bfloat16') return bf16Products;
+  if (dtype !== 'float32' || matmulPrecision === 'high') return 'libtorch';
+  return matmulPrecision === 'medium' ? bf16Products : fp32Products;
+}
+
 /** Raised whenever one of the project's own kernels comes to round otherwise than before. */
-const KERNELS = 2;
+const KERNELS = 3;
 
 /** What decides how results round: numbers computed under one text are the same bits, under another only close. */
 export function rounding(device: Device): string {
-  const { torchVersion, cpuCapability, matrixTiles, threadedKernels } = addon().host();
-  const products = matrixTiles ? 'tiles' : threadedKernels ? 'kernels' : 'operators';
+  const { torchVersion, cpuCapability, bf16Products, fp32Products, threadedKernels } = addon().host();
+  const kernels = threadedKernels ? [bf16Products, fp32Products, KERNELS] : ['operators'];
   return [
     device,
     torchVersion,
     matmulPrecision,
-    ...(device === 'cpu' ? [cpuCapability, products, KERNELS] : []),
+    ...(device === 'cpu' ? [cpuCapability, ...kernels] : []),
   ].join(' ');
 }
 

@@ -3,7 +3,15 @@
  */
 export { engineBuild } from './addon.ts';
 export { enableGrad, type GradOptions, grad, noGrad } from './autograd.ts';
-export type { Device, DType, EngineMemory, HostArray, MatmulPrecision, TensorOptions } from './contract.ts';
+export type {
+  Device,
+  DType,
+  EngineMemory,
+  HostArray,
+  MatmulPrecision,
+  Multiplier,
+  TensorOptions,
+} from './contract.ts';
 export { arange, empty, full, ones, scalar, type TensorDataOptions, tensor, zeros } from './create.ts';
 export { bytesPerElement, isDType, isFloating } from './dtypes.ts';
 export {
@@ -13,6 +21,7 @@ export {
   engineInfo,
   hasOwnKernels,
   memory,
+  multiplier,
   releaseFreeMemory,
   rounding,
   setMatmulPrecision,

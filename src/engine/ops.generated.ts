@@ -3338,6 +3338,13 @@ export function product(left: Tensor, right: Tensor): Tensor {
 }
 let product$bound: NativeOperator | undefined;
 
+/** `mallows::add_product_(Tensor(a!) sum, Tensor left, Tensor right) -> Tensor(a!)` */
+export function addProduct_(sum: Tensor, left: Tensor, right: Tensor): Tensor {
+  (addProduct_$bound ??= bind('mallows::add_product_', ''))(handleOf(sum), handleOf(left), handleOf(right));
+  return sum;
+}
+let addProduct_$bound: NativeOperator | undefined;
+
 /** `mallows::linear(Tensor x, Tensor weight, Tensor? bias=None) -> Tensor` */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
   return wrap(

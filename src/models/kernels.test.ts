@@ -1,6 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type DType, enableGrad, Generator, grad, noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
+import {
+  type DType,
+  enableGrad,
+  Generator,
+  grad,
+  multiplier,
+  noGrad,
+  ops,
+  setMatmulPrecision,
+  type Tensor,
+  tidy,
+} from '../engine/index.ts';
 import { EngineError } from '../errors.ts';
 import { FusedAttention } from './attention/fused.ts';
 import { PiecewiseAttention } from './attention/piecewise.ts';
@@ -133,9 +144,11 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
         [a, turned(b)],
         [turned(a), turned(b)],
       ] as const) {
-        expectSame([ops.product(left, right).toFloat64()], [truth], tolerance);
+        const product = ops.product(left, right);
+        expectSame([product.toFloat64()], [truth], tolerance);
+        expectSame([ops.addProduct_(product, left, right).toFloat64()], [truth.map((x) => 2 * x)], tolerance);
       }
-      if (dtype !== 'bfloat16') continue;
+      if (dtype !== 'bfloat16' && multiplier(dtype) === 'libtorch') continue;
       const packed = ops.packLinear(ops.t(b));
       expectSame([ops.packedLinear(a, packed, columns, null).toFloat64()], [truth], tolerance);
     }
@@ -185,6 +198,33 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
       }),
       { numRuns: 25 },
     );
+  });
+});
+
+describe('fp32 products of medium precision', () => {
+  it('are those of factors rounded to bf16, summed in fp32, with their gradients', () => {
+    const rounded = (x: Tensor) => ops.to(ops.to(x, 'bfloat16'), 'float64');
+    for (const [rows, inner, columns] of [
+      [40, 64, 32],
+      [33, 2500, 45],
+    ] as const) {
+      const inputs = [random([rows, inner], 'float32', 1), random([columns, inner], 'float32', 2)] as const;
+      setMatmulPrecision('medium');
+      try {
+        const found = both((x, w) => ops.linear(x!, w!), inputs);
+        const truth = both((x, w) => ops.linear(x!, w!), inputs.map(rounded));
+        // What comes back is rounded to bf16 by itself, as it is again a factor.
+        expectSame(found.slice(0, 1), truth.slice(0, 1), multiplier('float32') === 'libtorch' ? 2e-2 : 2e-5);
+        expectSame(found, truth, 2e-2);
+        if (multiplier('float32') === 'libtorch') continue;
+        const packed = ops.packLinear(inputs[1]);
+        expect(packed.dtype).toBe('bfloat16');
+        const output = ops.packedLinear(inputs[0], packed, columns, null);
+        expect(output.toFloat64()).toEqual(found[0]);
+      } finally {
+        setMatmulPrecision('highest');
+      }
+    }
   });
 });
 

@@ -1,4 +1,4 @@
-import { availableMemory, bytesPerElement, engineInfo } from '../engine/index.ts';
+import { availableMemory, bytesPerElement, type DType, engineInfo, multiplier } from '../engine/index.ts';
 import type { Linear } from '../nn/linear.ts';
 import type { CausalLM, SequenceClassifier } from './contract.ts';
 
@@ -11,16 +11,14 @@ export interface PackedWork {
 }
 
 /**
- * From where on packing saves more than it takes. Our own tiles lay weights out at every call anyway, so a second row or
+ * From where on packing saves more than it takes. Our own kernels lay weights out at every call anyway, so a second row or
  * a few steps pay for it; oneDNN's reordering takes longer and saves less.
  */
-const WORTH = {
-  tiles: { tokens: 4096, steps: 4 },
-  oneDnn: { tokens: 8192, steps: 48 },
-};
+const OWN_WORTH = { tokens: 4096, steps: 4 };
+const ONEDNN_WORTH = { tokens: 8192, steps: 48 };
 
 /**
- * Holds the weights of a model that will only be read for a while a second time, in the order in which the CPU's bf16
+ * Holds the weights of a model that will only be read for a while a second time, in the order in which the CPU's
  * products want them. Does nothing where that brings nothing (other dtypes and devices, too little work) or where the
  * copies would take more than a quarter of the free memory.
  *
@@ -29,7 +27,7 @@ const WORTH = {
 export function packWeights(model: CausalLM | SequenceClassifier, work: PackedWork): () => void {
   const maps = model.layers.flatMap((layer) => [...layer.linears.values()]);
   if ('head' in model) maps.push(model.head);
-  const worth = WORTH[engineInfo().matrixTiles ? 'tiles' : 'oneDnn'];
+  const worth = multiplier(model.dtype) === 'libtorch' ? ONEDNN_WORTH : OWN_WORTH;
   const enough = work.tokens >= worth.tokens || (work.steps ?? 0) >= worth.steps;
   if (!enough || !isWorthPacking(model, maps)) return () => {};
   const ends = maps.map((map) => map.pack());
@@ -39,9 +37,13 @@ export function packWeights(model: CausalLM | SequenceClassifier, work: PackedWo
 }
 
 function isWorthPacking({ device, dtype }: CausalLM | SequenceClassifier, maps: readonly Linear[]): boolean {
-  // Measured on x64; fp32 gains nothing that its packing does not cost elsewhere.
-  if (device !== 'cpu' || dtype !== 'bfloat16' || process.arch !== 'x64') return false;
-  if (!engineInfo().bf16Kernels) return false;
+  if (device !== 'cpu' || !packs(dtype)) return false;
   const elements = maps.reduce((sum, { weight }) => sum + weight.value.size, 0);
   return elements * bytesPerElement[dtype] <= availableMemory() / 4;
+}
+
+/** Whether products of this type read packed weights faster; oneDNN's were measured on x64, and with fp32 they do not. */
+function packs(dtype: DType): boolean {
+  if (multiplier(dtype) !== 'libtorch') return true;
+  return dtype === 'bfloat16' && process.arch === 'x64' && engineInfo().bf16Kernels;
 }

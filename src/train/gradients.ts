@@ -27,7 +27,7 @@ export class GradientStore {
   addProduct(parameter: Parameter, left: Tensor, right: Tensor): void {
     const sum = this.#sums.get(parameter);
     if (sum !== undefined && sum.dtype === left.dtype && isWide(sum)) {
-      noGrad(() => ops.addmm_(sum, left, right));
+      noGrad(() => ops.addProduct_(sum, left, right));
     } else {
       tidy(() => this.add(parameter, ops.product(left, right)));
     }

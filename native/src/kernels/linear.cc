@@ -1,6 +1,7 @@
-// Products of bf16 matrices on the CPU's matrix tiles, where it has them: the linear map with its way back,
-// and with a weight that is laid out beforehand because it does not change for a while. Everywhere else
+// Products of matrices on the CPU that the project's own kernels are best at: the linear map with its way
+// back, and with a weight that is laid out beforehand because it does not change for a while. Everywhere else
 // libtorch's.
+#include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
@@ -9,37 +10,67 @@
 
 #include "elementwise.h"
 #include "parallel.h"
+#include "products.h"
 #include "tensors.h"
-#include "tiles.h"
 
 namespace mallows::kernels {
-
-bool tileProducts() {
-  static const bool have = kThreaded && tilesAvailable();
-  return have;
-}
-
 namespace {
 
-/// Rows that are multiplied together; with 2048 columns they stay in a core's second-level cache.
+/// Rows that are multiplied together; those of the left factor stay in a core's second-level cache.
 constexpr int64_t kRows = 128;
 
 /// Panels of one task at most.
 constexpr int64_t kPanels = 64;
 
+/// Bytes of panels that are laid out before they are multiplied, if that is more than one task's.
+constexpr int64_t kPackedBytes = 8 << 20;
+
 /// Below this many rows laying the other factor out takes longer than the product.
 constexpr int64_t kFewestRows = 32;
 
-/// Matrices without elements are left to libtorch.
-bool onTiles(const Tensor& x) {
-  return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.dim() == 2 && x.numel() > 0 && tileProducts();
+/// A way to multiply, and the type of the panels that it reads.
+struct Way {
+  const Multiplier* multiplier = nullptr;
+  at::ScalarType packed = at::kFloat;
+
+  explicit operator bool() const { return multiplier != nullptr; }
+};
+
+/// How matrices of a type are multiplied whose panels are of another or the same.
+Way wayFor(at::ScalarType type, at::ScalarType packed) {
+  if (type == at::kBFloat16 && packed == at::kBFloat16) return {multipliers().bf16, packed};
+  if (type == at::kFloat && packed == at::kFloat) return {multipliers().fp32, packed};
+  if (type == at::kFloat && packed == at::kBFloat16) return {multipliers().fp32AsBf16, packed};
+  return {};
+}
+
+/// How x is multiplied with something of its type; nothing where that is up to libtorch, as matrices without
+/// elements are.
+Way wayFor(const Tensor& x) {
+  if (!x.is_cpu() || x.dim() != 2 || x.numel() == 0) return {};
+  if (x.scalar_type() != at::kFloat) return wayFor(x.scalar_type(), x.scalar_type());
+  switch (at::globalContext().float32MatmulPrecision()) {
+    case at::Float32MatmulPrecision::HIGHEST:
+      return wayFor(at::kFloat, at::kFloat);
+    case at::Float32MatmulPrecision::MEDIUM:
+      return wayFor(at::kFloat, at::kBFloat16);
+    default:
+      return {};
+  }
+}
+
+/// How left is multiplied with a matrix whose dimension `inner` meets left's columns.
+Way wayFor(const Tensor& left, const Tensor& right, int64_t inner) {
+  const bool alike = right.is_cpu() && right.dim() == 2 && right.numel() > 0 &&
+                     left.scalar_type() == right.scalar_type() && left.dim() == 2 &&
+                     left.size(1) == right.size(inner) && left.size(0) >= kFewestRows;
+  return alike ? wayFor(left) : Way{};
 }
 
 /// A tensor as a factor, or nothing where neither of its dimensions is dense.
 std::optional<Matrix> matrixOf(const Tensor& x) {
-  const auto* data = static_cast<const c10::BFloat16*>(x.const_data_ptr());
-  if (x.stride(1) == 1 || x.size(1) == 1) return Matrix{data, x.stride(0), false};
-  if (x.stride(0) == 1 || x.size(0) == 1) return Matrix{data, x.stride(1), true};
+  if (x.stride(1) == 1 || x.size(1) == 1) return Matrix{x.const_data_ptr(), x.stride(0), false};
+  if (x.stride(0) == 1 || x.size(0) == 1) return Matrix{x.const_data_ptr(), x.stride(1), true};
   return std::nullopt;
 }
 
@@ -57,67 +88,143 @@ struct Factor {
 
 int64_t panelsOf(int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; }
 
-/// `[panels, panel]`.
-Tensor packPanels(const Tensor& right) {
-  const Factor factor(right);
-  const int64_t inner = right.size(0);
-  const int64_t columns = right.size(1);
-  const int64_t panels = panelsOf(columns);
-  Tensor packed = at::empty({panels, panelSize(inner)}, right.options());
-  auto* to = packed.mutable_data_ptr<c10::BFloat16>();
-  forEachPart(panels, std::max<int64_t>(1, kGrain / panelSize(inner)),
+/// Lays some panels of a right factor out from `to` on.
+void packPanels(const Way& way, const Factor& factor, IndexRange panels, void* to) {
+  const int64_t inner = factor.tensor.size(0);
+  const int64_t size = way.multiplier->panelSize(inner);
+  const auto bytes = size * static_cast<int64_t>(at::elementSize(way.packed));
+  forEachPart(panels.end - panels.first, std::max<int64_t>(1, kGrain / size),
               [&](int64_t first, int64_t end, int64_t) {
-                for (int64_t panel = first; panel < end; ++panel) {
-                  packPanel(factor.matrix, inner, columns, panel, to + panel * panelSize(inner));
+                for (int64_t i = first; i < end; ++i) {
+                  way.multiplier->packPanel(factor.matrix, inner, factor.tensor.size(1), panels.first + i,
+                                            static_cast<std::byte*>(to) + i * bytes);
                 }
               });
+}
+
+/// Memory for so many panels: `[panels, panel]`.
+Tensor emptyPanels(const Way& way, const Tensor& right, int64_t panels) {
+  return at::empty({panels, way.multiplier->panelSize(right.size(0))}, right.options().dtype(way.packed));
+}
+
+/// All panels of a right factor.
+Tensor packAll(const Way& way, const Tensor& right) {
+  const int64_t panels = panelsOf(right.size(1));
+  Tensor packed = emptyPanels(way, right, panels);
+  packPanels(way, Factor(right), {0, panels}, packed.mutable_data_ptr());
   return packed;
 }
 
-/// left · right + bias, or with a gate silu(left · gate) · (left · right).
-Tensor multiplyPacked(const Tensor& left, const Tensor& panels, int64_t columns,
+/// A product with the same left factor and output for several groups of panels.
+class Run {
+ public:
+  Run(const Way& way, const Tensor& left, const Tensor& output, const std::optional<Tensor>& bias)
+      : way_(way),
+        factor_(left),
+        bias_(bias ? bias->contiguous() : Tensor()),
+        rows_(left.size(0)),
+        product_{
+            .left = factor_.matrix,
+            .bias = bias ? bias_.const_data_ptr() : nullptr,
+            .output = output.mutable_data_ptr(),
+            .columns = output.size(1),
+            .inner = left.size(1),
+        } {}
+
+  /// Adds to what the output holds.
+  void accumulate() { product_.accumulate = true; }
+
+  void compute(const void* panels, IndexRange range, const void* gate = nullptr) {
+    product_.panels = panels;
+    product_.gate = gate;
+    product_.firstPanel = range.first;
+    // Enough tasks that a thread which is held up holds up nothing else, and few enough panels that their
+    // sums stay in the cache where the inner dimension takes several stretches.
+    const int threads = at::get_num_threads();
+    const int64_t count = range.end - range.first;
+    const int64_t blocks = (rows_ + kRows - 1) / kRows;
+    const int64_t wanted = std::max((4 * threads + blocks - 1) / blocks, (count + kPanels - 1) / kPanels);
+    const int64_t groups = std::min(wanted, count);
+    const int64_t panelsAtOnce = (count + groups - 1) / groups;
+    const int64_t bytes =
+        (way_.multiplier->scratch(product_, std::min(rows_, kRows), panelsAtOnce) + 63) / 64 * 64;
+    if (const int64_t needed = threads * bytes + 64; !scratch_.defined() || scratch_.numel() < needed) {
+      scratch_ = at::empty({needed}, factor_.tensor.options().dtype(at::kByte));
+    }
+    const auto start = (reinterpret_cast<uintptr_t>(scratch_.mutable_data_ptr()) + 63) / 64 * 64;
+    forEachTask(blocks * groups, threads, [&](int64_t task, int thread) {
+      const int64_t row = task / groups * kRows;
+      const int64_t panel = range.first + task % groups * panelsAtOnce;
+      if (panel >= range.end) return;
+      way_.multiplier->multiply(product_, {row, std::min(rows_, row + kRows)},
+                                {panel, std::min(range.end, panel + panelsAtOnce)},
+                                reinterpret_cast<void*>(start + thread * bytes));
+    });
+  }
+
+ private:
+  Way way_;
+  Factor factor_;
+  Tensor bias_;
+  int64_t rows_;
+  Product product_;
+  Tensor scratch_;
+};
+
+/// left · a right factor that is laid out, + bias; or with a gate silu(left · gate) · (left · right).
+Tensor multiplyPacked(const Way& way, const Tensor& left, const Tensor& panels, int64_t columns,
                       const std::optional<Tensor>& bias, const Tensor* gate = nullptr) {
-  const Factor factor(left);
-  const int64_t rows = left.size(0);
-  Tensor output = at::empty({rows, columns}, left.options());
-  if (rows == 0) return output;
-  const Tensor offsets = bias ? bias->contiguous() : Tensor();
-  const TileProduct product{
-      .left = factor.matrix,
-      .gate = gate == nullptr ? nullptr : gate->const_data_ptr<c10::BFloat16>(),
-      .panels = panels.const_data_ptr<c10::BFloat16>(),
-      .bias = bias ? offsets.const_data_ptr<c10::BFloat16>() : nullptr,
-      .output = output.mutable_data_ptr<c10::BFloat16>(),
-      .columns = columns,
-      .inner = left.size(1),
-  };
-  // Enough tasks that a thread which is held up holds up nothing else, and few enough panels that their sums
-  // stay in the cache where the inner dimension takes several stretches.
-  const int threads = at::get_num_threads();
-  const int64_t blocks = (rows + kRows - 1) / kRows;
-  const int64_t allPanels = panelsOf(columns);
-  const int64_t wanted = std::max((4 * threads + blocks - 1) / blocks, (allPanels + kPanels - 1) / kPanels);
-  const int64_t groups = std::min(wanted, allPanels);
-  const int64_t panelsAtOnce = (allPanels + groups - 1) / groups;
-  const int64_t bytes = (productScratch(product, std::min(rows, kRows), panelsAtOnce) + 63) / 64 * 64;
-  Tensor scratch = at::empty({threads * bytes + 64}, left.options().dtype(at::kByte));
-  const auto start = (reinterpret_cast<uintptr_t>(scratch.mutable_data_ptr()) + 63) / 64 * 64;
-  forEachTask(blocks * groups, threads, [&](int64_t task, int thread) {
-    const int64_t row = task / groups * kRows;
-    const int64_t panel = task % groups * panelsAtOnce;
-    if (panel >= allPanels) return;
-    multiply(product, {row, std::min(rows, row + kRows)}, {panel, std::min(allPanels, panel + panelsAtOnce)},
-             reinterpret_cast<void*>(start + thread * bytes));
-  });
+  Tensor output = at::empty({left.size(0), columns}, left.options());
+  if (output.numel() == 0) return output;
+  Run run(way, left, output, bias);
+  run.compute(panels.const_data_ptr(), {0, panelsOf(columns)},
+              gate == nullptr ? nullptr : gate->const_data_ptr());
   return output;
+}
+
+/// output = or += left · right + bias, the right factor laid out a group of panels at a time, which then is
+/// still in the cache and needs little memory.
+void multiply(const Way& way, const Tensor& left, const Tensor& right, const Tensor& output,
+              const std::optional<Tensor>& bias, bool accumulate) {
+  const Factor factor(right);
+  const int64_t all = panelsOf(right.size(1));
+  const int64_t panelBytes =
+      way.multiplier->panelSize(right.size(0)) * static_cast<int64_t>(at::elementSize(way.packed));
+  const int64_t atOnce = std::min(all, std::max(kPanels, kPackedBytes / panelBytes));
+  const Tensor panels = emptyPanels(way, right, atOnce);
+  Run run(way, left, output, bias);
+  if (accumulate) run.accumulate();
+  for (int64_t first = 0; first < all; first += atOnce) {
+    const IndexRange range{first, std::min(all, first + atOnce)};
+    packPanels(way, factor, range, panels.mutable_data_ptr());
+    run.compute(panels.const_data_ptr(), range);
+  }
 }
 
 /// left `[rows, inner]` · right `[inner, columns]`, without a way back.
 Tensor product(const Tensor& left, const Tensor& right) {
-  const bool tiles = onTiles(left) && onTiles(right) && left.size(1) == right.size(0) &&
-                     left.size(0) >= kFewestRows && !tracked({left, right});
-  if (!tiles) return at::mm(left, right);
-  return multiplyPacked(left, packPanels(right), right.size(1), std::nullopt);
+  const Way way = tracked({left, right}) ? Way{} : wayFor(left, right, 0);
+  if (!way) return at::mm(left, right);
+  Tensor output = at::empty({left.size(0), right.size(1)}, left.options());
+  multiply(way, left, right, output, std::nullopt, false);
+  return output;
+}
+
+/// sum += left · right, without a way back.
+Tensor& addProduct(Tensor& sum, const Tensor& left, const Tensor& right) {
+  const bool alike = sum.scalar_type() == left.scalar_type() && sum.is_contiguous() && sum.dim() == 2 &&
+                     sum.size(0) == left.size(0) && sum.size(1) == right.size(1);
+  const Way way = alike && !tracked({sum, left, right}) ? wayFor(left, right, 0) : Way{};
+  if (!way) return sum.addmm_(left, right);
+  multiply(way, left, right, sum, std::nullopt, true);
+  return sum;
+}
+
+Tensor multiplyByWeight(const Way& way, const Tensor& x, const Tensor& weight,
+                        const std::optional<Tensor>& bias) {
+  Tensor output = at::empty({x.size(0), weight.size(0)}, x.options());
+  multiply(way, x, weight.t(), output, bias, false);
+  return output;
 }
 
 struct Linear : torch::autograd::Function<Linear> {
@@ -125,7 +232,7 @@ struct Linear : torch::autograd::Function<Linear> {
                         const std::optional<Tensor>& bias) {
     context->save_for_backward({x, weight});
     context->saved_data["biased"] = bias.has_value();
-    return multiplyPacked(x, packPanels(weight.t()), weight.size(0), bias);
+    return multiplyByWeight(wayFor(x), x, weight, bias);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& slopes) {
@@ -146,36 +253,38 @@ struct Linear : torch::autograd::Function<Linear> {
   }
 };
 
-bool fits(const std::optional<Tensor>& bias, int64_t out) {
-  return !bias || (bias->scalar_type() == at::kBFloat16 && bias->dim() == 1 && bias->size(0) == out);
+bool fits(const std::optional<Tensor>& bias, const Tensor& x, int64_t out) {
+  return !bias || (bias->scalar_type() == x.scalar_type() && bias->dim() == 1 && bias->size(0) == out);
 }
 
 /// x `[rows, in]` · weightᵀ + bias; weight `[out, in]`.
 Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
-  const bool tiles = onTiles(x) && onTiles(weight) && x.size(0) >= kFewestRows &&
-                     x.size(1) == weight.size(1) && fits(bias, weight.size(0));
-  if (!tiles) return at::linear(x, weight, bias);
+  const Way way = wayFor(x, weight, 1);
+  if (!way || !fits(bias, x, weight.size(0))) return at::linear(x, weight, bias);
   if (tracked({x, weight}) || (bias && tracked({*bias}))) return Linear::apply(x, weight, bias);
-  return multiplyPacked(x, packPanels(weight.t()), weight.size(0), bias);
+  return multiplyByWeight(way, x, weight, bias);
 }
 
-/// `weight [out, in]` laid out for `packed_linear`: as our tiles read it, or else as oneDNN's bf16 kernels
-/// do, which without that lay it out anew at every call.
+/// `weight [out, in]` laid out for `packed_linear`: as our own kernels read it, or else as oneDNN's bf16
+/// kernels do, which without that lay it out anew at every call.
 Tensor packLinear(const Tensor& weight) {
   TORCH_CHECK(weight.dim() == 2 && weight.is_cpu(), "the weight must be [out, in] on the CPU, not ",
               weight.sizes(), " on ", weight.device());
   const c10::NoGradGuard noGrad;
-  if (onTiles(weight)) return packPanels(weight.detach().t());
+  if (const Way way = wayFor(weight)) return packAll(way, weight.detach().t());
   static const auto reorder = c10::Dispatcher::singleton()
                                   .findSchemaOrThrow("mkldnn::_reorder_linear_weight", "")
                                   .typed<Tensor(const Tensor&, std::optional<int64_t>)>();
   return reorder.call(weight.detach().contiguous(), std::nullopt);
 }
 
-void checkPanels(const Tensor& x, const Tensor& packed, int64_t out) {
-  TORCH_CHECK(x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.dim() == 2 && packed.dim() == 2 &&
-                  packed.size(0) == panelsOf(out) && packed.size(1) == panelSize(x.size(1)),
+/// How x is multiplied with a weight that is laid out.
+Way wayForPacked(const Tensor& x, const Tensor& packed, int64_t out) {
+  const Way way = wayFor(x.scalar_type(), packed.scalar_type());
+  TORCH_CHECK(way && x.is_cpu() && x.dim() == 2 && packed.dim() == 2 && packed.size(0) == panelsOf(out) &&
+                  packed.size(1) == way.multiplier->panelSize(x.size(1)),
               "the weight must come from mallows::pack_linear, for ", x.sizes(), " → ", out);
+  return way;
 }
 
 /// `x [rows, in]` → `x · weightᵀ + bias` `[rows, out]`, without a way back.
@@ -183,9 +292,9 @@ Tensor packedLinear(const Tensor& x, const Tensor& packed, int64_t out, const st
   TORCH_CHECK(!tracked({x}), "mallows::packed_linear has no derivative");
   const c10::NoGradGuard noGrad;
   if (!packed.is_mkldnn()) {
-    checkPanels(x, packed, out);
-    TORCH_CHECK(fits(bias, out), "the bias must be bfloat16 [", out, "]");
-    return multiplyPacked(x, packed, out, bias);
+    const Way way = wayForPacked(x, packed, out);
+    TORCH_CHECK(fits(bias, x, out), "the bias must be ", x.scalar_type(), " [", out, "]");
+    return multiplyPacked(way, x, packed, out, bias);
   }
   static const auto multiply =
       c10::Dispatcher::singleton()
@@ -202,9 +311,10 @@ Tensor packedSiluGate(const Tensor& x, const Tensor& gate, const Tensor& up, int
     return siluGate(packedLinear(x, gate, out, std::nullopt), packedLinear(x, up, out, std::nullopt));
   }
   TORCH_CHECK(!tracked({x}), "mallows::packed_silu_gate has no derivative");
-  checkPanels(x, gate, out);
-  checkPanels(x, up, out);
-  return multiplyPacked(x, up, out, std::nullopt, &gate);
+  const Way way = wayForPacked(x, up, out);
+  TORCH_CHECK(gate.scalar_type() == up.scalar_type() && gate.sizes() == up.sizes(),
+              "gate and up must be packed alike");
+  return multiplyPacked(way, x, up, out, std::nullopt, &gate);
 }
 
 }  // namespace
@@ -212,6 +322,7 @@ Tensor packedSiluGate(const Tensor& x, const Tensor& gate, const Tensor& up, int
 // For tensors of every device and of oneDNN alike, so not under the CPU's key.
 TORCH_LIBRARY_FRAGMENT(mallows, library) {
   library.def("product(Tensor left, Tensor right) -> Tensor", product);
+  library.def("add_product_(Tensor(a!) sum, Tensor left, Tensor right) -> Tensor(a!)", addProduct);
   library.def("linear(Tensor x, Tensor weight, Tensor? bias=None) -> Tensor", linear);
   library.def("pack_linear(Tensor weight) -> Tensor", packLinear);
   library.def("packed_silu_gate(Tensor x, Tensor gate, Tensor up, int out) -> Tensor", packedSiluGate);

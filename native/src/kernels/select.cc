@@ -1,4 +1,6 @@
 #include "loops.h"
+#include "parallel.h"
+#include "products.h"
 #include "tiles.h"
 
 namespace mallows::kernels {
@@ -67,5 +69,30 @@ const Loops<c10::BFloat16>& loops<c10::BFloat16>() {
 }
 
 #undef MALLOWS_CHOOSE
+
+namespace {
+
+Multipliers chooseMultipliers() {
+  // On one thread they would be slower than libtorch's on all.
+  if (!kThreaded) return {};
+  const Multipliers vectors = vectorMultipliers();
+  Multipliers chosen = tileMultipliers();
+  if (chosen.bf16 == nullptr) {
+    chosen.bf16 = vectors.bf16;
+    chosen.fp32AsBf16 = vectors.fp32AsBf16;
+  }
+#if defined(__x86_64__)
+  // MKL, which libtorch multiplies fp32 with, uses AVX-512 on Intel's processors and no others.
+  if (!__builtin_cpu_is("intel")) chosen.fp32 = vectors.fp32;
+#endif
+  return chosen;
+}
+
+}  // namespace
+
+const Multipliers& multipliers() {
+  static const Multipliers chosen = chooseMultipliers();
+  return chosen;
+}
 
 }  // namespace mallows::kernels

@@ -101,7 +101,7 @@ function describe(findings: Findings, { paint }: CliContext): string {
   return rows.map(([name, value]) => `${paint.dim(name.padEnd(13))} ${value}`).join('\n');
 }
 
-function bf16Note({ bf16Kernels, matrixTiles }: EngineInfo): string {
-  if (matrixTiles) return 'multiplied in hardware, on matrix tiles (AMX)';
+function bf16Note({ bf16Kernels, products }: EngineInfo): string {
+  if (products.bfloat16 === 'tiles') return 'multiplied in hardware, on matrix tiles (AMX)';
   return bf16Kernels ? 'multiplied in hardware' : 'no hardware kernels: fp32 is faster here';
 }
