@@ -1,7 +1,7 @@
+#include "blocks.h"
 #include "loops.h"
 #include "parallel.h"
 #include "products.h"
-#include "tiles.h"
 
 namespace mallows::kernels {
 
@@ -43,6 +43,11 @@ const Loops<T>& choose([[maybe_unused]] const Loops<T>& avx512, [[maybe_unused]]
   return isa == Isa::avx512 ? avx512 : (isa == Isa::avx2 ? avx2 : baseline);
 }
 
+Loops<c10::BFloat16> inBlocks(const Loops<c10::BFloat16>& loops) {
+  if (tilesAvailable()) return tiles::withAttention(loops);
+  return bf16VectorsAvailable() ? vectors::withAttention(loops) : loops;
+}
+
 }  // namespace
 
 #if defined(__x86_64__)
@@ -63,8 +68,7 @@ const Loops<double>& loops<double>() {
 
 template <>
 const Loops<c10::BFloat16>& loops<c10::BFloat16>() {
-  static const Loops<c10::BFloat16> chosen =
-      tilesAvailable() ? withTiles(MALLOWS_CHOOSE(ofBFloat16)) : MALLOWS_CHOOSE(ofBFloat16);
+  static const Loops<c10::BFloat16> chosen = inBlocks(MALLOWS_CHOOSE(ofBFloat16));
   return chosen;
 }
 

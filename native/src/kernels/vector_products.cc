@@ -1,4 +1,5 @@
 // Products of fp32 and bf16 numbers with AVX-512, for processors on which libtorch's leave much of it unused.
+#include "blocks.h"
 #include "products.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BF16__)
@@ -74,16 +75,16 @@ class VectorArithmetic {
   }
 };
 
-bool available() {
+}  // namespace
+
+bool bf16VectorsAvailable() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512bf16");
 }
 
-}  // namespace
-
 Multipliers vectorMultipliers() {
-  if (!available()) return {};
+  if (!bf16VectorsAvailable()) return {};
   return {.bf16 = &PanelProducts<Half, Half, VectorArithmetic<Half>>::multiplier,
           .fp32 = &PanelProducts<float, float, VectorArithmetic<float>>::multiplier,
           .fp32AsBf16 = &PanelProducts<float, Half, VectorArithmetic<Half>>::multiplier};
@@ -95,6 +96,7 @@ Multipliers vectorMultipliers() {
 
 namespace mallows::kernels {
 
+bool bf16VectorsAvailable() { return false; }
 Multipliers vectorMultipliers() { return {}; }
 
 }  // namespace mallows::kernels

@@ -1,20 +1,21 @@
-// Compiled on its own with the instructions that it needs; where the compiler lacks them, it says that there
-// are no tiles. Products take and give what the loops in attention_loops.h do, so only rounding differs:
+// Attention of bf16 heads as products of blocks. Compiled once for each MALLOWS_BLOCKS, what multiplies a
+// block: matrix tiles, or AVX-512 with its instructions for bf16; where the compiler lacks them, it changes
+// nothing. Products take and give what the loops in attention_loops.h do, so only rounding differs:
 // probabilities and slopes of scores are bf16 when they are multiplied, sums are fp32.
-#include "tiles.h"
+#include "blocks.h"
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
-
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#if defined(__AVX512BF16__) && defined(__linux__)
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
+#if defined(__AMX_BF16__)
 #include "tile_registers.h"
+#else
+#include "vector_registers.h"
+#endif
 
 namespace mallows::kernels {
 namespace {
@@ -405,41 +406,28 @@ void attendBackward(const Attention<Half>& call, const AttentionSlopes<Half>& wa
 }
 
 /// What computes heads whose width is no multiple of 32.
-Loops<Half> untiled;
+Loops<Half> plain;
 
 bool fits(const Attention<Half>& call) { return call.width % kAtOnce == 0; }
 
 }  // namespace
 
-bool tilesAvailable() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  constexpr unsigned kAmxBf16 = 1u << 22;
-  constexpr unsigned kAmxTile = 1u << 24;
-  if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
-  constexpr unsigned kAvx512Bf16 = 1u << 5;
-  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) == 0 || (a & kAvx512Bf16) == 0) return false;
-  constexpr int kRequestPermission = 0x1023;
-  constexpr int kTileData = 18;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
-Loops<Half> withTiles(const Loops<Half>& loops) {
-  untiled = loops;
-  Loops<Half> tiled = loops;
-  tiled.attentionScratch = [](const Attention<Half>& call, int64_t keys, int64_t island) {
-    return fits(call) ? attentionScratch(call, keys, island) : untiled.attentionScratch(call, keys, island);
+Loops<Half> MALLOWS_BLOCKS::withAttention(const Loops<Half>& loops) {
+  plain = loops;
+  Loops<Half> blocked = loops;
+  blocked.attentionScratch = [](const Attention<Half>& call, int64_t keys, int64_t island) {
+    return fits(call) ? attentionScratch(call, keys, island) : plain.attentionScratch(call, keys, island);
   };
-  tiled.attend = [](const Attention<Half>& call, const Piece& piece, int64_t keyHead, float* scratch) {
-    (fits(call) ? attend : untiled.attend)(call, piece, keyHead, scratch);
+  blocked.attend = [](const Attention<Half>& call, const Piece& piece, int64_t keyHead, float* scratch) {
+    (fits(call) ? attend : plain.attend)(call, piece, keyHead, scratch);
   };
-  tiled.attendBackward = [](const Attention<Half>& call, const AttentionSlopes<Half>& slopes,
-                            TokenRange island, const Piece* pieces, int64_t count, int64_t keyHead,
-                            float* scratch) {
-    (fits(call) ? attendBackward : untiled.attendBackward)(call, slopes, island, pieces, count, keyHead,
-                                                           scratch);
+  blocked.attendBackward = [](const Attention<Half>& call, const AttentionSlopes<Half>& slopes,
+                              TokenRange island, const Piece* pieces, int64_t count, int64_t keyHead,
+                              float* scratch) {
+    (fits(call) ? attendBackward : plain.attendBackward)(call, slopes, island, pieces, count, keyHead,
+                                                         scratch);
   };
-  return tiled;
+  return blocked;
 }
 
 }  // namespace mallows::kernels
@@ -448,9 +436,7 @@ Loops<Half> withTiles(const Loops<Half>& loops) {
 
 namespace mallows::kernels {
 
-bool tilesAvailable() { return false; }
-
-Loops<c10::BFloat16> withTiles(const Loops<c10::BFloat16>& loops) { return loops; }
+Loops<c10::BFloat16> MALLOWS_BLOCKS::withAttention(const Loops<c10::BFloat16>& loops) { return loops; }
 
 }  // namespace mallows::kernels
 
