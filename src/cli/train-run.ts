@@ -8,7 +8,7 @@ import {
   type SftRecipe,
   type TrainRecipe,
 } from '../config/index.ts';
-import { setThreads } from '../engine/index.ts';
+import { setMatmulPrecision, setThreads } from '../engine/index.ts';
 import type { LoopResult, TrainOptions } from '../train/index.ts';
 import type { TrainFlags } from './commands/train.ts';
 import type { CliContext } from './context.ts';
@@ -41,6 +41,7 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
   }
   const { recipe } = resolved;
   if (recipe.threads !== undefined) setThreads(recipe.threads);
+  if (recipe.matmul_precision !== undefined) setMatmulPrecision(recipe.matmul_precision);
   const watcher = new TrainWatcher(context);
   const interrupt = context.interruptible(
     'Finishing this step and saving a checkpoint; press Ctrl-C again to stop at once.',

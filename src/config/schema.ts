@@ -130,6 +130,10 @@ const common = {
   lora,
   checkpoint,
   dtype,
+  matmul_precision: z
+    .enum(['highest', 'high', 'medium'])
+    .optional()
+    .describe('of fp32 matrix products; medium: factors rounded to bf16, summed in fp32; default highest'),
   device: z.string().default('auto').describe('auto, cpu, cuda, cuda:N, mps'),
   recompute: z
     .boolean()
