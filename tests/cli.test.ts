@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { main } from '../src/cli/main.ts';
-import { setThreads } from '../src/engine/index.ts';
+import { engineInfo, setThreads } from '../src/engine/index.ts';
 
 /*
  * The commands as people call them, on a trained model of 260,000 weights: files in, files out, exit codes. What the
@@ -311,6 +311,19 @@ describe('train', () => {
     for (const file of ['metrics.jsonl', join('model', 'model.safetensors')]) {
       expect(readFileSync(join(output, file)).equals(readFileSync(join(at('run'), file))), file).toBe(true);
     }
+  });
+
+  it('multiplies fp32 as precisely as it is asked to', async () => {
+    const metrics = async (name: string, ...more: string[]) => {
+      const { code, stderr } = await mallows(...recipe('--set', 'dtype=fp32', '--output', at(name), ...more));
+      expect(code, stderr).toBe(0);
+      return readFileSync(join(at(name), 'metrics.jsonl'), 'utf8');
+    };
+    const medium = await metrics('medium', '--set', 'matmul_precision=medium');
+    const highest = await metrics('highest');
+    expect(readFileSync(join(at('medium'), 'recipe.yaml'), 'utf8')).toContain('matmul_precision: medium');
+    // Where neither we nor libtorch have such products, both are IEEE fp32.
+    if (engineInfo().products.bfloat16 !== 'libtorch') expect(medium).not.toBe(highest);
   });
 
   it('tells every problem of a recipe, and what data are missing', async () => {

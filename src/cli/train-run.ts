@@ -41,7 +41,7 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
   }
   const { recipe } = resolved;
   if (recipe.threads !== undefined) setThreads(recipe.threads);
-  if (recipe.matmul_precision !== undefined) setMatmulPrecision(recipe.matmul_precision);
+  setMatmulPrecision(recipe.matmul_precision ?? 'highest');
   const watcher = new TrainWatcher(context);
   const interrupt = context.interruptible(
     'Finishing this step and saving a checkpoint; press Ctrl-C again to stop at once.',
