@@ -17,6 +17,14 @@ constexpr int64_t kAtOnce = 2 * kTile;
 
 constexpr int64_t padded(int64_t count) { return (count + kAtOnce - 1) / kAtOnce * kAtOnce; }
 
+/// Where the tiles of a factor lie, in elements: from row to row of a tile, and from step to step of the
+/// inner dimension.
+struct TilePlaces {
+  const Half* first;
+  int64_t row;
+  int64_t step;
+};
+
 inline __m512i loadWords(const void* from) { return _mm512_loadu_si512(from); }
 
 /// Sixteen rows of sixteen 32-bit numbers, transposed in registers.

@@ -28,14 +28,6 @@ class Tiles {
 /// The tile instructions do not tell the compiler which memory they touch.
 inline void memoryBarrier() { asm volatile("" ::: "memory"); }
 
-/// Where the tiles of a factor lie, in elements: from row to row of a tile, and from step to step of the
-/// inner dimension.
-struct TilePlaces {
-  const Half* first;
-  int64_t row;
-  int64_t step;
-};
-
 /// C `[16, 32]`, its rows `stride` apart, = or += `steps` tiles of A · the two tiles of B at each, `apart`
 /// elements from each other.
 ///

@@ -15,14 +15,6 @@ struct Tiles {
 
 inline void memoryBarrier() {}
 
-/// Where the tiles of a factor lie, in elements: from row to row of a tile, and from step to step of the
-/// inner dimension.
-struct TilePlaces {
-  const Half* first;
-  int64_t row;
-  int64_t step;
-};
-
 /// Eight of the rows that `multiplyInto` computes: their sums fit in the registers.
 inline void multiplyEight(float* c, int64_t stride, bool accumulate, int64_t steps, const TilePlaces& a,
                           const TilePlaces& b, int64_t apart) {
