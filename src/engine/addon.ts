@@ -56,6 +56,7 @@ export interface HostFacts {
   readonly cudaDevices: number;
   /** Whether the project's own kernels were built to run on libtorch's threads. */
   readonly threadedKernels: boolean;
+  /** What multiplies bf16 and IEEE fp32 matrices on the CPU. */
   readonly bf16Products: Multiplier;
   readonly fp32Products: Multiplier;
   readonly mps: boolean;

@@ -17,29 +17,22 @@ import { Parameter } from '../nn/parameter.ts';
 const random = (shape: number[], seed: number, dtype: DType): Tensor =>
   ops.to(ops.randn(shape, { generator: new Generator(seed), dtype: 'float32', device: 'cpu' }), dtype);
 
-/** What can be packed here, and what a product may then differ by, relative to its size. */
-const PACKED: readonly { readonly dtype: DType; readonly tolerance: number }[] = [
+/** What can be packed here, and what may then differ: a map's outputs, near 20, by one last place; a gated unit's relatively. */
+const PACKED: readonly { readonly dtype: DType; readonly step: number; readonly tolerance: number }[] = [
   ...(multiplier('bfloat16') !== 'libtorch' || (engineInfo().bf16Kernels && process.arch === 'x64')
-    ? [{ dtype: 'bfloat16', tolerance: 0.02 } as const]
+    ? [{ dtype: 'bfloat16', step: 0.13, tolerance: 0.02 } as const]
     : []),
-  ...(multiplier('float32') !== 'libtorch' ? [{ dtype: 'float32', tolerance: 1e-5 } as const] : []),
+  ...(multiplier('float32') !== 'libtorch'
+    ? [{ dtype: 'float32', step: 1e-4, tolerance: 1e-5 } as const]
+    : []),
 ];
 const STORED = PACKED.flatMap((packed) =>
   (['out-in', 'in-out'] satisfies LinearLayout[]).map((layout) => ({ ...packed, layout })),
 );
 
-/** The largest difference, relative to 1 + the size of what is expected. */
-function difference(actual: Float64Array, expected: Float64Array): number {
-  expect(actual.length).toBe(expected.length);
-  return actual.reduce(
-    (most, value, i) => Math.max(most, Math.abs(value - expected[i]!) / (1 + Math.abs(expected[i]!))),
-    0,
-  );
-}
-
 describe.runIf(STORED.length > 0).each(STORED)(
   'a packed $dtype map stored $layout',
-  ({ dtype, layout, tolerance }) => {
+  ({ dtype, layout, step }) => {
     const shape = layout === 'out-in' ? [48, 40] : [40, 48];
     const map = new Linear(
       'map',
@@ -57,7 +50,9 @@ describe.runIf(STORED.length > 0).each(STORED)(
         const unpack = map.pack();
         const packed = outputs(rows);
         unpack();
-        expect(difference(packed, plain)).toBeLessThan(tolerance);
+        expect(packed.length).toBe(plain.length);
+        const error = packed.reduce((most, value, i) => Math.max(most, Math.abs(value - plain[i]!)), 0);
+        expect(error).toBeLessThan(step);
         expect(outputs(rows)).toEqual(plain);
       }
       expect(memory().liveTensors).toBe(live);
@@ -92,7 +87,9 @@ describe.runIf(PACKED.length > 0).each(PACKED)(
       const ends = [gate.pack(), up.pack()];
       const packed = output();
       for (const end of ends) end();
-      expect(difference(packed, plain)).toBeLessThan(tolerance);
+      for (const [i, value] of packed.entries()) {
+        expect(Math.abs(value - plain[i]!)).toBeLessThan(tolerance * (1 + Math.abs(plain[i]!)));
+      }
       expect(Math.max(...plain.map(Math.abs))).toBeGreaterThan(1);
     });
   },
