@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
+
 #include "loops.h"
 
 namespace mallows::kernels {
@@ -17,12 +19,15 @@ constexpr int64_t kAtOnce = 2 * kTile;
 
 constexpr int64_t padded(int64_t count) { return (count + kAtOnce - 1) / kAtOnce * kAtOnce; }
 
-/// Where the tiles of a factor lie, in elements: from row to row of a tile, and from step to step of the
-/// inner dimension.
+/// Where the tiles of a factor lie, in bytes: from row to row of a tile, and from step to step of the inner
+/// dimension.
 struct TilePlaces {
-  const Half* first;
+  const std::byte* first;
   int64_t row;
   int64_t step;
+
+  TilePlaces(const void* first, int64_t row, int64_t step)
+      : first(static_cast<const std::byte*>(first)), row(row), step(step) {}
 };
 
 inline __m512i loadWords(const void* from) { return _mm512_loadu_si512(from); }

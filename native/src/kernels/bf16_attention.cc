@@ -24,12 +24,13 @@ namespace {
 /// its rows interleaved. Strides count elements; all sizes are multiples of kAtOnce.
 void product(int64_t rows, int64_t columns, int64_t inner, const Half* a, int64_t aStride, const Half* b,
              int64_t bStride, float* c, int64_t cStride, bool accumulate) {
+  constexpr int64_t kSize = sizeof(Half);
   memoryBarrier();
   for (int64_t j = 0; j < columns; j += kAtOnce) {
     for (int64_t i = 0; i < rows; i += kTile) {
       multiplyInto(c + i * cStride + j, cStride, accumulate, inner / kAtOnce,
-                   {a + i * aStride, aStride, kAtOnce}, {b + j * 2, bStride, kTile * bStride}, kAtOnce,
-                   [](int64_t) {});
+                   {a + i * aStride, aStride * kSize, kAtOnce * kSize},
+                   {b + j * 2, bStride * kSize, kTile * bStride * kSize}, kAtOnce * kSize, [](int64_t) {});
     }
   }
   memoryBarrier();

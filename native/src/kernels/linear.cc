@@ -16,8 +16,11 @@
 namespace mallows::kernels {
 namespace {
 
-/// Rows that are multiplied together; those of the left factor stay in a core's second-level cache.
+/// Rows that are multiplied together, at most; those of the left factor stay in a core's second-level cache.
 constexpr int64_t kRows = 128;
+
+/// Rows are divided in whole tiles.
+constexpr int64_t kRowsOfTile = 16;
 
 /// Panels of one task at most.
 constexpr int64_t kPanels = 64;
@@ -86,7 +89,14 @@ struct Factor {
   }
 };
 
-int64_t panelsOf(int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; }
+int64_t quotientUp(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+int64_t panelsOf(int64_t columns) { return quotientUp(columns, kPanelColumns); }
+
+/// One of so many equal parts of `[0, count)`.
+IndexRange part(int64_t count, int64_t index, int64_t parts) {
+  return {count * index / parts, count * (index + 1) / parts};
+}
 
 /// Lays some panels of a right factor out from `to` on.
 void packPanels(const Way& way, const Factor& factor, IndexRange panels, void* to) {
@@ -138,26 +148,29 @@ class Run {
     product_.panels = panels;
     product_.gate = gate;
     product_.firstPanel = range.first;
-    // Enough tasks that a thread which is held up holds up nothing else, and few enough panels that their
-    // sums stay in the cache where the inner dimension takes several stretches.
+    // A whole number of blocks of rows a thread, so that all finish together; enough tasks that a thread
+    // which is held up holds up nothing else; and few enough panels that their sums stay in the cache where
+    // the inner dimension takes several stretches.
     const int threads = at::get_num_threads();
+    const int64_t tiles = quotientUp(rows_, kRowsOfTile);
+    const int64_t fewest = quotientUp(rows_, kRows);
+    const int64_t blocks = fewest < threads ? fewest : quotientUp(fewest, threads) * threads;
     const int64_t count = range.end - range.first;
-    const int64_t blocks = (rows_ + kRows - 1) / kRows;
-    const int64_t wanted = std::max((4 * threads + blocks - 1) / blocks, (count + kPanels - 1) / kPanels);
+    const int64_t wanted = std::max(quotientUp(4 * threads, blocks), quotientUp(count, kPanels));
     const int64_t groups = std::min(wanted, count);
-    const int64_t panelsAtOnce = (count + groups - 1) / groups;
+    const int64_t rowsAtOnce = std::min(rows_, quotientUp(tiles, blocks) * kRowsOfTile);
     const int64_t bytes =
-        (way_.multiplier->scratch(product_, std::min(rows_, kRows), panelsAtOnce) + 63) / 64 * 64;
+        quotientUp(way_.multiplier->scratch(product_, rowsAtOnce, quotientUp(count, groups)), 64) * 64;
     if (const int64_t needed = threads * bytes + 64; !scratch_.defined() || scratch_.numel() < needed) {
       scratch_ = at::empty({needed}, factor_.tensor.options().dtype(at::kByte));
     }
     const auto start = (reinterpret_cast<uintptr_t>(scratch_.mutable_data_ptr()) + 63) / 64 * 64;
     forEachTask(blocks * groups, threads, [&](int64_t task, int thread) {
-      const int64_t row = task / groups * kRows;
-      const int64_t panel = range.first + task % groups * panelsAtOnce;
-      if (panel >= range.end) return;
-      way_.multiplier->multiply(product_, {row, std::min(rows_, row + kRows)},
-                                {panel, std::min(range.end, panel + panelsAtOnce)},
+      const IndexRange ofTiles = part(tiles, task / groups, blocks);
+      const IndexRange ofPanels = part(count, task % groups, groups);
+      way_.multiplier->multiply(product_,
+                                {ofTiles.first * kRowsOfTile, std::min(rows_, ofTiles.end * kRowsOfTile)},
+                                {range.first + ofPanels.first, range.first + ofPanels.end},
                                 reinterpret_cast<void*>(start + thread * bytes));
     });
   }

@@ -103,6 +103,14 @@ struct Source {
     }
   }
 
+  /// Where the tiles of sixteen rows are from some step on, their elements being Packed already.
+  TilePlaces tiles(int64_t row, int64_t step) const {
+    const int64_t column = step * kStep<Packed>;
+    const int64_t bytes = stride * static_cast<int64_t>(sizeof(T));
+    return transposed ? TilePlaces(data + column * stride + row, bytes, kStep<Packed> * bytes)
+                      : TilePlaces(data + row * stride + column, bytes, sizeof(Words::rows[0]));
+  }
+
   /// Rows as they lie: sixteen from `first`, and the sixteen after them.
   void along(int64_t first, int64_t rows, int64_t at, int64_t columns, __m512i (&low)[16],
              __m512i (&high)[16]) const {
@@ -136,9 +144,11 @@ inline void storeWords(const __m512i (&words)[16], Words* to) {
 
 /// The left tiles and the panel that are multiplied, and where their sums `[16, 32]` go.
 struct Block {
-  const Words* left;
+  TilePlaces left;
   const Words* panel;
   int64_t steps;
+  /// Words of one more step, where the left factor ends before that does.
+  int64_t rest;
   /// Rows that are wanted.
   int64_t rows;
   /// Whether the words of a row of the left factor go down its tiles instead of along them.
@@ -160,7 +170,8 @@ struct Block {
 ///   multiply(const Block&)
 ///   kName          for people
 ///   isLeftAcross(left)  whether the words of the left factor's rows go down its tiles
-///   kStepsOfPiece  steps of a panel that all rows of a block go through before the next
+///   readsInPlace<T>(left, inner)  whether it multiplies the left factor as it lies, where a tile of rows is
+///   full kStepsOfPiece  steps of a panel that all rows of a block go through before the next
 template <typename T, typename Packed, typename Arithmetic>
 struct PanelProducts {
   static int64_t panelTiles(int64_t inner) { return 2 * stepsOf<Packed>(inner); }
@@ -191,7 +202,7 @@ struct PanelProducts {
   static int64_t scratch(const Product& product, int64_t rows, int64_t panels) {
     const int64_t steps = stepsOf<Packed>(product.inner);
     const int64_t sums = (rows + kTile - 1) / kTile * kTileSums * (steps <= kStepsAtOnce ? 1 : panels);
-    return leftTiles(rows, steps) * static_cast<int64_t>(sizeof(Words)) +
+    return leftTiles(isInPlace(product) ? kTile : rows, steps) * static_cast<int64_t>(sizeof(Words)) +
            sums * (product.gate == nullptr ? 4 : 8);
   }
 
@@ -200,17 +211,20 @@ struct PanelProducts {
     const auto* gate = static_cast<const Words*>(product.gate);
     const int64_t count = rows.end - rows.first;
     const int64_t tiles = (count + kTile - 1) / kTile;
+    const int64_t tilesInPlace = isInPlace(product) ? count / kTile : 0;
+    const IndexRange packedRows{rows.first + tilesInPlace * kTile, rows.end};
     const int64_t allSteps = stepsOf<Packed>(product.inner);
     auto* block = static_cast<Words*>(scratch);
-    auto* sums = reinterpret_cast<float*>(block + leftTiles(count, allSteps));
+    auto* sums = reinterpret_cast<float*>(block + leftTiles(packedRows.end - packedRows.first, allSteps));
     // Sums of all panels are kept where the inner dimension is gone through in several stretches.
     const int64_t sumsOfPanel = allSteps <= kStepsAtOnce ? 0 : tiles * kTileSums;
     float* gateSums = sums + std::max(tiles * kTileSums, (panels.end - panels.first) * sumsOfPanel);
+    const Source<T, Packed> source(product.left);
     const Arithmetic arithmetic;
     for (int64_t at = 0; at < allSteps; at += kStepsAtOnce) {
       const int64_t steps = std::min(kStepsAtOnce, allSteps - at);
       const bool last = at + steps == allSteps;
-      packLeft(product, rows, at, steps, block);
+      packLeft(product, packedRows, at, steps, block);
       const int64_t pieces = (steps + Arithmetic::kStepsOfPiece - 1) / Arithmetic::kStepsOfPiece;
       for (int64_t panel = panels.first; panel < panels.end; ++panel) {
         const int64_t start = (panel - product.firstPanel) * panelTiles(product.inner) + 2 * at;
@@ -219,14 +233,20 @@ struct PanelProducts {
         for (int64_t piece = 0; piece < pieces; ++piece) {
           const int64_t first = steps * piece / pieces;
           const int64_t length = steps * (piece + 1) / pieces - first;
+          // What of them the left factor's own rows have; packed ones end in zeros.
+          const int64_t words = std::min(length * kTile, wordsFrom(product.inner, at + first));
           for (int64_t tile = 0; tile < tiles; ++tile) {
             const bool brings = more && tile * kLinesAtOnce < kLinesOfStep;
+            const bool inPlace = tile < tilesInPlace;
             const auto add = [&](const Words* factor, float* to) {
               const Words* from = factor + start + 2 * first;
               arithmetic.multiply({
-                  .left = block + tile * steps + first,
+                  .left = inPlace ? source.tiles(rows.first + tile * kTile, at + first)
+                                  : TilePlaces(block + (tile - tilesInPlace) * steps + first,
+                                               sizeof(Words::rows[0]), sizeof(Words)),
                   .panel = from,
-                  .steps = length,
+                  .steps = inPlace ? words / kTile : length,
+                  .rest = inPlace ? words % kTile : 0,
                   .rows = std::min(kTile, count - tile * kTile),
                   .leftAcross = Arithmetic::isLeftAcross(product.left),
                   .sums = to + place + tile * kTileSums,
@@ -246,6 +266,15 @@ struct PanelProducts {
   static constexpr Multiplier multiplier{Arithmetic::kName, panelSize, packPanel, scratch, multiply};
 
  private:
+  static bool isInPlace(const Product& product) {
+    return Arithmetic::template readsInPlace<T>(product.left, product.inner);
+  }
+
+  /// Words of a row from some step on.
+  static int64_t wordsFrom(int64_t inner, int64_t step) {
+    return (inner - step * kStep<Packed>)*kTile / kStep<Packed>;
+  }
+
   static int64_t leftTiles(int64_t rows, int64_t steps) {
     return padded(rows) / kTile * std::min(steps, kStepsAtOnce);
   }

@@ -23,13 +23,16 @@ class TileArithmetic {
 
   static bool isLeftAcross(const Matrix&) { return false; }
 
+  template <typename T>
+  static bool readsInPlace(const Matrix&, int64_t) {
+    return false;
+  }
+
   void multiply(const Block& block) const {
-    constexpr int64_t kElements = kTile * kAtOnce;
-    const auto* left = reinterpret_cast<const Half*>(block.left);
-    const auto* panel = reinterpret_cast<const Half*>(block.panel);
     memoryBarrier();
-    multiplyInto(block.sums, kPanelColumns, block.accumulate, block.steps, {left, kAtOnce, kElements},
-                 {panel, kAtOnce, 2 * kElements}, kElements, [&](int64_t step) { block.bringNext(step); });
+    multiplyInto(block.sums, kPanelColumns, block.accumulate, block.steps, block.left,
+                 {block.panel, sizeof(Words::rows[0]), 2 * sizeof(Words)}, sizeof(Words),
+                 [&](int64_t step) { block.bringNext(step); });
     memoryBarrier();
   }
 

@@ -28,8 +28,8 @@ class Tiles {
 /// The tile instructions do not tell the compiler which memory they touch.
 inline void memoryBarrier() { asm volatile("" ::: "memory"); }
 
-/// C `[16, 32]`, its rows `stride` apart, = or += `steps` tiles of A · the two tiles of B at each, `apart`
-/// elements from each other.
+/// C `[16, 32]`, its rows `stride` floats apart, = or += `steps` tiles of A · the two tiles of B at each,
+/// `apart` bytes from each other.
 ///
 /// Four of the eight registers, though two by two sums would need fewer loads: where another thread shares
 /// the core, registers that hold something leave too few for the loads to run ahead, and a product takes
@@ -38,8 +38,6 @@ template <typename OnStep>
 inline void multiplyInto(float* c, int64_t stride, bool accumulate, int64_t steps, const TilePlaces& a,
                          const TilePlaces& b, int64_t apart, const OnStep& onStep) {
   const int64_t bytesOfC = stride * 4;
-  const int64_t bytesOfA = a.row * 2;
-  const int64_t bytesOfB = b.row * 2;
   if (accumulate) {
     _tile_loadd(0, c, bytesOfC);
     _tile_loadd(1, c + kTile, bytesOfC);
@@ -49,11 +47,11 @@ inline void multiplyInto(float* c, int64_t stride, bool accumulate, int64_t step
   }
   for (int64_t step = 0; step < steps; ++step) {
     onStep(step);
-    const Half* right = b.first + step * b.step;
-    _tile_loadd(2, a.first + step * a.step, bytesOfA);
-    _tile_loadd(3, right, bytesOfB);
+    const std::byte* right = b.first + step * b.step;
+    _tile_loadd(2, a.first + step * a.step, a.row);
+    _tile_loadd(3, right, b.row);
     _tile_dpbf16ps(0, 2, 3);
-    _tile_loadd(3, right + apart, bytesOfB);
+    _tile_loadd(3, right + apart, b.row);
     _tile_dpbf16ps(1, 2, 3);
   }
   _tile_stored(0, c, bytesOfC);

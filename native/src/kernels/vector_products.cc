@@ -5,50 +5,10 @@
 #if defined(__AVX512F__) && defined(__AVX512BF16__)
 
 #include "panel_products.h"
+#include "vector_registers.h"
 
 namespace mallows::kernels {
 namespace {
-
-/// sums += the word of a row of the left factor · the words of sixteen columns.
-template <typename Packed>
-__m512 addProducts(__m512 sums, uint32_t word, __m512i words) {
-  const __m512i left = _mm512_set1_epi32(static_cast<int>(word));
-  if constexpr (std::is_same_v<Packed, Half>) return _mm512_dpbf16_ps(sums, (__m512bh)left, (__m512bh)words);
-  return _mm512_fmadd_ps(_mm512_castsi512_ps(left), _mm512_castsi512_ps(words), sums);
-}
-
-/// Some rows of a block from `first`, whose sums are all held in registers.
-template <typename Packed, int rows, bool across>
-void multiplyRows(const Block& block, int first) {
-  __m512 sums[rows][2];
-  float* c = block.sums + first * kPanelColumns;
-#pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r) {
-    sums[r][0] = block.accumulate ? _mm512_load_ps(c + r * kPanelColumns) : _mm512_setzero_ps();
-    sums[r][1] = block.accumulate ? _mm512_load_ps(c + r * kPanelColumns + kTile) : _mm512_setzero_ps();
-  }
-  for (int64_t step = 0; step < block.steps; ++step) {
-    if (first == 0) block.bringNext(step);
-    const auto& left = block.left[step].rows;
-    const Words* panel = block.panel + 2 * step;
-#pragma GCC unroll 4
-    for (int word = 0; word < kTile; ++word) {
-      const __m512i low = _mm512_load_si512(panel[0].rows[word]);
-      const __m512i high = _mm512_load_si512(panel[1].rows[word]);
-#pragma GCC unroll 8
-      for (int r = 0; r < rows; ++r) {
-        const uint32_t factor = across ? left[word][first + r] : left[first + r][word];
-        sums[r][0] = addProducts<Packed>(sums[r][0], factor, low);
-        sums[r][1] = addProducts<Packed>(sums[r][1], factor, high);
-      }
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r) {
-    _mm512_store_ps(c + r * kPanelColumns, sums[r][0]);
-    _mm512_store_ps(c + r * kPanelColumns + kTile, sums[r][1]);
-  }
-}
 
 template <typename Packed>
 class VectorArithmetic {
@@ -62,6 +22,14 @@ class VectorArithmetic {
   /// As it is laid out with the least work: a word is read the same way from either.
   static bool isLeftAcross(const Matrix& left) { return left.transposed; }
 
+  /// Broadcasting a word takes as long from where it is as from a copy. What is not yet a word has to become
+  /// one: two bf16 numbers that are not neighbours, and numbers that are rounded.
+  template <typename T>
+  static bool readsInPlace(const Matrix& left, int64_t inner) {
+    if constexpr (std::is_same_v<T, float>) return std::is_same_v<Packed, float>;
+    return !left.transposed && inner % 2 == 0;
+  }
+
   void multiply(const Block& block) const {
     block.leftAcross ? multiplyTile<true>(block) : multiplyTile<false>(block);
   }
@@ -69,9 +37,21 @@ class VectorArithmetic {
  private:
   template <bool across>
   static void multiplyTile(const Block& block) {
-    if (block.rows <= 4) return multiplyRows<Packed, 4, across>(block, 0);
-    multiplyRows<Packed, 8, across>(block, 0);
-    if (block.rows > 8) multiplyRows<Packed, 8, across>(block, 8);
+    if (block.rows <= 4) return multiplySome<4, across>(block, 0);
+    multiplySome<8, across>(block, 0);
+    if (block.rows > 8) multiplySome<8, across>(block, 8);
+  }
+
+  /// Some rows of a block from `first`.
+  template <int rows, bool across>
+  static void multiplySome(const Block& block, int first) {
+    const TilePlaces& left = block.left;
+    multiplyRows<Packed, rows, across>(
+        block.sums + first * kPanelColumns, kPanelColumns, block.accumulate, block.steps, block.rest,
+        {left.first + first * (across ? static_cast<int64_t>(sizeof(int)) : left.row), left.row, left.step},
+        {block.panel, sizeof(Words::rows[0]), 2 * sizeof(Words)}, sizeof(Words), [&](int64_t step) {
+          if (first == 0) block.bringNext(step);
+        });
   }
 };
 
