@@ -134,15 +134,23 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
       [40, 64, 32],
       [33, 2500, 45],
       [257, 31, 100],
+      [70, 46, 70],
     ] as const) {
       const [a, b] = [random([rows, inner], dtype, 1), random([inner, columns], dtype, 2)];
       const turned = (x: Tensor) => ops.t(ops.contiguous(ops.t(x)));
+      // Part of a larger matrix, whose other elements would be seen in every sum that they get into.
+      const amid = (x: Tensor) => {
+        const whole = ops.full([x.shape[0]! + 3, x.shape[1]! + 8], NaN, { dtype });
+        return ops.copy_(ops.narrow(ops.narrow(whole, 0, 1, x.shape[0]!), 1, 3, x.shape[1]!), x);
+      };
       const truth = ops.mm(exact(a), exact(b)).toFloat64();
       for (const [left, right] of [
         [a, b],
         [turned(a), b],
         [a, turned(b)],
         [turned(a), turned(b)],
+        [amid(a), amid(b)],
+        [ops.t(amid(ops.t(a))), ops.t(amid(ops.t(b)))],
       ] as const) {
         const product = ops.product(left, right);
         expectSame([product.toFloat64()], [truth], tolerance);
