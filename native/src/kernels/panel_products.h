@@ -103,12 +103,10 @@ struct Source {
     }
   }
 
-  /// Where the tiles of sixteen rows are from some step on, their elements being Packed already.
+  /// Where the tiles of sixteen rows lie from some step on, if the rows do.
   TilePlaces tiles(int64_t row, int64_t step) const {
-    const int64_t column = step * kStep<Packed>;
-    const int64_t bytes = stride * static_cast<int64_t>(sizeof(T));
-    return transposed ? TilePlaces(data + column * stride + row, bytes, kStep<Packed> * bytes)
-                      : TilePlaces(data + row * stride + column, bytes, sizeof(Words::rows[0]));
+    return {data + row * stride + step * kStep<Packed>, stride * static_cast<int64_t>(sizeof(T)),
+            sizeof(Words::rows[0])};
   }
 
   /// Rows as they lie: sixteen from `first`, and the sixteen after them.
@@ -168,10 +166,10 @@ struct Block {
 /// Products of matrices of T, packed as Packed. An `Arithmetic` lives while a thread multiplies and has
 ///
 ///   multiply(const Block&)
-///   kName          for people
+///   kName               for people
 ///   isLeftAcross(left)  whether the words of the left factor's rows go down its tiles
-///   readsInPlace<T>(left, inner)  whether it multiplies the left factor as it lies, where a tile of rows is
-///   full kStepsOfPiece  steps of a panel that all rows of a block go through before the next
+///   kReadsRowsInPlace   whether full tiles of a left factor's rows are taken from where they lie
+///   kStepsOfPiece       steps of a panel that all rows of a block go through before the next
 template <typename T, typename Packed, typename Arithmetic>
 struct PanelProducts {
   static int64_t panelTiles(int64_t inner) { return 2 * stepsOf<Packed>(inner); }
@@ -266,8 +264,10 @@ struct PanelProducts {
   static constexpr Multiplier multiplier{Arithmetic::kName, panelSize, packPanel, scratch, multiply};
 
  private:
+  /// Whether the left factor's rows are whole words as they lie.
   static bool isInPlace(const Product& product) {
-    return Arithmetic::template readsInPlace<T>(product.left, product.inner);
+    return Arithmetic::kReadsRowsInPlace && std::is_same_v<T, Packed> && !product.left.transposed &&
+           product.inner * sizeof(T) % sizeof(uint32_t) == 0;
   }
 
   /// Words of a row from some step on.

@@ -23,10 +23,7 @@ class TileArithmetic {
 
   static bool isLeftAcross(const Matrix&) { return false; }
 
-  template <typename T>
-  static bool readsInPlace(const Matrix&, int64_t) {
-    return false;
-  }
+  static constexpr bool kReadsRowsInPlace = false;
 
   void multiply(const Block& block) const {
     memoryBarrier();

@@ -22,13 +22,9 @@ class VectorArithmetic {
   /// As it is laid out with the least work: a word is read the same way from either.
   static bool isLeftAcross(const Matrix& left) { return left.transposed; }
 
-  /// Broadcasting a word takes as long from where it is as from a copy. What is not yet a word has to become
-  /// one: two bf16 numbers that are not neighbours, and numbers that are rounded.
-  template <typename T>
-  static bool readsInPlace(const Matrix& left, int64_t inner) {
-    if constexpr (std::is_same_v<T, float>) return std::is_same_v<Packed, float>;
-    return !left.transposed && inner % 2 == 0;
-  }
+  /// Broadcasting a word takes no longer from where it lies than from a copy, if the words of a row are
+  /// neighbours.
+  static constexpr bool kReadsRowsInPlace = true;
 
   void multiply(const Block& block) const {
     block.leftAcross ? multiplyTile<true>(block) : multiplyTile<false>(block);
