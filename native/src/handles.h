@@ -1,8 +1,9 @@
 // Native values that JavaScript holds, addressed by integers.
 //
-// Integers cost a twentieth of a wrapped object per result, and tensors die when a `tidy` scope says so instead of
-// when a garbage collector gets to it. A handle is a slot and a generation: reusing a slot changes the generation, so
-// a stale handle is an error and never another tensor.
+// Integers cost a twentieth of a wrapped object per result, and tensors die when a `tidy` scope says so
+// instead of when a garbage collector gets to it. A handle is a slot and a generation: reusing a slot changes
+// the generation, so a stale handle is an error and not another tensor, unless it is kept while its slot is
+// used two thousand times more. Tensors in TypeScript forget theirs when they are disposed.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -41,6 +41,17 @@ std::string cudaState = "not in this build of libtorch";
 /// process starts.
 class HugePageAllocator final : public c10::Allocator {
  public:
+  static HugePageAllocator& instance() {
+    static HugePageAllocator allocator;
+    return allocator;
+  }
+
+  /// Gives what is free back to the system. Where the heap grows again, it is new.
+  void releaseFree() {
+    malloc_trim(0);
+    advised_ = std::min(advised_.load(), reinterpret_cast<uintptr_t>(sbrk(0)) / kHugePage * kHugePage);
+  }
+
   c10::DataPtr allocate(size_t bytes) override {
     c10::DataPtr data = inner_->allocate(bytes);
     if (bytes >= kHugePage) adviseGrowth();
@@ -82,8 +93,7 @@ void keepFreedMemory() {
                    mallopt(M_TOP_PAD, 64 << 20) == 1 && mallopt(M_ARENA_MAX, 1) == 1;
   allocatorState = set ? "glibc, freed memory is kept" : "glibc, refused the settings";
 #if defined(__linux__)
-  static HugePageAllocator allocator;
-  if (set) c10::SetCPUAllocator(&allocator, /*priority=*/1);
+  if (set) c10::SetCPUAllocator(&HugePageAllocator::instance(), /*priority=*/1);
 #endif
 #endif
 }
@@ -160,8 +170,8 @@ napi_value setFlushDenormals(napi_env env, napi_callback_info info) {
 napi_value releaseFreeMemory(napi_env env, napi_callback_info info) {
   return guarded(env, "releaseFreeMemory", [&] {
     Arguments<0>(env, info);
-#if defined(__GLIBC__)
-    malloc_trim(0);
+#if defined(__linux__) && defined(__GLIBC__)
+    HugePageAllocator::instance().releaseFree();
 #endif
     return makeUndefined(env);
   });

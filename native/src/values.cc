@@ -271,6 +271,9 @@ std::string describe(napi_env env, const HandleTable& handles, napi_value value,
     }
   } catch (const Failure& failure) {
     return std::string(failure.code()) == "tensor-disposed" ? "disposed tensor" : "invalid value";
+  } catch (const std::exception&) {
+    // This describes the arguments of a call that has failed already.
+    return "invalid value";
   }
 }
 
@@ -353,9 +356,10 @@ std::vector<at::Tensor> toTensors(napi_env env, const HandleTable& handles, napi
 
 at::ScalarType toScalarType(napi_env env, napi_value value) {
   const int64_t code = toInteger(env, value);
-  if (code < 0 || code >= static_cast<int64_t>(at::ScalarType::NumOptions))
+  const auto type = static_cast<at::ScalarType>(code);
+  if (code < 0 || type >= at::ScalarType::NumOptions || type == at::ScalarType::Undefined)
     throw unexpected("a dtype is expected");
-  return static_cast<at::ScalarType>(code);
+  return type;
 }
 
 napi_value makeUndefined(napi_env env) {

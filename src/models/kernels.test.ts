@@ -257,6 +257,49 @@ it('refuses rows that its pieces do not cover, and targets outside the vocabular
   );
 });
 
+it('refuses tensors that do not fit each other, rather than read past them', () => {
+  const x = (...shape: number[]) => random(shape, 'float32', 1);
+  expect(() => ops.fusedRotate(x(4, 1, 64), x(4, 1, 64), x(4, 1, 32))).toThrow(/equally wide, not 64 and 32/);
+  const none = x(4, 0, 8);
+  expect(() => ops.fusedPackedAttention(x(4, 1, 8), none, none, [0, 4, 1, 0, 4], 0, 1)).toThrow(/do not fit/);
+
+  const cached = (key: Tensor, keys: Tensor, values: Tensor) =>
+    ops.fusedCachedAttention(x(2, 4, 8), key, key, keys, values, [3, 7], 0, 1);
+  expect(() => cached(x(2, 0, 8), x(2, 16, 2, 8), x(2, 16, 2, 8))).toThrow(/do not fit/);
+  expect(() => cached(x(2, 2, 8), x(2, 16, 2, 8), x(2, 8, 2, 8))).toThrow(/caches .* one shape/);
+  expect(() => cached(random([2, 2, 8], 'bfloat16', 1), x(2, 16, 2, 8), x(2, 16, 2, 8))).toThrow(/one dtype/);
+  if (multiplier('float32') !== 'libtorch') {
+    const panel = ops.slice(ops.packLinear(x(64, 40)), 0, 0, 1);
+    const repeated = ops.expand(panel, [2, panel.shape[1]!]);
+    expect(() => ops.packedLinear(x(3, 40), repeated, 64, null)).toThrow(/pack_linear/);
+  }
+});
+
+it('tells a graph that what it needs was overwritten', () => {
+  const weight = random([40, 40], 'float32', 1).setRequiresGrad(true);
+  const moments = [ops.zerosLike(weight), ops.zerosLike(weight)] as const;
+  const x = random([40, 40], 'float32', 2).setRequiresGrad(true);
+  const output = enableGrad(() => ops.sum(ops.linear(x, weight)));
+  const [, slope] = grad([output], [x, weight], undefined, { retainGraph: true });
+  noGrad(() =>
+    ops.fusedAdamwStep_(weight, slope!, ...moments, null, ops.ones([], {}), 1, 0.1, 0.9, 0.99, 1e-8, 0),
+  );
+  expect(() => grad([output], [x])).toThrow(/modified by an inplace operation/);
+});
+
+it('keeps of a linear map what its slopes need, and nothing else', () => {
+  const [x, weight] = [random([40, 32], 'float32', 1), random([48, 32], 'float32', 2)];
+  const slopes = (ofX: boolean, ofWeight: boolean) => {
+    const [a, w] = [ops.detach(x).setRequiresGrad(ofX), ops.detach(weight).setRequiresGrad(ofWeight)];
+    const output = enableGrad(() => ops.linear(a, w));
+    const wanted = [...(ofX ? [a] : []), ...(ofWeight ? [w] : [])];
+    return grad([output], wanted, [ops.ones([40, 48], {})]).map((slope) => slope!.toFloat64());
+  };
+  const [dx, dWeight] = slopes(true, true);
+  expect(slopes(true, false)).toEqual([dx]);
+  expect(slopes(false, true)).toEqual([dWeight]);
+});
+
 function packed(items: readonly { readonly prompt: number; readonly completions: readonly number[] }[]) {
   const segments: Segment[] = [];
   let start = 0;

@@ -64,16 +64,21 @@ export class HeadPass {
     const { keepBytes = DEFAULT_KEEP_BYTES } = options;
     const { chunkBytes = keepBytes > 0 ? DEFAULT_CHUNK_BYTES : PASSING_CHUNK_BYTES } = options;
     this.#chunks = split(targets.length, head.outFeatures, hidden, chunkBytes);
-    this.statistics = this.#forward(options);
+    try {
+      this.statistics = this.#forward(options, keepBytes);
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
-  #forward(options: HeadOptions): TokenStatistics {
-    let room = options.keepBytes ?? DEFAULT_KEEP_BYTES;
+  #forward(wanted: StatisticsWanted, keepBytes: number): TokenStatistics {
+    let room = keepBytes;
     return tidy(() =>
       noGrad(() => {
         const parts = this.#chunks.map((chunk) =>
           tidy(() => {
-            const { kept, ...statistics } = this.#chunkForward(chunk, options);
+            const { kept, ...statistics } = this.#chunkForward(chunk, wanted);
             const bytes = kept.reduce((sum, x) => sum + x.size * bytesPerElement[x.dtype], 0);
             if (bytes <= room) {
               room -= bytes;
@@ -91,8 +96,8 @@ export class HeadPass {
             .toFloat64();
         return {
           logps: joined(0),
-          ...(options.entropy === true && { entropies: joined(1) }),
-          ...(options.logSumSquares === true && { logSumSquares: joined(2) }),
+          ...(wanted.entropy === true && { entropies: joined(1) }),
+          ...(wanted.logSumSquares === true && { logSumSquares: joined(2) }),
         };
       }),
     );

@@ -182,7 +182,7 @@ Tensor packedAttention(const Tensor& query, const Tensor& key, const Tensor& val
                        int64_t window, double scale) {
   TORCH_CHECK(
       query.dim() == 3 && key.dim() == 3 && key.sizes() == value.sizes() && key.size(0) == query.size(0) &&
-          key.size(2) == query.size(2) && query.size(1) % key.size(1) == 0,
+          key.size(2) == query.size(2) && key.size(1) > 0 && query.size(1) % key.size(1) == 0,
       "query [tokens, heads, width] and key, value [tokens, key heads, width] do not fit: ", query.sizes(),
       ", ", key.sizes(), ", ", value.sizes());
   TORCH_CHECK(query.scalar_type() == key.scalar_type() && key.scalar_type() == value.scalar_type(),
@@ -201,9 +201,15 @@ Tensor cachedAttention(const Tensor& query, const Tensor& key, const Tensor& val
                        Tensor& values, at::IntArrayRef lengths, int64_t window, double scale) {
   const auto count = static_cast<int64_t>(lengths.size());
   TORCH_CHECK(query.dim() == 3 && query.size(0) == count && key.sizes() == value.sizes() && key.dim() == 3 &&
-                  key.size(0) == count && query.size(1) % key.size(1) == 0 && query.size(2) == key.size(2),
+                  key.size(0) == count && key.size(1) > 0 && query.size(1) % key.size(1) == 0 &&
+                  query.size(2) == key.size(2),
               "query [sequences, heads, width] and key, value [sequences, key heads, width] do not fit: ",
               query.sizes(), ", ", key.sizes(), ", ", value.sizes());
+  TORCH_CHECK(query.scalar_type() == key.scalar_type() && key.scalar_type() == value.scalar_type(),
+              "query, key and value must have one dtype");
+  TORCH_CHECK(window >= 0, "a window cannot be negative");
+  TORCH_CHECK(keys.sizes() == values.sizes(), "the caches of keys and values must have one shape, not ",
+              keys.sizes(), " and ", values.sizes());
   for (const Tensor& cache : {keys, values}) {
     TORCH_CHECK(cache.dim() == 4 && cache.is_contiguous() && cache.size(0) >= count &&
                     cache.size(2) == key.size(1) && cache.size(3) == key.size(2) &&
@@ -232,15 +238,21 @@ Tensor cachedAttention(const Tensor& query, const Tensor& key, const Tensor& val
     const std::unique_ptr<W[]> scratch(new W[static_cast<size_t>(each) * threads]);
     const int64_t rowSize = keyHeads * width;
     const int64_t slotSize = keys.size(1) * rowSize;
+    const T* ofQuery = q.const_data_ptr<T>();
+    const T* ofKey = k.const_data_ptr<T>();
+    const T* ofValue = v.const_data_ptr<T>();
+    T* ofKeys = keys.mutable_data_ptr<T>();
+    T* ofValues = values.mutable_data_ptr<T>();
+    T* to = output.mutable_data_ptr<T>();
     forEachTask(count * keyHeads, threads, [&](int64_t task, int thread) {
       const int64_t sequence = task / keyHeads;
       const CachedAttention<T> call{
-          .query = q.const_data_ptr<T>() + sequence * group * rowSize,
-          .key = k.const_data_ptr<T>() + sequence * rowSize,
-          .value = v.const_data_ptr<T>() + sequence * rowSize,
-          .keys = keys.mutable_data_ptr<T>() + sequence * slotSize,
-          .values = values.mutable_data_ptr<T>() + sequence * slotSize,
-          .output = output.mutable_data_ptr<T>() + sequence * group * rowSize,
+          .query = ofQuery + sequence * group * rowSize,
+          .key = ofKey + sequence * rowSize,
+          .value = ofValue + sequence * rowSize,
+          .keys = ofKeys + sequence * slotSize,
+          .values = ofValues + sequence * slotSize,
+          .output = to + sequence * group * rowSize,
           .length = lengths[sequence],
           .keyHeads = keyHeads,
           .group = group,
@@ -251,6 +263,8 @@ Tensor cachedAttention(const Tensor& query, const Tensor& key, const Tensor& val
       loops<T>().attendCached(call, task % keyHeads, scratch.get() + thread * each);
     });
   });
+  wroteTo(keys);
+  wroteTo(values);
   return output;
 }
 

@@ -4,13 +4,10 @@
 
 #include <algorithm>
 
+#include "query_blocks.h"
 #include "vectors.h"
 
 namespace mallows::kernels::MALLOWS_ISA {
-
-/// Queries of one block. With a group of three heads, scores against 512 keys are 400 KB: they stay in the
-/// second cache.
-constexpr int64_t kQueriesAtOnce = 64;
 
 /// Hands out consecutive stretches of a scratch buffer.
 template <typename W>
@@ -69,50 +66,33 @@ void transpose(const W* from, int64_t rows, int64_t columns, int64_t fromStride,
   }
 }
 
-/// A block of queries: `count` tokens from `start`, all heads of the group, head by head.
-struct Block {
-  int64_t start;
-  int64_t count;
-  int64_t firstHead;
-};
-
-/// `[group · count, stride]` of the block's tokens and heads, times `factor`.
+/// `[rows, stride]` of the block's tokens and heads, times `factor`.
 template <typename T>
-void gatherBlock(Heads<const T> from, const Block& block, int64_t group, int64_t width, int64_t stride,
-                 Wide<T> factor, Wide<T>* to) {
-  for (int64_t head = 0; head < group; ++head) {
-    for (int64_t i = 0; i < block.count; ++i, to += stride) {
-      const T* row = from.at(block.start + i, block.firstHead + head);
-      for (int64_t k = 0; k < width; ++k) to[k] = widen(row[k]) * factor;
-      std::fill(to + width, to + stride, Wide<T>(0));
-    }
+void gatherBlock(Heads<const T> from, const QueryBlock& block, int64_t width, int64_t stride, Wide<T> factor,
+                 Wide<T>* to) {
+  for (int64_t row = 0; row < block.rows(); ++row, to += stride) {
+    const T* values = from.at(block.token(row), block.head(row));
+    for (int64_t k = 0; k < width; ++k) to[k] = widen(values[k]) * factor;
+    std::fill(to + width, to + stride, Wide<T>(0));
   }
 }
 
 template <typename T>
-void scatterBlock(const Wide<T>* from, const Block& block, int64_t group, int64_t width, int64_t stride,
-                  Wide<T> factor, Heads<T> to) {
-  for (int64_t head = 0; head < group; ++head) {
-    for (int64_t i = 0; i < block.count; ++i, from += stride) {
-      T* row = to.at(block.start + i, block.firstHead + head);
-      for (int64_t k = 0; k < width; ++k) row[k] = narrow<T>(from[k] * factor);
-    }
-  }
+void scatterRow(const Wide<T>* from, int64_t width, Wide<T> factor, T* to) {
+  for (int64_t k = 0; k < width; ++k) to[k] = narrow<T>(from[k] * factor);
 }
 
-/// Keys that a query sees: from `first` up to, not including, `end`.
-struct Visible {
-  int64_t first;
-  int64_t end;
-};
-
-inline Visible visibleKeys(int64_t position, int64_t window) {
-  return {window > 0 ? std::max<int64_t>(0, position - window + 1) : 0, position + 1};
+template <typename T>
+void scatterBlock(const Wide<T>* from, const QueryBlock& block, int64_t width, int64_t stride, Wide<T> factor,
+                  Heads<T> to) {
+  for (int64_t row = 0; row < block.rows(); ++row) {
+    scatterRow(from + row * stride, width, factor, to.at(block.token(row), block.head(row)));
+  }
 }
 
 /// Scores → probabilities in place, 0 where hidden, up to `columns`; returns log Σ exp.
 template <typename W>
-W softmaxRow(W* scores, Visible visible, int64_t columns) {
+W softmaxRow(W* scores, VisibleKeys visible, int64_t columns) {
   W most = -std::numeric_limits<W>::infinity();
 #pragma omp simd reduction(max : most)
   for (int64_t i = visible.first; i < visible.end; ++i) most = std::max(most, scores[i]);
@@ -133,42 +113,38 @@ W softmaxRow(W* scores, Visible visible, int64_t columns) {
 template <typename T>
 void attend(const Attention<T>& call, const Piece& piece, int64_t keyHead, Wide<T>* memory) {
   using W = Wide<T>;
-  const auto [rows, keys, width] = sizesOf(call, piece.keyLength);
+  const Sizes<W> sizes = sizesOf(call, piece.keyLength);
+  const int64_t keys = sizes.keys;
+  const int64_t width = sizes.width;
   Scratch<W> scratch{memory};
   W* rowsOfKeys = scratch.take(keys * width);
   W* columnsOfKeys = scratch.take(width * keys);
-  W* queries = scratch.take(rows * width);
-  W* scores = scratch.take(rows * keys);
+  W* queries = scratch.take(sizes.rows * width);
+  W* scores = scratch.take(sizes.rows * keys);
 
   gatherRows<T>(call.key, piece, keyHead, call.width, width, rowsOfKeys);
   transpose(rowsOfKeys, piece.keyLength, width, width, columnsOfKeys, keys);
   W* values = rowsOfKeys;
   gatherRows<T>(call.value, piece, keyHead, call.width, width, values);
 
-  const int64_t ahead = piece.keyLength - piece.queries.length;
-  for (int64_t done = 0; done < piece.queries.length; done += kQueriesAtOnce) {
-    const int64_t count = std::min(kQueriesAtOnce, piece.queries.length - done);
-    const Block block{piece.queries.start + done, count, keyHead * call.group};
-    const int64_t reach = ahead + done + count;
-    const int64_t columns = padded<W>(reach);
-    gatherBlock<T>(call.query, block, call.group, call.width, width, call.scale, queries);
-    product<Left::rows>(call.group * count, columns, call.width, queries, width, columnsOfKeys, keys, scores,
-                        keys, false);
-    for (int64_t row = 0; row < call.group * count; ++row) {
-      const int64_t query = row % count;
-      const W logSum =
-          softmaxRow(scores + row * keys, visibleKeys(ahead + done + query, call.window), columns);
-      call.logSums[(block.firstHead + row / count) * call.tokens + block.start + query] = logSum;
+  forEachBlock(piece, keyHead, call.group, [&](const QueryBlock& block) {
+    const int64_t columns = padded<W>(block.reach());
+    gatherBlock<T>(call.query, block, call.width, width, call.scale, queries);
+    product<Left::rows>(block.rows(), columns, call.width, queries, width, columnsOfKeys, keys, scores, keys,
+                        false);
+    for (int64_t row = 0; row < block.rows(); ++row) {
+      call.logSums[block.head(row) * call.tokens + block.token(row)] =
+          softmaxRow(scores + row * keys, block.visible(row, call.window), columns);
     }
     W* mixed = queries;
-    product<Left::rows>(call.group * count, width, reach, scores, keys, values, width, mixed, width, false);
-    scatterBlock<T>(mixed, block, call.group, call.width, width, W(1), call.output);
-  }
+    product<Left::rows>(block.rows(), width, block.reach(), scores, keys, values, width, mixed, width, false);
+    scatterBlock<T>(mixed, block, call.width, width, W(1), call.output);
+  });
 }
 
 /// Probabilities from scores and log Σ exp, in place, 0 where hidden.
 template <typename W>
-void probabilityRow(W* scores, W logSum, Visible visible, int64_t columns) {
+void probabilityRow(W* scores, W logSum, VisibleKeys visible, int64_t columns) {
 #pragma omp simd
   for (int64_t i = visible.first; i < visible.end; ++i) scores[i] = exponential(scores[i] - logSum);
   std::fill(scores, scores + visible.first, W(0));
@@ -188,7 +164,9 @@ void attendBackward(const Attention<T>& call, const AttentionSlopes<T>& slopes, 
 
   for (int64_t at = 0; at < pieceCount; ++at) {
     const Piece& piece = pieces[at];
-    const auto [rows, keys, unused] = sizesOf(call, piece.keyLength);
+    const Sizes<W> sizes = sizesOf(call, piece.keyLength);
+    const int64_t rows = sizes.rows;
+    const int64_t keys = sizes.keys;
     Scratch<W> scratch = whole;
     W* rowsOfKeys = scratch.take(keys * width);
     W* columnsOfKeys = scratch.take(width * keys);
@@ -209,26 +187,21 @@ void attendBackward(const Attention<T>& call, const AttentionSlopes<T>& slopes, 
     std::fill(valueSlopes, valueSlopes + keys * width, W(0));
     std::fill(keySlopes, keySlopes + keys * width, W(0));
 
-    const int64_t ahead = piece.keyLength - piece.queries.length;
-    for (int64_t done = 0; done < piece.queries.length; done += kQueriesAtOnce) {
-      const int64_t count = std::min(kQueriesAtOnce, piece.queries.length - done);
-      const int64_t all = call.group * count;
-      const Block block{piece.queries.start + done, count, keyHead * call.group};
-      const int64_t reach = ahead + done + count;
-      const int64_t columns = padded<W>(reach);
-      gatherBlock<T>(call.query, block, call.group, call.width, width, call.scale, queries);
-      gatherBlock<T>(slopes.output, block, call.group, call.width, width, W(1), outputSlopes);
+    forEachBlock(piece, keyHead, call.group, [&](const QueryBlock& block) {
+      const int64_t all = block.rows();
+      const int64_t columns = padded<W>(block.reach());
+      gatherBlock<T>(call.query, block, call.width, width, call.scale, queries);
+      gatherBlock<T>(slopes.output, block, call.width, width, W(1), outputSlopes);
       product<Left::rows>(all, columns, call.width, queries, width, columnsOfKeys, keys, scores, keys, false);
       product<Left::rows>(all, columns, call.width, outputSlopes, width, columnsOfValues, keys, scoreSlopes,
                           keys, false);
       for (int64_t row = 0; row < all; ++row) {
-        const int64_t query = row % count;
-        const int64_t token = block.start + query;
-        const int64_t head = block.firstHead + row / count;
+        const int64_t token = block.token(row);
+        const int64_t head = block.head(row);
         W* probabilities = scores + row * keys;
         W* slope = scoreSlopes + row * keys;
         probabilityRow(probabilities, call.logSums[head * call.tokens + token],
-                       visibleKeys(ahead + done + query, call.window), columns);
+                       block.visible(row, call.window), columns);
         const T* output = call.output.at(token, head);
         const W* outputSlope = outputSlopes + row * width;
         W drift = 0;
@@ -236,11 +209,14 @@ void attendBackward(const Attention<T>& call, const AttentionSlopes<T>& slopes, 
 #pragma omp simd
         for (int64_t i = 0; i < columns; ++i) slope[i] = probabilities[i] * (slope[i] - drift);
       }
-      product<Left::columns>(reach, width, all, scores, keys, outputSlopes, width, valueSlopes, width, true);
-      product<Left::columns>(reach, width, all, scoreSlopes, keys, queries, width, keySlopes, width, true);
-      product<Left::rows>(all, width, reach, scoreSlopes, keys, rowsOfKeys, width, querySlopes, width, false);
-      scatterBlock<T>(querySlopes, block, call.group, call.width, width, call.scale, slopes.query);
-    }
+      product<Left::columns>(block.reach(), width, all, scores, keys, outputSlopes, width, valueSlopes, width,
+                             true);
+      product<Left::columns>(block.reach(), width, all, scoreSlopes, keys, queries, width, keySlopes, width,
+                             true);
+      product<Left::rows>(all, width, block.reach(), scoreSlopes, keys, rowsOfKeys, width, querySlopes, width,
+                          false);
+      scatterBlock<T>(querySlopes, block, call.width, width, call.scale, slopes.query);
+    });
 
     int64_t offset = 0;
     for (int64_t range = 0; range < piece.keyRanges; ++range) {
@@ -253,9 +229,10 @@ void attendBackward(const Attention<T>& call, const AttentionSlopes<T>& slopes, 
     }
   }
 
-  const Block all{island.start, island.length, keyHead};
-  scatterBlock<T>(keySums, all, 1, call.width, width, W(1), slopes.key);
-  scatterBlock<T>(valueSums, all, 1, call.width, width, W(1), slopes.value);
+  for (int64_t i = 0; i < island.length; ++i) {
+    scatterRow(keySums + i * width, call.width, W(1), slopes.key.at(island.start + i, keyHead));
+    scatterRow(valueSums + i * width, call.width, W(1), slopes.value.at(island.start + i, keyHead));
+  }
 }
 
 template <typename T>
@@ -268,7 +245,7 @@ void attendCached(const CachedAttention<T>& call, int64_t keyHead, Wide<T>* scra
   std::copy(call.key + own, call.key + own + width, call.keys + call.length * stride + own);
   std::copy(call.value + own, call.value + own + width, call.values + call.length * stride + own);
 
-  const Visible visible = visibleKeys(call.length, call.window);
+  const VisibleKeys visible(call.length, call.window);
   const T* queries = call.query + keyHead * call.group * width;
   W* scores = scratch;
   for (int64_t at = visible.first; at < visible.end; ++at) {

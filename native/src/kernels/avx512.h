@@ -13,7 +13,7 @@ namespace {
 
 using Half = c10::BFloat16;
 
-/// A tile has 16 rows of 64 bytes, and two by two of them are worked on at once: sizes are multiples of 32.
+/// A tile has 16 rows of 64 bytes. The right factor's are worked on in twos, so sizes are multiples of 32.
 constexpr int64_t kTile = 16;
 constexpr int64_t kAtOnce = 2 * kTile;
 

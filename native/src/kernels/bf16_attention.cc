@@ -4,13 +4,14 @@
 // probabilities and slopes of scores are bf16 when they are multiplied, sums are fp32.
 #include "blocks.h"
 
-#if defined(__AVX512BF16__) && defined(__linux__)
+#if defined(__AVX512BF16__)
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
+#include "query_blocks.h"
 #if defined(__AMX_BF16__)
 #include "tile_registers.h"
 #else
@@ -98,21 +99,7 @@ void gatherKeys(Heads<const Half> from, const Piece& piece, int64_t head, int64_
   std::memset(to, 0, (padded(piece.keyLength) - piece.keyLength) * width * sizeof(Half));
 }
 
-/// Queries that are worked on together: `count` tokens from `start`, all heads of the group, head by head.
-struct Block {
-  int64_t start;
-  int64_t count;
-  int64_t firstHead;
-  int64_t group;
-
-  int64_t rows() const { return count * group; }
-  int64_t token(int64_t row) const { return start + row % count; }
-  int64_t head(int64_t row) const { return firstHead + row / count; }
-};
-
-constexpr int64_t kQueriesAtOnce = 64;
-
-void gatherBlock(Heads<const Half> from, const Block& block, int64_t width, Half* to) {
+void gatherBlock(Heads<const Half> from, const QueryBlock& block, int64_t width, Half* to) {
   for (int64_t row = 0; row < block.rows(); ++row) {
     std::memcpy(to + row * width, from.at(block.token(row), block.head(row)), width * sizeof(Half));
   }
@@ -126,22 +113,13 @@ void scatterRow(const float* from, int64_t width, float factor, Half* to) {
   }
 }
 
-/// Keys that a query sees.
-struct Visible {
-  int64_t first;
-  int64_t end;
-
-  Visible(int64_t position, int64_t window)
-      : first(window > 0 ? std::max<int64_t>(0, position - window + 1) : 0), end(position + 1) {}
-
-  /// Which of the sixteen keys from `at`.
-  __mmask16 of(int64_t at) const {
-    const auto below = [&](int64_t limit) {
-      return limit <= at ? 0u : (limit >= at + kTile ? 0xffffu : (1u << (limit - at)) - 1u);
-    };
-    return static_cast<__mmask16>(below(end) & ~below(first));
-  }
-};
+/// Which of the sixteen keys from `at` are seen.
+__mmask16 seen(const VisibleKeys& visible, int64_t at) {
+  const auto below = [&](int64_t limit) {
+    return limit <= at ? 0u : (limit >= at + kTile ? 0xffffu : (1u << (limit - at)) - 1u);
+  };
+  return static_cast<__mmask16>(below(visible.end) & ~below(visible.first));
+}
 
 /// Weights exp(scale · score − the largest) of a row, 0 where hidden.
 struct SoftmaxRow {
@@ -150,23 +128,23 @@ struct SoftmaxRow {
   float share;
 };
 
-SoftmaxRow softmaxRow(const float* scores, Visible visible, int64_t columns, float scale, Half* weights) {
+SoftmaxRow softmaxRow(const float* scores, VisibleKeys visible, int64_t columns, float scale, Half* weights) {
   __m512 most = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
   for (int64_t at = visible.first / kTile * kTile; at < visible.end; at += kTile) {
-    most = _mm512_mask_max_ps(most, visible.of(at), most, _mm512_loadu_ps(scores + at));
+    most = _mm512_mask_max_ps(most, seen(visible, at), most, _mm512_loadu_ps(scores + at));
   }
   const float largest = _mm512_reduce_max_ps(most) * scale;
   const __m512 factor = _mm512_set1_ps(scale);
   const __m512 top = _mm512_set1_ps(largest);
   __m512 sum = _mm512_setzero_ps();
   for (int64_t at = 0; at < columns; at += kTile) {
-    const __mmask16 seen = visible.of(at);
-    if (seen == 0) {
+    const __mmask16 kept = seen(visible, at);
+    if (kept == 0) {
       storeHalves(weights + at, _mm256_setzero_si256());
       continue;
     }
     const __m512 weight =
-        _mm512_maskz_mov_ps(seen, exponential(_mm512_fmsub_ps(_mm512_loadu_ps(scores + at), factor, top)));
+        _mm512_maskz_mov_ps(kept, exponential(_mm512_fmsub_ps(_mm512_loadu_ps(scores + at), factor, top)));
     sum = _mm512_add_ps(sum, weight);
     storeHalves(weights + at, narrow(weight));
   }
@@ -194,7 +172,10 @@ int64_t attentionScratch(const Attention<Half>& call, int64_t longestKeys, int64
 }
 
 void attend(const Attention<Half>& call, const Piece& piece, int64_t keyHead, float* memory) {
-  const auto [mostRows, keys, width] = sizesOf(call, piece.keyLength);
+  const Sizes sizes = sizesOf(call, piece.keyLength);
+  const int64_t mostRows = sizes.rows;
+  const int64_t keys = sizes.keys;
+  const int64_t width = sizes.width;
   Scratch scratch{memory};
   Half* rows = scratch.halves(keys * width);
   Half* keyColumns = scratch.halves(keys * width);
@@ -210,17 +191,13 @@ void attend(const Attention<Half>& call, const Piece& piece, int64_t keyHead, fl
   pairRows(rows, keys, width, valueRows);
 
   const Tiles tiles;
-  const int64_t ahead = piece.keyLength - piece.queries.length;
-  for (int64_t done = 0; done < piece.queries.length; done += kQueriesAtOnce) {
-    const int64_t count = std::min(kQueriesAtOnce, piece.queries.length - done);
-    const Block block{piece.queries.start + done, count, keyHead * call.group, call.group};
-    const int64_t columns = padded(ahead + done + count);
+  forEachBlock(piece, keyHead, call.group, [&](const QueryBlock& block) {
+    const int64_t columns = padded(block.reach());
     gatherBlock(call.query, block, width, queries);
     product(padded(block.rows()), columns, width, queries, width, keyColumns, 2 * keys, scores, keys, false);
     for (int64_t row = 0; row < block.rows(); ++row) {
-      const Visible visible(ahead + done + row % count, call.window);
-      const auto [logSum, share] =
-          softmaxRow(scores + row * keys, visible, columns, call.scale, weights + row * keys);
+      const auto [logSum, share] = softmaxRow(scores + row * keys, block.visible(row, call.window), columns,
+                                              call.scale, weights + row * keys);
       call.logSums[block.head(row) * call.tokens + block.token(row)] = logSum;
       shares[row] = share;
     }
@@ -228,13 +205,14 @@ void attend(const Attention<Half>& call, const Piece& piece, int64_t keyHead, fl
     for (int64_t row = 0; row < block.rows(); ++row) {
       scatterRow(mixed + row * width, width, shares[row], call.output.at(block.token(row), block.head(row)));
     }
-  }
+  });
 }
 
 /// Probabilities of a row and the slopes of its scores, sixteen keys at a time.
 class SlopeRow {
  public:
-  SlopeRow(const float* scores, const float* slopes, Visible visible, float logSum, float drift, float scale)
+  SlopeRow(const float* scores, const float* slopes, VisibleKeys visible, float logSum, float drift,
+           float scale)
       : scores_(scores), slopes_(slopes), visible_(visible), logSum_(logSum), drift_(drift), scale_(scale) {}
 
   struct Part {
@@ -243,11 +221,11 @@ class SlopeRow {
   };
 
   Part at(int64_t key) const {
-    const __mmask16 seen = visible_.of(key);
-    if (seen == 0) return {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    const __mmask16 kept = seen(visible_, key);
+    if (kept == 0) return {_mm256_setzero_si256(), _mm256_setzero_si256()};
     const __m512 score =
         _mm512_fmsub_ps(_mm512_loadu_ps(scores_ + key), _mm512_set1_ps(scale_), _mm512_set1_ps(logSum_));
-    const __m512 probability = _mm512_maskz_mov_ps(seen, exponential(score));
+    const __m512 probability = _mm512_maskz_mov_ps(kept, exponential(score));
     const __m512 slope =
         _mm512_mul_ps(probability, _mm512_sub_ps(_mm512_loadu_ps(slopes_ + key), _mm512_set1_ps(drift_)));
     return {narrow(probability), narrow(slope)};
@@ -256,7 +234,7 @@ class SlopeRow {
  private:
   const float* scores_;
   const float* slopes_;
-  Visible visible_;
+  VisibleKeys visible_;
   float logSum_;
   float drift_;
   float scale_;
@@ -320,7 +298,9 @@ void attendBackward(const Attention<Half>& call, const AttentionSlopes<Half>& wa
   const Tiles tiles;
   for (int64_t at = 0; at < pieceCount; ++at) {
     const Piece& piece = pieces[at];
-    const auto [mostRows, keys, unused] = sizesOf(call, piece.keyLength);
+    const Sizes sizes = sizesOf(call, piece.keyLength);
+    const int64_t mostRows = sizes.rows;
+    const int64_t keys = sizes.keys;
     Scratch scratch = whole;
     Half* rows = scratch.halves(keys * width);
     Half* keyColumns = scratch.halves(keys * width);
@@ -350,12 +330,9 @@ void attendBackward(const Attention<Half>& call, const AttentionSlopes<Half>& wa
     std::fill(keySlopes, keySlopes + keys * width, 0.0f);
     std::fill(valueSlopes, valueSlopes + keys * width, 0.0f);
 
-    const int64_t ahead = piece.keyLength - piece.queries.length;
-    for (int64_t done = 0; done < piece.queries.length; done += kQueriesAtOnce) {
-      const int64_t count = std::min(kQueriesAtOnce, piece.queries.length - done);
-      const Block block{piece.queries.start + done, count, keyHead * call.group, call.group};
+    forEachBlock(piece, keyHead, call.group, [&](const QueryBlock& block) {
       const int64_t all = padded(block.rows());
-      const int64_t columns = padded(ahead + done + count);
+      const int64_t columns = padded(block.reach());
       gatherBlock(call.query, block, width, queries);
       pairColumns(queries, all, width, queryPairs);
       splitPairs(queryPairs, all, width, queryColumns);
@@ -369,14 +346,9 @@ void attendBackward(const Attention<Half>& call, const AttentionSlopes<Half>& wa
         const bool real = row < block.rows();
         const int64_t token = real ? block.token(row) : 0;
         const int64_t head = real ? block.head(row) : 0;
-        const float drift =
-            real
-                ? dot(Heads<const Half>{call.output.data, call.output.tokenStride, call.output.headStride}.at(
-                          token, head),
-                      outputs + row * width, width)
-                : 0;
+        const float drift = real ? dot(call.output.at(token, head), outputs + row * width, width) : 0;
         return SlopeRow(scores + row * keys, probabilitySlopes + row * keys,
-                        real ? Visible(ahead + done + row % count, call.window) : Visible(-1, 0),
+                        real ? block.visible(row, call.window) : VisibleKeys(-1, 0),
                         real ? call.logSums[head * call.tokens + token] : 0, drift, call.scale);
       };
       for (int64_t row = 0; row < all; row += 2) {
@@ -398,7 +370,7 @@ void attendBackward(const Attention<Half>& call, const AttentionSlopes<Half>& wa
         scatterRow(querySlopes + row * width, width, call.scale,
                    ways.query.at(block.token(row), block.head(row)));
       }
-    }
+    });
     addColumns(keySlopes, keys, piece, width, island.start, stride, keySums);
     addColumns(valueSlopes, keys, piece, width, island.start, stride, valueSums);
   }
@@ -412,6 +384,8 @@ Loops<Half> plain;
 bool fits(const Attention<Half>& call) { return call.width % kAtOnce == 0; }
 
 }  // namespace
+
+const bool MALLOWS_BLOCKS::compiled = true;
 
 Loops<Half> MALLOWS_BLOCKS::withAttention(const Loops<Half>& loops) {
   plain = loops;
@@ -436,6 +410,8 @@ Loops<Half> MALLOWS_BLOCKS::withAttention(const Loops<Half>& loops) {
 #else
 
 namespace mallows::kernels {
+
+const bool MALLOWS_BLOCKS::compiled = false;
 
 Loops<c10::BFloat16> MALLOWS_BLOCKS::withAttention(const Loops<c10::BFloat16>& loops) { return loops; }
 

@@ -5,18 +5,20 @@
 
 namespace mallows::kernels {
 
-/// Whether the processor has matrix tiles (AMX) and the kernel lets this process use them, which it asks for.
-bool tilesAvailable();
+// Only what is compiled, and only on a processor that has it: these files' code may use its instructions
+// anywhere.
 
-/// Whether the processor has AVX-512 with its instructions for bf16.
-bool bf16VectorsAvailable();
+namespace tiles {
+/// Whether the compiler knew the instructions.
+extern const bool compiled;
 
 /// The loops given, with attention in blocks where a head's width allows it.
-namespace tiles {
 Loops<c10::BFloat16> withAttention(const Loops<c10::BFloat16>& loops);
-}
+}  // namespace tiles
+
 namespace vectors {
+extern const bool compiled;
 Loops<c10::BFloat16> withAttention(const Loops<c10::BFloat16>& loops);
-}
+}  // namespace vectors
 
 }  // namespace mallows::kernels

@@ -184,6 +184,8 @@ Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin) {
                 "the tables must be ", x.scalar_type(), " [", x.size(0), ", 1, even width up to ", x.size(2),
                 "], not ", table.scalar_type(), " ", table.sizes());
   }
+  TORCH_CHECK(cos.size(-1) == sin.size(-1), "both tables must be equally wide, not ", cos.size(-1), " and ",
+              sin.size(-1));
   TORCH_CHECK(!tracked({cos, sin}), "the tables of mallows::rotate have no derivative");
   const Tensor rows = denseRows(x);
   const Tensor cosines = cos.contiguous();

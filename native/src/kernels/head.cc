@@ -92,6 +92,7 @@ Tensor& headSlopes(Tensor& logits, const Tensor& targets, const Tensor& logSums,
       }
     });
   });
+  wroteTo(logits);
   return logits;
 }
 

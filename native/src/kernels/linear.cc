@@ -225,11 +225,12 @@ Tensor product(const Tensor& left, const Tensor& right) {
 
 /// sum += left · right, without a way back.
 Tensor& addProduct(Tensor& sum, const Tensor& left, const Tensor& right) {
-  const bool alike = sum.scalar_type() == left.scalar_type() && sum.is_contiguous() && sum.dim() == 2 &&
-                     sum.size(0) == left.size(0) && sum.size(1) == right.size(1);
+  const bool alike = sum.is_cpu() && sum.scalar_type() == left.scalar_type() && sum.is_contiguous() &&
+                     sum.dim() == 2 && sum.size(0) == left.size(0) && sum.size(1) == right.size(1);
   const Way way = alike && !tracked({sum, left, right}) ? wayFor(left, right, 0) : Way{};
   if (!way) return sum.addmm_(left, right);
   multiply(way, left, right, sum, std::nullopt, true);
+  wroteTo(sum);
   return sum;
 }
 
@@ -243,7 +244,10 @@ Tensor multiplyByWeight(const Way& way, const Tensor& x, const Tensor& weight,
 struct Linear : torch::autograd::Function<Linear> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
                         const std::optional<Tensor>& bias) {
-    context->save_for_backward({x, weight});
+    // Each is kept for the other's slope alone.
+    context->save_for_backward(
+        {weight.requires_grad() ? x : Tensor(), x.requires_grad() ? weight : Tensor()});
+    context->saved_data["dense"] = weight.is_contiguous();
     context->saved_data["biased"] = bias.has_value();
     return multiplyByWeight(wayFor(x), x, weight, bias);
   }
@@ -258,7 +262,7 @@ struct Linear : torch::autograd::Function<Linear> {
     if (context->needs_input_grad(0)) dx = product(dy, weight);
     if (context->needs_input_grad(1)) {
       // Stored as the weight is.
-      dWeight = weight.is_contiguous() ? product(dy.t(), x) : product(x.t(), dy).t();
+      dWeight = context->saved_data["dense"].toBool() ? product(dy.t(), x) : product(x.t(), dy).t();
     }
     // A bias that is not there is no input either.
     if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) dBias = dy.sum(0);
@@ -267,7 +271,8 @@ struct Linear : torch::autograd::Function<Linear> {
 };
 
 bool fits(const std::optional<Tensor>& bias, const Tensor& x, int64_t out) {
-  return !bias || (bias->scalar_type() == x.scalar_type() && bias->dim() == 1 && bias->size(0) == out);
+  return !bias || (bias->is_cpu() && bias->scalar_type() == x.scalar_type() && bias->dim() == 1 &&
+                   bias->size(0) == out);
 }
 
 /// x `[rows, in]` · weightᵀ + bias; weight `[out, in]`.
@@ -294,7 +299,8 @@ Tensor packLinear(const Tensor& weight) {
 /// How x is multiplied with a weight that is laid out.
 Way wayForPacked(const Tensor& x, const Tensor& packed, int64_t out) {
   const Way way = wayFor(x.scalar_type(), packed.scalar_type());
-  TORCH_CHECK(way && x.is_cpu() && x.dim() == 2 && packed.dim() == 2 && packed.size(0) == panelsOf(out) &&
+  TORCH_CHECK(way && x.is_cpu() && x.dim() == 2 && packed.is_cpu() && packed.dim() == 2 &&
+                  packed.is_contiguous() && packed.size(0) == panelsOf(out) &&
                   packed.size(1) == way.multiplier->panelSize(x.size(1)),
               "the weight must come from mallows::pack_linear, for ", x.sizes(), " → ", out);
   return way;
@@ -325,8 +331,8 @@ Tensor packedSiluGate(const Tensor& x, const Tensor& gate, const Tensor& up, int
   }
   TORCH_CHECK(!tracked({x}), "mallows::packed_silu_gate has no derivative");
   const Way way = wayForPacked(x, up, out);
-  TORCH_CHECK(gate.scalar_type() == up.scalar_type() && gate.sizes() == up.sizes(),
-              "gate and up must be packed alike");
+  TORCH_CHECK(gate.scalar_type() == up.scalar_type(), "gate and up must be packed alike");
+  wayForPacked(x, gate, out);
   return multiplyPacked(way, x, up, out, std::nullopt, &gate);
 }
 

@@ -62,11 +62,11 @@ struct Multipliers {
   const Multiplier* fp32AsBf16 = nullptr;
 };
 
-/// On the matrix tiles (AMX) that newer x86 servers have: nothing where the processor has none or the system
-/// does not let this process use them.
+/// On the matrix tiles (AMX) that newer x86 servers have. Only for a processor that has them; nothing if the
+/// compiler did not know them.
 Multipliers tileMultipliers();
 
-/// With AVX-512 and its instructions for bf16: nothing where the processor lacks them.
+/// With AVX-512 and its instructions for bf16, likewise.
 Multipliers vectorMultipliers();
 
 /// What this processor multiplies with. What it leaves out, libtorch does better or as well.

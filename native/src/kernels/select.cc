@@ -3,6 +3,14 @@
 #include "parallel.h"
 #include "products.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace mallows::kernels {
 
 #define MALLOWS_DECLARE(isa)                    \
@@ -23,14 +31,43 @@ namespace {
 
 enum class Isa { baseline, avx2, avx512 };
 
+#if defined(__x86_64__)
+/// The compiler may use anything that the flags in CMakeLists.txt name, so all of it is asked for.
+bool hasAvx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("fma");
+}
+#endif
+
+/// AVX-512 with its instructions for bf16.
+bool hasBf16Vectors() {
+#if defined(__x86_64__)
+  return hasAvx512() && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+/// Matrix tiles (AMX) that the kernel lets this process use, which it asks for.
+bool hasTiles() {
+#if defined(__x86_64__) && defined(__linux__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!hasBf16Vectors() || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  constexpr unsigned kAmxBf16 = 1u << 22;
+  constexpr unsigned kAmxTile = 1u << 24;
+  if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
+  constexpr int kRequestPermission = 0x1023;
+  constexpr int kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 Isa widest() {
 #if defined(__x86_64__)
-  // The compiler may use anything that the flags in CMakeLists.txt name, so all of it is asked for.
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("fma")) {
-    return Isa::avx512;
-  }
+  if (hasAvx512()) return Isa::avx512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
 #endif
   return Isa::baseline;
@@ -44,8 +81,8 @@ const Loops<T>& choose([[maybe_unused]] const Loops<T>& avx512, [[maybe_unused]]
 }
 
 Loops<c10::BFloat16> inBlocks(const Loops<c10::BFloat16>& loops) {
-  if (tilesAvailable()) return tiles::withAttention(loops);
-  return bf16VectorsAvailable() ? vectors::withAttention(loops) : loops;
+  if (tiles::compiled && hasTiles()) return tiles::withAttention(loops);
+  return vectors::compiled && hasBf16Vectors() ? vectors::withAttention(loops) : loops;
 }
 
 }  // namespace
@@ -79,8 +116,8 @@ namespace {
 Multipliers chooseMultipliers() {
   // On one thread they would be slower than libtorch's on all.
   if (!kThreaded) return {};
-  const Multipliers vectors = vectorMultipliers();
-  Multipliers chosen = tileMultipliers();
+  const Multipliers vectors = hasBf16Vectors() ? vectorMultipliers() : Multipliers{};
+  Multipliers chosen = hasTiles() ? tileMultipliers() : Multipliers{};
   if (chosen.bf16 == nullptr) {
     chosen.bf16 = vectors.bf16;
     chosen.fp32AsBf16 = vectors.fp32AsBf16;

@@ -44,8 +44,11 @@ inline void refuseSecondDerivative(const char* operation) {
   TORCH_CHECK(!c10::GradMode::is_enabled(), operation, " has no second derivative");
 }
 
+/// Tells autograd that a tensor's elements are new: a graph that still needs the old ones then says so.
+inline void wroteTo(const Tensor& x) { x.unsafeGetTensorImpl()->bump_version(); }
+
 /// A view of `[tokens, heads, width]` as pointers; the last dimension has to be dense.
-template <typename T, typename Element = T>
+template <typename T>
 Heads<T> headsOf(const Tensor& x) {
   return {static_cast<T*>(x.data_ptr()), x.stride(0), x.stride(1)};
 }

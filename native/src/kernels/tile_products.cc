@@ -1,12 +1,7 @@
 // Products of bf16 numbers on matrix tiles.
-#include "blocks.h"
 #include "products.h"
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
-
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
 
 #include "panel_products.h"
 #include "tile_registers.h"
@@ -39,21 +34,7 @@ class TileArithmetic {
 
 }  // namespace
 
-bool tilesAvailable() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  constexpr unsigned kAmxBf16 = 1u << 22;
-  constexpr unsigned kAmxTile = 1u << 24;
-  if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
-  constexpr unsigned kAvx512Bf16 = 1u << 5;
-  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) == 0 || (a & kAvx512Bf16) == 0) return false;
-  constexpr int kRequestPermission = 0x1023;
-  constexpr int kTileData = 18;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
 Multipliers tileMultipliers() {
-  if (!tilesAvailable()) return {};
   return {.bf16 = &PanelProducts<Half, Half, TileArithmetic>::multiplier,
           .fp32AsBf16 = &PanelProducts<float, Half, TileArithmetic>::multiplier};
 }
@@ -64,7 +45,6 @@ Multipliers tileMultipliers() {
 
 namespace mallows::kernels {
 
-bool tilesAvailable() { return false; }
 Multipliers tileMultipliers() { return {}; }
 
 }  // namespace mallows::kernels

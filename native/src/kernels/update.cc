@@ -35,6 +35,9 @@ void update(const Tensor& master, const Tensor& gradient, std::initializer_list<
            end - first);
     });
   });
+  wroteTo(master);
+  for (const Tensor* slot : slots) wroteTo(*slot);
+  if (copy) wroteTo(*copy);
 }
 
 void adamw(const Tensor& master, const Tensor& gradient, const Tensor& mean, const Tensor& meanSquare,

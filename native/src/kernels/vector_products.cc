@@ -1,8 +1,7 @@
 // Products of fp32 and bf16 numbers with AVX-512, for processors on which libtorch's leave much of it unused.
-#include "blocks.h"
 #include "products.h"
 
-#if defined(__AVX512F__) && defined(__AVX512BF16__)
+#if defined(__AVX512BF16__)
 
 #include "panel_products.h"
 #include "vector_registers.h"
@@ -53,14 +52,7 @@ class VectorArithmetic {
 
 }  // namespace
 
-bool bf16VectorsAvailable() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512bf16");
-}
-
 Multipliers vectorMultipliers() {
-  if (!bf16VectorsAvailable()) return {};
   return {.bf16 = &PanelProducts<Half, Half, VectorArithmetic<Half>>::multiplier,
           .fp32 = &PanelProducts<float, float, VectorArithmetic<float>>::multiplier,
           .fp32AsBf16 = &PanelProducts<float, Half, VectorArithmetic<Half>>::multiplier};
@@ -72,7 +64,6 @@ Multipliers vectorMultipliers() {
 
 namespace mallows::kernels {
 
-bool bf16VectorsAvailable() { return false; }
 Multipliers vectorMultipliers() { return {}; }
 
 }  // namespace mallows::kernels

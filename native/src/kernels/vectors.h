@@ -35,8 +35,8 @@ inline c10::BFloat16 narrow<c10::BFloat16>(float x) {
 
 inline double exponential(double x) { return std::exp(x); }
 
-/// Within 2 units in the last place; 0 below the smallest normal number and infinity above the largest, as
-/// libm's.
+/// Within 2 units in the last place; 0 below the smallest normal number, and infinity from 88.4 on, a little
+/// before the largest.
 inline float exponential(float x) {
   constexpr float ln2High = 0.693359375f;
   constexpr float ln2Low = -2.12194440e-4f;
