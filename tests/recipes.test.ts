@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { resolveRecipe, sftRecipe, trainRecipe } from '../src/config/index.ts';
+import { NAMED_DATASETS } from '../src/data/sources/named.ts';
 
 const files = readdirSync('recipes').filter((name) => name.endsWith('.yaml'));
 
@@ -12,6 +13,12 @@ it.each(files)('recipes/%s is a recipe, and says how to run it', (name) => {
     { file },
   );
   expect(recipe.output).toMatch(/^runs\//);
+  // A file beside the recipe would be found from one directory only; each is named, or made by a command that it names.
+  for (const data of [recipe.data, recipe.eval_data ?? recipe.data]) {
+    expect(NAMED_DATASETS.has(data) || readFileSync(file, 'utf8').includes(`leaves in ${data}`), data).toBe(
+      true,
+    );
+  }
   expect(readFileSync(file, 'utf8')).toContain('mallows ');
 });
 

@@ -22,8 +22,18 @@ export function describeKeys(schema: z.ZodType): KeyDescription[] {
   const walk = (node: Node, path: string): void => {
     for (const [name, child] of Object.entries(node.properties ?? {})) {
       const key = path === '' ? name : `${path}.${name}`;
-      if (child.properties !== undefined) walk(child, key);
-      else {
+      if (child.properties !== undefined) {
+        // A section that is not there by default is a choice of its own.
+        if (child.default === undefined) {
+          keys.push({
+            key,
+            accepts: 'the keys below',
+            default: undefined,
+            description: child.description ?? '',
+          });
+        }
+        walk(child, key);
+      } else {
         keys.push({
           key,
           accepts: accepts(child),
@@ -44,6 +54,7 @@ interface Node {
   readonly properties?: Readonly<Record<string, Node>>;
   readonly enum?: readonly unknown[];
   readonly items?: Node;
+  readonly additionalProperties?: Node | boolean;
   readonly prefixItems?: readonly Node[];
   readonly default?: unknown;
   readonly description?: string;
@@ -60,6 +71,10 @@ function accepts(node: Node): string {
   if (node.type === 'array') {
     const items = node.prefixItems ?? (node.items === undefined ? [] : [node.items]);
     return `[${items.map(accepts).join(', ')}${node.prefixItems === undefined ? ', …' : ''}]`;
+  }
+  if (node.type === 'object') {
+    const { additionalProperties: values } = node;
+    return `{name: ${typeof values === 'object' ? accepts(values) : 'anything'}, …}`;
   }
   const bounds = [
     node.exclusiveMinimum !== undefined && `> ${node.exclusiveMinimum}`,

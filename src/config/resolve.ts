@@ -89,7 +89,7 @@ function recipeError(problems: readonly Problem[], merged: Layer): UsageError {
     problems.length === 1 ? 'The recipe has a problem:' : `The recipe has ${problems.length} problems:`;
   return new UsageError('recipe-invalid', [head, ...lines].join('\n'), {
     ...(first === undefined ? {} : { at: first.at }),
-    hint: 'docs/recipes.md lists every key; --explain shows the resolved recipe.',
+    hint: 'docs/recipe-keys.md lists every key; --explain shows the resolved recipe.',
   });
 }
 

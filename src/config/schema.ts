@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /*
  * The recipe: everything that a run depends on. Keys are snake_case as in YAML; every key has a description (shown in
- * docs/recipes.md and in editors) and, where a default makes sense, its default.
+ * docs/recipe-keys.md and in editors) and, where a default makes sense, its default.
  */
 
 const positive = z.number().positive();
@@ -71,7 +71,7 @@ const lora = z
       .describe('names of linear maps; default: all of a layer’s'),
   })
   .optional()
-  .describe('train low-rank adapters instead of all weights');
+  .describe('low-rank adapters instead of all weights; lora: {} or any of its keys turns them on');
 
 const evaluation = z
   .strictObject({

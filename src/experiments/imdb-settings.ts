@@ -84,7 +84,7 @@ export const IMDB_SCALES: Readonly<Record<'small' | 'paper', ImdbSettings>> = {
     frontier: { prompts: 128, every: 10 },
   },
   paper: {
-    model: 'gpt2-large',
+    model: 'openai-community/gpt2-large',
     seed: 0,
     openingWords: 8,
     classifier: {

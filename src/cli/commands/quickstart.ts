@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { TrainingNumbers } from '../../report/index.ts';
@@ -7,7 +7,7 @@ import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { runTrain } from './train.ts';
 
-const PACKAGE = fileURLToPath(new URL('../../../', import.meta.url));
+const RECIPE = fileURLToPath(new URL('../../../recipes/quickstart.yaml', import.meta.url));
 
 export function quickstartCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'quickstart', 'tune a real 135M chat model on real pairs, on the CPU, in minutes', [
@@ -28,10 +28,7 @@ export function quickstartCommand(context: CliContext): CommandUnknownOpts {
         context.emit({ event: 'done', output, ...numbers });
         return;
       }
-      const data = (name: string): string => relative(process.cwd(), join(PACKAGE, 'examples', 'data', name));
-      await runTrain(context, join(PACKAGE, 'recipes', 'quickstart.yaml'), {
-        data: data('quickstart-train.jsonl.gz'),
-        evalData: data('quickstart-eval.jsonl.gz'),
+      await runTrain(context, RECIPE, {
         output,
         ...(overwrite === true ? { overwrite } : { resume: existsSync(join(output, 'recipe.yaml')) }),
       });

@@ -19,15 +19,15 @@ import { announceReport } from './reproduce-report.ts';
 const KINDS = {
   hh: {
     summary: 'dialogue: win rates against DPO (section 5.4)',
-    scales: 'small: SmolLM2-135M, 8 runs, about 30 min on 2 cores (AMX); paper: Pythia-2.8B on GPUs',
+    scales: 'small: SmolLM2-135M, 8 runs, about 25 min on 2 cores (AMX); paper: Pythia-2.8B on a large GPU',
     examples: [
       'mallows reproduce hh --data hh-train.jsonl.gz --eval-data hh-test.jsonl.gz',
-      'mallows reproduce hh --data hf:Anthropic/hh-rlhf:train --scale paper --judge openai:gpt-4.1',
+      'mallows reproduce hh --data hh --eval-data hh-test --scale paper --judge openai:gpt-4.1',
     ],
   },
   ultrafeedback: {
     summary: 'on-policy pairs: win rates against DPO (section 5.5)',
-    scales: 'small: SmolLM2-135M, 6 runs, about 30 min on 2 cores (AMX); paper: Llama-3-8B on GPUs',
+    scales: 'small: SmolLM2-135M, 6 runs, about 20 min on 2 cores (AMX); paper: Llama-3-8B on a large GPU',
     examples: [
       'mallows reproduce ultrafeedback --data ultrafeedback.jsonl.gz',
       'mallows reproduce ultrafeedback --data pairs.jsonl --scale paper --reward MODEL --judge openai:gpt-4.1',

@@ -11,7 +11,7 @@ export function sftCommand(context: CliContext): CommandUnknownOpts {
     'mallows sft recipe.yaml --set max_length=512 --set epochs=2',
     'mallows sft --model gpt2-dir --data reviews.jsonl --set optimizer.lr=1e-5 --explain',
   ])
-    .argument('[recipe]', 'YAML file')
+    .argument('[recipe]', 'YAML file, or a recipe of the package: hh-sft')
     .option('--set <key=value>', 'set any key of the recipe; may be repeated', collect)
     .option('--model <model>', MODEL_HELP)
     .option('--data <data>', '{prompt, completion}, {messages}, {text}, a .txt file, or preference pairs')

@@ -3,7 +3,7 @@ import type { TrainRecipe } from '../../config/index.ts';
 import type { PreferenceOptions, PreferenceResult } from '../../train/index.ts';
 import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { MODEL_HELP } from '../options.ts';
+import { MODEL_HELP, PAIRS_HELP } from '../options.ts';
 
 /** Flags that training commands share with each other and with the recipe. */
 export interface TrainFlags {
@@ -26,10 +26,10 @@ export function trainCommand(context: CliContext): CommandUnknownOpts {
     'mallows train recipe.yaml --set objective.beta=0.05 --set steps=200 --explain',
     'mallows train recipe.yaml --output runs/a --resume',
   ])
-    .argument('[recipe]', 'YAML file, or the name of a recipe of the package (quickstart)')
+    .argument('[recipe]', 'YAML file, or a recipe of the package: quickstart, small, hh, ultrafeedback')
     .option('--set <key=value>', 'set any key of the recipe; may be repeated', collect)
     .option('--model <model>', MODEL_HELP)
-    .option('--data <data>', 'preference pairs: .jsonl, .jsonl.gz, .csv, .parquet or hf:owner/name')
+    .option('--data <data>', PAIRS_HELP)
     .option('--eval-data <data>', 'held-out pairs (default: a tenth of the data)')
     .option('--objective <name>', 'dpo, mallows-theta, mallows-phi, ipo, simpo, … (docs/objectives.md)')
     .option('--output <dir>', 'run directory: metrics, checkpoints, model, report')

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { UsageError } from '../../errors.ts';
 import type { HubFetcher, RowStream } from './contract.ts';
 import { expandPath, readRows } from './files.ts';
@@ -14,17 +15,20 @@ export interface OpenSource {
 }
 
 /**
- * Finds data by name: a file, a pattern of files, a hub data set (`hf:owner/name`), a named set (`shp`), or several.
+ * Finds data by name: a file, a pattern of files, a hub data set (`hf:owner/name`), a named set (`hh`), or several.
  * Several files read as one, in the order given (within a pattern, by name).
  */
 export async function openSource(source: string | readonly string[], hub?: HubFetcher): Promise<OpenSource> {
   const parts: { name: string; files: { path: string; name: string }[] }[] = [];
   const given = typeof source === 'string' ? [source] : source;
-  for (const part of given.flatMap((name) => NAMED_DATASETS.get(name) ?? [name])) {
+  for (const { asked, part } of given.flatMap(named)) {
     const dataset = parseHubDataset(part);
     if (dataset === undefined) {
       const files = await expandPath(part);
-      parts.push({ name: part, files: files.map((path) => ({ path, name: path })) });
+      parts.push({
+        name: asked,
+        files: files.map((path) => ({ path, name: asked === part ? path : basename(path) })),
+      });
       continue;
     }
     if (hub === undefined)
@@ -47,4 +51,9 @@ export async function openSource(source: string | readonly string[], hub?: HubFe
     for (const { path, name } of files) yield* readRows(path, name);
   }
   return { name: parts.map((part) => part.name).join(', '), rows };
+}
+
+/** What a name stands for, which is mostly itself. */
+function named(asked: string): { readonly asked: string; readonly part: string }[] {
+  return (NAMED_DATASETS.get(asked) ?? [asked]).map((part) => ({ asked, part }));
 }

@@ -11,6 +11,33 @@ function hubWith(files: readonly string[], asked: string[]): HubFetcher {
   };
 }
 
+it('reads all four parts of Anthropic’s dialogues, and not the attacks, which nobody chose between', async () => {
+  const parts = ['harmless-base', 'helpful-base', 'helpful-online', 'helpful-rejection-sampled'];
+  const files = parts.flatMap((part) => [`${part}/test.jsonl.gz`, `${part}/train.jsonl.gz`]);
+  for (const [name, split] of [
+    ['hh', 'train'],
+    ['hh-test', 'test'],
+  ] as const) {
+    const asked: string[] = [];
+    await openSource(
+      name,
+      hubWith(['README.md', 'red-team-attempts/red_team_attempts.jsonl.gz', ...files], asked),
+    );
+    expect(asked).toEqual(parts.map((part) => `Anthropic/hh-rlhf/${part}/${split}.jsonl.gz`));
+  }
+});
+
+it('reads the pairs of the package wherever it is called, and calls them by their name', async () => {
+  const source = await openSource('quickstart-eval');
+  expect(source.name).toBe('quickstart-eval');
+  let rows = 0;
+  for await (const { file } of source.rows()) {
+    expect(file).toBe('quickstart-eval.jsonl.gz');
+    rows++;
+  }
+  expect(rows).toBe(102);
+});
+
 it('finds the out-of-distribution sets by name', async () => {
   const subreddits = NAMED_DATASETS.get('shp')!.map((name) => /SHP\/(\w+):test$/.exec(name)![1]!);
   expect(subreddits).toHaveLength(18);
