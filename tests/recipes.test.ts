@@ -1,7 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { hubSettings, resolveModel } from '../src/checkpoints/index.ts';
 import { resolveRecipe, sftRecipe, trainRecipe } from '../src/config/index.ts';
 import { NAMED_DATASETS } from '../src/data/sources/named.ts';
+import { ALIGNMENT_SCALES } from '../src/experiments/alignment-settings.ts';
+import { IMDB_SCALES } from '../src/experiments/imdb-settings.ts';
 
 const files = readdirSync('recipes').filter((name) => name.endsWith('.yaml'));
 
@@ -30,4 +33,14 @@ it('HH is trained as the paper says', () => {
     schedule: { warmup_steps: 150 },
     batch: { pairs: 32, accumulate: 1 },
   });
+});
+
+it.each([
+  IMDB_SCALES.paper.model,
+  ALIGNMENT_SCALES.hh.paper.model,
+  ALIGNMENT_SCALES.ultrafeedback.paper.model,
+])('the paper’s %s is a name that the hub is asked for', async (model) => {
+  // Where the hub may not be asked: what is no name at all fails as one before that.
+  const hub = { ...hubSettings({ HF_HUB_OFFLINE: '1' }), cacheDirectory: 'no-such-cache' };
+  await expect(resolveModel(model, { hub })).rejects.toMatchObject({ code: 'hub-offline' });
 });
