@@ -24,8 +24,8 @@ const method: Method = { label: 'a', objective: 'dpo', beta: 0.1, learningRate: 
 describe('comparisonOf', () => {
   it('counts answers, and draws prompts for the interval', () => {
     const judged = (['a', 'a', 'tie', 'b', undefined] as const).map((winner, i) => ({
-      id: `p${i >> 1}#${i}`,
-      prompt: '',
+      id: `thread#${i}`,
+      prompt: `Question ${i >> 1}`,
       a: '',
       b: '',
       verdicts: [],

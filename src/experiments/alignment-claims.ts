@@ -27,12 +27,11 @@ export function comparisonOf(
 ): Comparison {
   const byPrompt = new Map<string, number[]>();
   let [wins, ties, losses] = [0, 0, 0];
-  for (const { id, winner } of judged) {
+  for (const { prompt, winner } of judged) {
     if (winner === undefined) continue;
     if (winner === 'a') wins++;
     else if (winner === 'b') losses++;
     else ties++;
-    const prompt = id.replace(/#\d+$/, '');
     byPrompt.set(prompt, [...(byPrompt.get(prompt) ?? []), winner === 'a' ? 1 : winner === 'b' ? 0 : 0.5]);
   }
   const answers = wins + ties + losses;

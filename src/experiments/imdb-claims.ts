@@ -8,9 +8,10 @@ export function accuracyAt(moments: readonly FrontierMoment[], kl: number): numb
   const sorted = [...moments].sort((a, b) => a.kl - b.kl);
   const after = sorted.findIndex((moment) => moment.kl >= kl);
   if (after < 0) return undefined;
-  const [low, high] = [sorted[Math.max(0, after - 1)]!, sorted[after]!];
-  if (high.kl === low.kl) return high.accuracy;
-  if (kl < low.kl) return undefined;
+  const high = sorted[after]!;
+  if (high.kl === kl) return high.accuracy;
+  const low = sorted[after - 1];
+  if (low === undefined) return undefined;
   return low.accuracy + ((high.accuracy - low.accuracy) * (kl - low.kl)) / (high.kl - low.kl);
 }
 
