@@ -1,3 +1,4 @@
+import { canonicalJson } from '../data/index.ts';
 import type { JudgedPair } from '../evaluate/index.ts';
 import { hierarchicalBootstrap } from '../stats/index.ts';
 import type { AlignmentKind } from './alignment-settings.ts';
@@ -32,7 +33,8 @@ export function comparisonOf(
     if (winner === 'a') wins++;
     else if (winner === 'b') losses++;
     else ties++;
-    byPrompt.set(prompt, [...(byPrompt.get(prompt) ?? []), winner === 'a' ? 1 : winner === 'b' ? 0 : 0.5]);
+    const key = canonicalJson(prompt);
+    byPrompt.set(key, [...(byPrompt.get(key) ?? []), winner === 'a' ? 1 : winner === 'b' ? 0 : 0.5]);
   }
   const answers = wins + ties + losses;
   const groups = [...byPrompt.values()];
