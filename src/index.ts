@@ -1,5 +1,6 @@
 /**
- * Everything the commands do, as a library.
+ * What the commands compute, as a library. Sweeps, a run's report page and the way from a recipe to options belong to the
+ * command line (src/cli) and are not exported.
  *
  *     import { trainPreference } from 'mallowspo';
  *

@@ -28,6 +28,9 @@ describe('reference pages', () => {
     const sft = describeKeys(sftSchema);
     for (const { key, description } of [...train, ...sft])
       expect(description, `${key} has no description`).not.toBe('');
+    const lacks = train.map(({ key }) => key).filter((key) => !sft.some((one) => one.key === key));
+    const whole = ['objective', 'dispersion'];
+    const without = [...whole, ...lacks.filter((key) => !whole.includes(key.split('.')[0]!))];
     const text = `# Recipe keys
 
 Written from the schema. How recipes work: [recipes.md](recipes.md).
@@ -40,7 +43,7 @@ Further \`objective\` keys depend on \`objective.name\`: [objective-presets.md](
 
 ## \`mallows sft\`
 
-The same without \`objective\`, \`dispersion\` and \`eval.kl_samples\`; \`optimizer.lr\` is 2e-5 by default and \`output\` \`runs/sft\`.
+The same without ${without.map((key) => `\`${key}\``).join(', ')}; \`optimizer.lr\` is 2e-5 by default and \`output\` \`runs/sft\`.
 `;
     await expect(text).toMatchFileSnapshot('../docs/recipe-keys.md');
     const missing = sft.map(({ key }) => key).filter((key) => !train.some((one) => one.key === key));
@@ -93,8 +96,25 @@ ${sections.join('\n')}`;
 Written from the program: what \`--help\` prints.
 
 Every command: progress and remarks go to stderr, results to stdout. With \`--json\`, stdout carries one JSON object a line
-and nothing else. Exit codes: 0 done, 1 failure, 2 wrong usage or recipe, 3 unusable data, 130 interrupted. \`NO_COLOR\` is
-honoured; \`--debug\` (or \`MALLOWS_DEBUG=1\`) shows causes and stacks.
+and nothing else. Exit codes: 0 done, 1 failure, 2 wrong usage or recipe, 3 unusable data, 130 interrupted. \`--debug\`
+shows causes and stacks.
+
+| environment variable | |
+|---|---|
+| \`MALLOWS_TORCH\` | set-up: the PyTorch to use: its folder \`torch\`, the site-packages around it, or a Python that imports it |
+| \`MALLOWS_CACHE\` | folder of the fetched engine, packaged models, files' hashes and reference scores; default \`mallows\` in \`XDG_CACHE_HOME\`, else in \`~/.cache\`, on macOS in \`~/Library/Caches\` |
+| \`XDG_CACHE_HOME\` | where the caches are that no other variable places |
+| \`MALLOWS_MALLOC\` | \`system\`: the C library's own way with freed memory (Linux), which is given back sooner and costs time |
+| \`MALLOWS_DEBUG\` | \`1\`: the same as \`--debug\` |
+| \`HF_HOME\` | folder of the hub's cache and token; default \`huggingface\` in \`XDG_CACHE_HOME\`, else in \`~/.cache\` |
+| \`HF_HUB_CACHE\`, \`HUGGINGFACE_HUB_CACHE\` | folder of files from the hub, the first if both are set; default \`hub\` in \`HF_HOME\` |
+| \`HF_TOKEN\`, \`HUGGING_FACE_HUB_TOKEN\` | token for private and gated repositories, the first if both are set |
+| \`HF_TOKEN_PATH\` | file with the token, if neither is set; default \`token\` in \`HF_HOME\` |
+| \`HF_ENDPOINT\` | address of a mirror, instead of the hub's |
+| \`HF_HUB_OFFLINE\` | \`1\`, \`on\`, \`yes\` or \`true\`: the hub is not asked, its cache is used |
+| \`OPENAI_API_KEY\` | key for a judge's or a server's API; \`--key-env\` names another variable |
+| \`CXX\` | set-up: the C++ compiler, \`c++\` by default |
+| \`NO_COLOR\`, \`FORCE_COLOR\` | no colours; colours where there is no terminal, too |
 
 ${sections.join('\n')}`;
     await expect(text).toMatchFileSnapshot('../docs/commands.md');

@@ -3,7 +3,8 @@ import { positiveInteger } from './command.ts';
 
 /** What several commands share; each is added by hand, so that a command's file shows all it takes. */
 export const MODEL_HELP = 'alias (smollm2-135m), directory, .gguf file or hub id';
-export const PAIRS_HELP = 'preference pairs: .jsonl, .jsonl.gz, .csv, .parquet, hf:owner/name, or a named set (hh, shp)';
+export const PAIRS_HELP =
+  'preference pairs: .jsonl, .jsonl.gz, .csv, .parquet, hf:owner/name, or a named set (hh, shp)';
 export const FORMAT_HELP = 'auto, chat, text, or a layout (hh, ultrafeedback, shp, …)';
 export const DEVICE_HELP = 'auto (first CUDA device, else cpu), cpu, cuda, cuda:N, mps';
 

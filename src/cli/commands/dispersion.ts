@@ -17,7 +17,7 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
     .option('--format <name>', FORMAT_HELP, 'auto')
     .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
     .addOption(dtypeOption())
-    .option('--device <device>', DEVICE_HELP, 'cpu')
+    .option('--device <device>', DEVICE_HELP, 'auto')
     .addOption(threadsOption())
     .option('--strict', 'stop at the first bad row')
     .requiredOption('--output <file>', 'a JSON object a pair; summary and histogram go beside it')

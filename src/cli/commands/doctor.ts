@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { availableParallelism, freemem, homedir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism, freemem, totalmem } from 'node:os';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { mallowsCache } from '../../checkpoints/files.ts';
+import { type HubSettings, hubSettings } from '../../checkpoints/hub/settings.ts';
 import type { EngineInfo } from '../../engine/index.ts';
 import { EngineError } from '../../errors.ts';
 import { command } from '../command.ts';
@@ -26,6 +27,7 @@ export function doctorCommand(context: CliContext): CommandUnknownOpts {
     'mallows doctor',
     'mallows doctor --json | jq .engine',
   ]).action(async () => {
+    const hub = hubSettings();
     const findings: Findings = {
       node: process.version,
       platform: `${process.platform}-${process.arch}`,
@@ -35,8 +37,8 @@ export function doctorCommand(context: CliContext): CommandUnknownOpts {
         if (!(error instanceof EngineError)) throw error;
         return { error: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
       }),
-      caches: inspectCaches(process.env),
-      hub: await inspectHub(process.env),
+      caches: inspectCaches(hub),
+      hub: await inspectHub(hub),
     };
     context.emit(findings);
     if (!context.json) context.print(describe(findings, context));
@@ -53,21 +55,15 @@ async function inspectEngine(): Promise<EngineInfo> {
   return engineInfo();
 }
 
-function inspectCaches(env: NodeJS.ProcessEnv): Findings['caches'] {
-  const cache = env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  const home = env.HF_HOME ?? join(cache, 'huggingface');
-  const paths = {
-    models: env.HF_HUB_CACHE ?? join(home, 'hub'),
-    engine: env.MALLOWS_CACHE ?? join(cache, 'mallows'),
-  };
+function inspectCaches({ cacheDirectory }: HubSettings): Findings['caches'] {
+  const paths = { models: cacheDirectory, engine: mallowsCache() };
   return Object.fromEntries(
     Object.entries(paths).map(([name, path]) => [name, { path, exists: existsSync(path) }]),
   );
 }
 
-async function inspectHub(env: NodeJS.ProcessEnv): Promise<Findings['hub']> {
-  const endpoint = env.HF_ENDPOINT ?? 'https://huggingface.co';
-  if (env.HF_HUB_OFFLINE === '1') return { endpoint, reachable: false, detail: 'HF_HUB_OFFLINE is set' };
+async function inspectHub({ endpoint, offline }: HubSettings): Promise<Findings['hub']> {
+  if (offline) return { endpoint, reachable: false, detail: 'HF_HUB_OFFLINE is set' };
   try {
     const response = await fetch(endpoint, { method: 'HEAD', signal: AbortSignal.timeout(HUB_TIMEOUT) });
     return { endpoint, reachable: true, detail: `HTTP ${response.status}` };

@@ -33,7 +33,7 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
     .option('--max-new-tokens <n>', 'length limit of an answer', positiveInteger, 256)
     .option('--batch <n>', 'answers decoded together', positiveInteger, 16)
     .addOption(computeTypeOption())
-    .option('--device <device>', DEVICE_HELP, 'cpu')
+    .option('--device <device>', DEVICE_HELP, 'auto')
     .addOption(threadsOption())
     .option('--server <url>', 'ask an OpenAI-compatible server instead; --model is its name there')
     .option('--key-env <name>', 'environment variable with the server’s API key', 'OPENAI_API_KEY')

@@ -14,7 +14,7 @@ export function scoreCommand(context: CliContext): CommandUnknownOpts {
     .option('--format <name>', FORMAT_HELP, 'auto')
     .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
     .addOption(dtypeOption())
-    .option('--device <device>', DEVICE_HELP, 'cpu')
+    .option('--device <device>', DEVICE_HELP, 'auto')
     .addOption(threadsOption())
     .option('--strict', 'stop at the first bad row')
     .requiredOption('--output <file>', 'a JSON object a pair, in the order of the data')
