@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -145,6 +145,69 @@ describe('trainPreference', () => {
     }
   });
 
+  it('resumed when it is finished, writes the same model with the same card', async () => {
+    const options = { ...base, output: join(directory(), 'run'), referenceCache: false } as const;
+    const first = await trainPreference(options);
+    first.model.model.dispose();
+    const files = ['README.md', 'model.safetensors'].map((name) => join(options.output, 'model', name));
+    const written = files.map((file) => readFileSync(file));
+    expect(written[0]!.toString()).toContain('rewards/accuracies');
+    const again = await trainPreference({ ...options, resume: true });
+    expect(again).toMatchObject({ status: 'finished', resumedFrom: 6 });
+    expect(again.metrics).toEqual(first.metrics.slice(-1));
+    again.model.model.dispose();
+    for (const [index, file] of files.entries()) {
+      expect(readFileSync(file).equals(written[index]!), file).toBe(true);
+    }
+  });
+
+  it('does not resume on other data, in another precision or from another model', async () => {
+    const root = directory();
+    const [data, evalData, output] = ['pairs.jsonl', 'held-out.jsonl', 'run'].map((name) => join(root, name));
+    const write = (path: string, rows: readonly PreferencePair[]) =>
+      writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const [train, heldOut] = [pairs.slice(0, 8), pairs.slice(8)];
+    write(data!, train);
+    write(evalData!, heldOut);
+    // As the command line does it: the recipe names the files, and does not say what is in them.
+    const recipe = { model: 'base', data, evalData };
+    const options: PreferenceOptions = {
+      ...base,
+      data: data!,
+      evalData: evalData!,
+      output: output!,
+      recipe,
+      referenceCache: false,
+    };
+    const stop = new AbortController();
+    const stopped = await trainPreference({
+      ...options,
+      signal: stop.signal,
+      observer: (event) => event.type === 'step' && stop.abort(),
+    });
+    expect(stopped.status).toBe('interrupted');
+
+    const resume = (more: object = {}) => trainPreference({ ...options, ...more, resume: true });
+    const refused = (what: RegExp) => ({ code: 'run-differs', message: expect.stringMatching(what) });
+    write(data!, [{ ...train[0]!, chosen: ' It was very happy.' }, ...train.slice(1)]);
+    await expect(resume()).rejects.toMatchObject(
+      refused(/SHA-256 of the training data: \w+ there, \w+ now\.$/),
+    );
+    write(data!, train);
+    write(evalData!, [...heldOut, { ...heldOut[0]!, id: 'one more' }]);
+    await expect(resume()).rejects.toMatchObject(refused(/usable held-out rows: 4 there, 5 now\.$/));
+    write(evalData!, heldOut);
+    await expect(resume({ dtype: 'bf16' })).rejects.toMatchObject(
+      refused(/precision: float32 there, bfloat16 now/),
+    );
+    await expect(resume({ model: stopped.model })).rejects.toMatchObject(refused(/SHA-256 of the model/));
+    stopped.model.model.dispose();
+
+    const resumed = await resume();
+    expect(resumed).toMatchObject({ status: 'finished', resumedFrom: 1 });
+    resumed.model.model.dispose();
+  });
+
   it.each([false, true])(
     'trains LoRA adapters (merged: %s), whose reference is the base model',
     async (merge) => {
@@ -251,5 +314,22 @@ describe('trainSft', () => {
     expect(result.samples[0]!.after).not.toBe(result.samples[0]!.before);
     expect(existsSync(join(output, 'model/model.safetensors'))).toBe(true);
     result.model.model.dispose();
+  });
+
+  it('resumed when it is finished, keeps the results on its card', async () => {
+    const options = {
+      model: STORIES,
+      data: pairs.map(({ id, prompt, chosen }) => ({ id, prompt, completion: chosen })),
+      evalFraction: 0.25,
+      steps: 2,
+      batch: { pairs: 3 },
+      dtype: 'fp32',
+      output: join(directory(), 'run'),
+    } as const;
+    (await trainSft(options)).model.model.dispose();
+    const card = readFileSync(join(options.output, 'model/README.md'), 'utf8');
+    expect(card).toContain('| loss |');
+    (await trainSft({ ...options, resume: true })).model.model.dispose();
+    expect(readFileSync(join(options.output, 'model/README.md'), 'utf8')).toBe(card);
   });
 });

@@ -115,6 +115,24 @@ describe('resolveRecipe', () => {
     expect(both.message).toContain('optimizer.alpha: adamw has no alpha; it has betas, epsilon');
   });
 
+  it('refuses updates that an objective cannot work with', () => {
+    const file = recipeFile(`${minimal}objective: {name: alpha-dpo}\nbatch:\n  pairs: 1\n  accumulate: 64\n`);
+    const { message } = failure(() => resolveRecipe(trainRecipe, { file }));
+    expect(message).toMatch(/batch\.accumulate: must be 1 with 'alpha-dpo', received 64.*recipe\.yaml:6\)/);
+    expect(message).toMatch(
+      /batch\.pairs: must be at least 2 with 'alpha-dpo', received 1.*recipe\.yaml:5\)/,
+    );
+    const fine = [['batch.pairs=64', 'batch.accumulate=1'], ['objective.name=dpo'], ['objective.alpha=0']];
+    for (const set of fine) expect(() => resolveRecipe(trainRecipe, { file, set })).not.toThrow();
+    const byTokens = failure(() =>
+      resolveRecipe(trainRecipe, {
+        file: recipeFile(minimal),
+        set: ['objective.name=beta-dpo', 'batch.tokens=4096'],
+      }),
+    );
+    expect(byTokens.message).toContain("batch.tokens: cannot be used with 'beta-dpo'");
+  });
+
   it('names line and column of a YAML error, and a missing file', () => {
     const syntax = failure(() => resolveRecipe(trainRecipe, { file: recipeFile('model: a\ndata: ]b\n') }));
     expect(syntax.code).toBe('recipe-syntax');

@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.ts';
-import { resolveObjectiveOptions } from '../objectives/index.ts';
+import { createObjective, resolveObjectiveOptions, updateSizeProblems } from '../objectives/index.ts';
 import type { Problem, RecipeKind } from './resolve.ts';
 import { type SftRecipe, sftSchema, type TrainRecipe, trainSchema } from './schema.ts';
 
@@ -66,7 +66,7 @@ function check(recipe: TrainRecipe | SftRecipe): Problem[] {
 export const trainRecipe: RecipeKind<typeof trainSchema> = {
   schema: trainSchema,
   exclusive: EXCLUSIVE,
-  check: (recipe) => [...check(recipe), ...checkObjective(recipe.objective)],
+  check: (recipe) => [...check(recipe), ...checkObjective(recipe)],
   complete: (recipe) => ({ ...complete(recipe, 1e-6), objective: resolveObjectiveOptions(recipe.objective) }),
 };
 
@@ -77,11 +77,11 @@ export const sftRecipe: RecipeKind<typeof sftSchema> = {
   complete: (recipe) => complete(recipe, 2e-5),
 };
 
-/** The registry knows which coefficients an objective has. */
-function checkObjective(objective: TrainRecipe['objective']): Problem[] {
+/** The registry knows which coefficients an objective has, and the objective which updates it can work with. */
+function checkObjective({ objective, batch }: TrainRecipe): Problem[] {
   try {
-    resolveObjectiveOptions(objective);
-    return [];
+    const problems = updateSizeProblems(createObjective(objective), batch);
+    return problems.map(({ key, message }) => ({ path: ['batch', key], message }));
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     return [{ path: ['objective'], message: [error.message, error.hint].filter(Boolean).join(' ') }];

@@ -26,7 +26,7 @@ export interface PairBatch {
   readonly rejected: CompletionBatch;
   /** Neg-log dispersion w(x), mean 1 over the training data. `[n]`; absent means 1 everywhere. */
   readonly dispersion?: Float64Array;
-  /** Reward gap chosen − rejected where the data has one (ODPO). `[n]` */
+  /** Reward gap chosen − rejected (ODPO); NaN for a pair whose data have none. `[n]` */
   readonly scoreGaps?: Float64Array;
 }
 
@@ -41,6 +41,9 @@ export interface ObjectiveResult {
   readonly rejectedRewards: Float64Array;
 }
 
+/** What a score gap must be for a loss to be defined. */
+export type ScoreGapNeed = 'finite' | 'positive';
+
 export interface Objective {
   readonly name: string;
   /** Whether a reference pass must supply `referenceLogps`. */
@@ -48,6 +51,13 @@ export interface Objective {
   /** Whether w(x) enters the loss. */
   readonly usesDispersion: boolean;
   readonly extras: readonly ExtraStatistic[];
+  /**
+   * Whether a pair's loss depends on the pairs beside it, so that an update must not be split into several passes.
+   * Absent: it does not.
+   */
+  readonly batchWide?: boolean;
+  /** Needs `scoreGaps`, of every pair. Absent: does without them. */
+  readonly needsScoreGaps?: ScoreGapNeed;
   /** Changes no state, so evaluation and repeated calls are safe. */
   evaluate(batch: PairBatch): ObjectiveResult;
   /** Called by the trainer once for each training batch, after `evaluate`. Absent for pure objectives. */

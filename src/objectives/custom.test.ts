@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import * as library from '../index.ts';
 import type { PairBatch } from './contract.ts';
 import { createObjective, defineObjective } from './index.ts';
 
@@ -70,5 +71,26 @@ describe('a custom objective', () => {
       loss: () => (calls++ === 0 ? 1 : { loss: 1, chosenSlope: 0, rejectedSlope: 0 }),
     });
     expect(() => fickle.evaluate(batch)).toThrow(/returned slopes only sometimes/);
+  });
+});
+
+describe('a composition of one’s own', () => {
+  it('takes its parts from the package', () => {
+    const { compose, links, margins, scales, scores, terms } = library;
+    const objective = compose({
+      name: 'hinge-per-token',
+      beta: 2,
+      score: scores.perToken(scores.logRatio),
+      margin: margins.constantMargin(0.1),
+      scale: scales.constantScale(2),
+      link: links.hinge,
+      terms: [terms.chosenNll(0.2)],
+      dispersion: 'scale',
+    });
+    expect(objective).toMatchObject({ needsReference: true, usesDispersion: true, batchWide: false });
+    const { losses, chosenSlopes } = objective.evaluate(batch);
+    // First pair: scores 2/10 and −1/12, so the gap is 17/60; w = 0.7.
+    expect(losses[0]).toBeCloseTo(1 - 0.7 * 2 * (17 / 60 - 0.1) + 0.2 * (20 / 10), 12);
+    expect(chosenSlopes[0]).toBeCloseTo((-0.7 * 2) / 10 - 0.2 / 10, 12);
   });
 });

@@ -52,7 +52,7 @@ describe('dispersion from entropies', () => {
 
   it('names rows without entropies, and rows whose w is not a positive number', () => {
     expect(() => fitDispersion([...rows, { id: 'bare' }], { source: 'entropy', vocabularySize })).toThrow(
-      /1 pair have no entropies: 'bare'/,
+      /1 pair has no entropies: 'bare'/,
     );
     const bad = [
       { ...entropyRow('zero', 0), at: { file: 'pairs.jsonl', line: 7 } },
@@ -108,7 +108,7 @@ describe('dispersion from votes', () => {
 
   it('rejects negative counts, missing votes, and data in which nobody agrees', () => {
     expect(() => fitDispersion([voted('a', -1, 2)], { source: 'votes' })).toThrow(/not numbers ≥ 0: 'a'/);
-    expect(() => fitDispersion([{ id: 'a' }], { source: 'votes' })).toThrow(/have no votes/);
+    expect(() => fitDispersion([{ id: 'a' }], { source: 'votes' })).toThrow(/has no votes/);
     expect(() => fitDispersion([voted('a', 1, 2)], { source: 'votes' })).toThrow(/None of 1 pairs/);
   });
 });

@@ -1,6 +1,7 @@
 import type { Votes } from '../data/contract.ts';
-import { DataError, type SourceLocation, UsageError } from '../errors.ts';
+import { DataError, UsageError } from '../errors.ts';
 import { RandomStream, type Summary, summarize } from '../stats/index.ts';
+import { type NamedRow, rejectRows } from './rows.ts';
 
 /**
  * From what is known about each pair to w(x), the neg-log dispersion estimate with mean 1 over the training data.
@@ -14,9 +15,7 @@ import { RandomStream, type Summary, summarize } from '../stats/index.ts';
 export type DispersionSource = 'entropy' | 'votes' | 'column' | 'none';
 
 /** What may be known about one pair; each source reads its own fields. */
-export interface DispersionRow {
-  readonly id: string;
-  readonly at?: SourceLocation;
+export interface DispersionRow extends NamedRow {
   /** Mean over the completion's tokens of the next-token entropy under the reference model, nats. */
   readonly chosenEntropy?: number;
   readonly rejectedEntropy?: number;
@@ -55,26 +54,6 @@ export interface FittedDispersion extends DispersionWeights {
   readonly model: DispersionModel;
 }
 
-/** Rows as a person can find them, the first few of many. */
-function nameRows(rows: readonly DispersionRow[]): string {
-  const shown = rows
-    .slice(0, 5)
-    .map(({ id, at }) => (at ? `'${id}' (${at.file}:${at.line ?? '?'})` : `'${id}'`));
-  return rows.length > shown.length
-    ? `${shown.join(', ')} and ${rows.length - shown.length} more`
-    : shown.join(', ');
-}
-
-function rejectRows(rows: readonly DispersionRow[], code: string, problem: string, hint: string): void {
-  const first = rows[0];
-  if (first === undefined) return;
-  const noun = rows.length === 1 ? 'pair' : 'pairs';
-  throw new DataError(code, `${rows.length} ${noun} ${problem}: ${nameRows(rows)}.`, {
-    hint,
-    ...(first.at && { at: first.at }),
-  });
-}
-
 /** Eq. 11 with means over completion tokens: t = −log h, h = ½(mean H(y_w) + mean H(y_l))/log n. */
 function fromEntropies(rows: readonly DispersionRow[], { vocabularySize }: DispersionOptions): Float64Array {
   if (!(vocabularySize !== undefined && vocabularySize > 1)) {
@@ -89,7 +68,7 @@ function fromEntropies(rows: readonly DispersionRow[], { vocabularySize }: Dispe
   rejectRows(
     rows.filter((row) => row.chosenEntropy === undefined || row.rejectedEntropy === undefined),
     'missing-entropies',
-    'have no entropies',
+    'no entropies',
     'Run the reference pass with entropies.',
   );
   return Float64Array.from(rows, (row) => {
@@ -103,14 +82,14 @@ function fromVotes(rows: readonly DispersionRow[], { floor }: DispersionOptions)
   rejectRows(
     rows.filter((row) => row.votes === undefined),
     'missing-votes',
-    'have no votes',
+    'no votes',
     'Give each row `votes: { chosen, rejected, tie }`, or choose another dispersion source.',
   );
   const counts = rows.map(({ votes }) => [votes!.chosen, votes!.rejected, votes!.tie ?? 0] as const);
   rejectRows(
     rows.filter((_, i) => !counts[i]!.every((count) => Number.isFinite(count) && count >= 0)),
     'invalid-votes',
-    'have votes that are not numbers ≥ 0',
+    'votes that are not numbers ≥ 0',
     'Correct the counts.',
   );
   return Float64Array.from(counts, ([chosen, rejected, tie]) => {
@@ -125,13 +104,13 @@ function fromColumn(rows: readonly DispersionRow[]): Float64Array {
   rejectRows(
     rows.filter((row) => row.dispersion === undefined),
     'missing-dispersion',
-    'have no `dispersion`',
+    'no `dispersion`',
     'Give every row φ(x), or choose another dispersion source.',
   );
   rejectRows(
     rows.filter(({ dispersion }) => !(dispersion! > 0 && dispersion! < 1)),
     'dispersion-out-of-range',
-    'have a `dispersion` outside (0, 1)',
+    'a `dispersion` outside (0, 1)',
     'The column holds φ(x): near 0 everyone agrees, near 1 any answer is as good.',
   );
   return Float64Array.from(rows, (row) => -Math.log(row.dispersion!));
@@ -168,7 +147,7 @@ function usableRows(rows: readonly DispersionRow[], options: DispersionOptions):
   rejectRows(
     rows.filter((_, row) => isKept(all[row]!) && !(all[row]! > 0 && all[row]! < Number.POSITIVE_INFINITY)),
     'non-finite-dispersion',
-    'have a neg-log dispersion that is not a positive number',
+    'a neg-log dispersion that is not a positive number',
     options.source === 'entropy'
       ? 'Mean entropies must lie between 0 and log n, both excluded: look at those completions and at vocabularySize.'
       : 'Look at those rows.',

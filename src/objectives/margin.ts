@@ -1,6 +1,6 @@
 import { DataError } from '../errors.ts';
 import { standardDeviation } from '../stats/summary.ts';
-import type { PairBatch } from './contract.ts';
+import type { PairBatch, ScoreGapNeed } from './contract.ts';
 
 /** What a margin may look at: the batch, and each pair's gap in scores. */
 export interface MarginContext {
@@ -19,6 +19,10 @@ export interface MarginValues {
 export interface Margin {
   readonly name: string;
   readonly needsReference: boolean;
+  /** Whether a pair's margin depends on which pairs are beside it. */
+  readonly batchWide: boolean;
+  /** Absent: needs no score gaps. */
+  readonly needsScoreGaps?: ScoreGapNeed;
   evaluate(context: MarginContext): MarginValues;
 }
 
@@ -27,6 +31,7 @@ export function constantMargin(lead: number): Margin {
   return {
     name: 'constant',
     needsReference: false,
+    batchWide: false,
     evaluate: ({ batch }) => ({ values: new Float64Array(batch.chosen.logps.length).fill(lead) }),
   };
 }
@@ -36,18 +41,12 @@ export function scoreGapMargin(alpha: number, transform: 'log' | 'linear'): Marg
   return {
     name: 'score-gap',
     needsReference: false,
-    evaluate: ({ batch, beta }) => {
-      const gaps = batch.scoreGaps;
-      if (gaps === undefined) {
-        throw new DataError(
-          'missing-score-gaps',
-          'The objective needs a score gap for each pair; the batch has none.',
-          {
-            hint: 'Use data whose completions carry scores, or another objective.',
-          },
-        );
-      }
-      const values = gaps.map((gap, pair) => {
+    batchWide: false,
+    needsScoreGaps: transform === 'log' ? 'positive' : 'finite',
+    evaluate: ({ batch: { scoreGaps }, beta }) => {
+      if (scoreGaps === undefined) throw missingScoreGap('the batch has none');
+      const values = scoreGaps.map((gap, pair) => {
+        if (!Number.isFinite(gap)) throw missingScoreGap(`pair ${pair} of the batch has ${gap}`);
         if (transform === 'linear') return (alpha * gap) / beta;
         if (gap > 0) return (alpha * Math.log(gap)) / beta;
         throw new DataError(
@@ -61,6 +60,12 @@ export function scoreGapMargin(alpha: number, transform: 'log' | 'linear'): Marg
   };
 }
 
+function missingScoreGap(what: string): DataError {
+  return new DataError('missing-score-gaps', `The objective needs a score gap for each pair; ${what}.`, {
+    hint: 'Use data whose completions carry scores, or another objective.',
+  });
+}
+
 /** The log-ratio gaps per token of a batch. */
 function tokenLogRatioGaps({ chosen, rejected }: PairBatch): Float64Array {
   return chosen.logps.map(
@@ -72,12 +77,13 @@ function tokenLogRatioGaps({ chosen, rejected }: PairBatch): Float64Array {
 
 /**
  * AlphaDPO (Wu et al. 2024): γ/β + α·zscore of the per-token log-ratio gaps over the batch; no gradient flows through.
- * A batch without spread has z-scores of 0.
+ * A batch without spread has z-scores of 0, a batch of one pair among them.
  */
 export function standardizedMargin(lead: number, alpha: number): Margin {
   return {
     name: 'standardized-log-ratio',
     needsReference: true,
+    batchWide: alpha !== 0,
     evaluate: ({ batch }) => {
       const gaps = tokenLogRatioGaps(batch);
       const centre = gaps.reduce((total, gap) => total + gap, 0) / gaps.length;
@@ -92,6 +98,7 @@ export function chosenDropMargin(lambda: number): Margin {
   return {
     name: 'chosen-drop',
     needsReference: true,
+    batchWide: false,
     evaluate: ({ batch: { chosen } }) => {
       const drops = chosen.logps.map((logp, i) => chosen.referenceLogps![i]! - logp);
       return {

@@ -3,7 +3,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MallowsError } from '../errors.ts';
 import type { CompletionBatch, ObjectiveResult, PairBatch } from './contract.ts';
-import { createObjective, type ObjectiveName, type ObjectiveOptions, objectiveNames } from './index.ts';
+import {
+  createObjective,
+  describeObjective,
+  type ObjectiveName,
+  type ObjectiveOptions,
+  objectiveNames,
+} from './index.ts';
 
 /** Written by scripts/fixtures/objectives.py. */
 const torch = JSON.parse(readFileSync(new URL('./fixtures/torch.json', import.meta.url), 'utf8'));
@@ -153,6 +159,27 @@ describe.each(objectiveNames)('%s', (name) => {
         }
       }),
       { numRuns: 50, seed: 4 },
+    );
+  });
+
+  it('is the same however a batch is split, unless it says that it is batch-wide', () => {
+    const whole = (pairs: readonly Pair[]) => objective.evaluate(batchOf(pairs));
+    const split = (pairs: readonly Pair[], cut: number) => {
+      const parts = [pairs.slice(0, cut), pairs.slice(cut)].map(whole);
+      return Object.fromEntries(
+        allFields.map((field) => [field, Float64Array.from(parts.flatMap((part) => [...part[field]]))]),
+      );
+    };
+    if (objective.batchWide === true) {
+      const other: Pair = { ...worked, chosen: [-4, -3, 4, -3], rejected: [-2, -2.5, 2, -2] };
+      expect(split([worked, other], 1).losses).not.toEqual(whole([worked, other]).losses);
+      return;
+    }
+    fc.assert(
+      fc.property(fc.array(anyPair, { minLength: 2, maxLength: 8 }), fc.nat(), (pairs, at) => {
+        expect(split(pairs, 1 + (at % (pairs.length - 1)))).toEqual(whole(pairs));
+      }),
+      { numRuns: 50, seed: 5 },
     );
   });
 
@@ -338,6 +365,19 @@ describe('implicit rewards', () => {
   });
 });
 
+describe('batch-wide objectives', () => {
+  it('are β-DPO and AlphaDPO, as their descriptions say', () => {
+    expect(objectiveNames.filter((name) => describeObjective(name).batchWide)).toEqual([
+      'beta-dpo',
+      'alpha-dpo',
+    ]);
+  });
+
+  it.each(['beta-dpo', 'alpha-dpo'])('%s is none where its batch statistic counts for nothing', (name) => {
+    expect(createObjective({ name, alpha: 0 }).batchWide).toBe(false);
+  });
+});
+
 describe('β-DPO’s moving average', () => {
   it('moves with training batches only, and continues from its saved state', () => {
     const objective = createObjective({ name: 'beta-dpo', beta: 0.5 });
@@ -392,6 +432,17 @@ describe('errors', () => {
     expect(() => createObjective({ name: 'odpo' }).evaluate(batchOf([worked, tied]))).toThrow(
       /Pair 1 .* gap of 0/,
     );
+    const lacking: Pair = { ...worked, scoreGap: Number.NaN };
+    for (const offset of ['log', 'linear']) {
+      expect(() =>
+        createObjective({ name: 'odpo', offset }).evaluate(batchOf([worked, lacking])),
+      ).toThrowError(
+        expect.objectContaining({
+          code: 'missing-score-gaps',
+          message: expect.stringContaining('pair 1 of the batch has NaN'),
+        }),
+      );
+    }
     const { scoreGaps: _, ...unscored } = batch;
     expect(() => createObjective({ name: 'odpo' }).evaluate(unscored)).toThrow(/the batch has none/);
   });

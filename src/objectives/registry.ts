@@ -24,6 +24,8 @@ export interface ObjectiveDescription {
   readonly summary: string;
   readonly source: string;
   readonly needsReference: boolean;
+  /** Whether a pair's loss depends on the other pairs of its batch, at default options. */
+  readonly batchWide: boolean;
   readonly options: readonly OptionDescription[];
 }
 
@@ -110,11 +112,13 @@ function describeOption(name: string, preset: Preset): OptionDescription {
 /** What an objective is and takes: the source of the documentation's table and of the command line's help. */
 export function describeObjective(name: string): ObjectiveDescription {
   const preset = findPreset(name);
+  const { needsReference, batchWide = false } = createObjective({ name });
   return {
     name: name as ObjectiveName,
     summary: preset.summary,
     source: preset.source,
-    needsReference: createObjective({ name }).needsReference,
+    needsReference,
+    batchWide,
     options: Object.keys(preset.options.shape).map((option) => describeOption(option, preset)),
   };
 }

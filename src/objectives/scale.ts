@@ -4,6 +4,8 @@ import type { ExtraStatistic, PairBatch } from './contract.ts';
 /** The factor β in z = w·β·(gap − m), one for a batch. No gradient flows through it. */
 export interface Scale {
   readonly name: string;
+  /** Whether β depends on which pairs the batch holds. */
+  readonly batchWide: boolean;
   /** From the batch's log-ratio gaps. */
   beta(gaps: Float64Array): number;
   /** Called once a training step with the step's gaps; absent where β never moves. */
@@ -13,7 +15,7 @@ export interface Scale {
 }
 
 export function constantScale(beta: number): Scale {
-  return { name: 'constant', beta: () => beta };
+  return { name: 'constant', batchWide: false, beta: () => beta };
 }
 
 /** β-DPO never lets β fall below this. */
@@ -28,6 +30,7 @@ export function dynamicScale(beta: number, alpha: number, momentum: number): Sca
   const meanOf = (gaps: Float64Array): number => gaps.reduce((total, gap) => total + gap, 0) / gaps.length;
   return {
     name: 'batch-dynamic',
+    batchWide: alpha !== 0,
     beta: (gaps) => Math.max(beta * (1 + alpha * (meanOf(gaps) - average)), LEAST_BETA),
     advance: (gaps) => {
       average = momentum * average + (1 - momentum) * meanOf(gaps);

@@ -15,16 +15,18 @@ export class MasterWeights {
   readonly #trained: readonly Parameter[];
 
   /**
-   * Takes over the trained parameters: their values become the masters (a bf16 value is widened first), each gets a
-   * copy in `computeDtype` to compute with, and that copy is marked as requiring gradients.
+   * Takes over the trained parameters: their values become the masters (a bf16 value is widened first), each computes in
+   * `computeDtype` from then on, with its master or with a copy, and that tensor is marked as requiring gradients.
    */
   constructor(trained: readonly Parameter[], computeDtype: DType) {
     this.#trained = trained;
     this.parameters = trained.map((parameter) => {
       const { value } = parameter;
       const master = noGrad(() => keep(widen(value)));
-      if (master.dtype !== computeDtype && value.dtype !== computeDtype) {
-        parameter.value = noGrad(() => keep(ops.to(master, computeDtype)));
+      if (value.dtype !== computeDtype) {
+        parameter.value =
+          master.dtype === computeDtype ? master : noGrad(() => keep(ops.to(master, computeDtype)));
+        if (value !== master) value.dispose();
       }
       parameter.value.setRequiresGrad(true);
       const copy = parameter.value === master ? {} : { copy: parameter.value };

@@ -155,6 +155,34 @@ describe('master weights', () => {
     expect(parameter.value.dtype).toBe('float32');
   });
 
+  it.each([
+    { loaded: 'bfloat16', compute: 'float32', tensors: 1 },
+    { loaded: 'float16', compute: 'float32', tensors: 1 },
+    { loaded: 'float16', compute: 'bfloat16', tensors: 2 },
+    { loaded: 'bfloat16', compute: 'bfloat16', tensors: 2 },
+    { loaded: 'float32', compute: 'bfloat16', tensors: 2 },
+    { loaded: 'float32', compute: 'float32', tensors: 1 },
+    { loaded: 'float64', compute: 'float64', tensors: 1 },
+  ] as const)(
+    'of $loaded compute in $compute and hold $tensors tensors a weight',
+    ({ loaded, compute, tensors }) => {
+      const before = memory().liveTensors;
+      const parameter = new Parameter('p', tensor([1, -2.5], { shape: [2], dtype: loaded }));
+      const masters = new MasterWeights([parameter], compute);
+      expect(memory().liveTensors - before).toBe(tensors);
+      const { master, copy } = masters.parameters[0]!;
+      expect(parameter.value.dtype).toBe(compute);
+      expect(master.dtype).toBe(loaded === 'float64' ? 'float64' : 'float32');
+      expect(copy ?? master).toBe(parameter.value);
+      expect(parameter.value.requiresGrad).toBe(true);
+      expect([...parameter.value.toFloat64()]).toEqual([1, -2.5]);
+      masters.release();
+      expect(parameter.value).toBe(master);
+      expect(memory().liveTensors - before).toBe(1);
+      master.dispose();
+    },
+  );
+
   it('are the parameter itself in fp32', () => {
     const parameter = new Parameter('p', tensor([1], { shape: [1], dtype: 'float32' }));
     const value = parameter.value;

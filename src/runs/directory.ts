@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { stringify } from 'yaml';
+import { parseDocument, stringify } from 'yaml';
 import { UsageError } from '../errors.ts';
 import { CheckpointStore } from './checkpoint.ts';
 import { readJson, removeTree, writeFileAtomic } from './files.ts';
@@ -15,7 +15,10 @@ export interface RunDirectoryOptions {
   readonly recipe: unknown;
   /** Versions, hashes, device, seed, command line: becomes `provenance.json`. */
   readonly provenance: unknown;
-  /** Go on with what is there. Without it, a directory that holds a run is refused. */
+  /**
+   * Go on with what is there, if it has this recipe and, as far as both provenances say, this model, these data and this
+   * precision. Without it, a directory that holds a run is refused.
+   */
   readonly resume?: boolean;
   /** Delete the run that is there. */
   readonly overwrite?: boolean;
@@ -50,18 +53,22 @@ export class RunDirectory {
     this.checkpoints = new CheckpointStore(join(path, 'checkpoints'), keep);
   }
 
-  /** Creates the directory, or opens it to resume. Holds its lock until `close`. */
+  /**
+   * Creates the directory, or opens it to resume. Holds its lock until `close`.
+   *
+   * @throws UsageError `run-exists`, `run-differs` or `run-locked`.
+   */
   static open(path: string, options: RunDirectoryOptions): RunDirectory {
     mkdirSync(path, { recursive: true });
     const lock = RunLock.acquire(join(path, 'run.lock'));
     try {
-      const recipe = stringify(options.recipe, { sortMapEntries: false });
+      const recipe = stringify(options.recipe);
       const recipePath = join(path, 'recipe.yaml');
       if (options.overwrite === true) clear(path);
       if (existsSync(recipePath)) {
-        const there = readFileSync(recipePath, 'utf8');
         if (options.resume !== true) throw alreadyThere(path);
-        if (there !== recipe) throw otherRun(path, there, recipe);
+        requireSameRecipe(path, readFileSync(recipePath, 'utf8'), recipe);
+        requireSameOrigins(path, options.provenance);
       } else {
         writeFileAtomic(join(path, 'provenance.json'), `${JSON.stringify(options.provenance, null, 2)}\n`);
         writeFileAtomic(recipePath, recipe);
@@ -135,7 +142,8 @@ export class RunDirectory {
 export function holdsRun(path: string, recipe: unknown): 'same' | 'other' | 'none' {
   const file = join(path, 'recipe.yaml');
   if (!existsSync(file)) return 'none';
-  return readFileSync(file, 'utf8') === stringify(recipe, { sortMapEntries: false }) ? 'same' : 'other';
+  const difference = recipeDifference(readFileSync(file, 'utf8'), stringify(recipe));
+  return difference === undefined ? 'same' : 'other';
 }
 
 /** The metrics of a run, finished or going on. */
@@ -160,14 +168,82 @@ function alreadyThere(path: string): UsageError {
   });
 }
 
-function otherRun(path: string, there: string, wanted: string): UsageError {
-  const a = there.split('\n');
-  const b = wanted.split('\n');
-  const line = b.findIndex((text, index) => text !== a[index]);
-  return new UsageError(
+function requireSameRecipe(path: string, there: string, wanted: string): void {
+  const difference = recipeDifference(there, wanted);
+  if (difference === undefined) return;
+  throw new UsageError(
     'run-differs',
-    `The run in ${path} has another recipe. First difference, line ${line + 1} of recipe.yaml: ` +
-      `"${(a[line] ?? '').trim()}" there, "${(b[line] ?? '').trim()}" asked for.`,
+    `The run in ${path} has another recipe. First difference: ${difference}.`,
     { hint: 'Resume with the same recipe, or choose another output directory.' },
+  );
+}
+
+/** The first value that two recipes differ in. Order is none: resolved again, a recipe.yaml may have its keys in another. */
+function recipeDifference(there: string, wanted: string): string | undefined {
+  const [before, now] = [recipeValues(there), recipeValues(wanted)];
+  const key = [...now.keys(), ...before.keys()].find((name) => before.get(name) !== now.get(name));
+  if (key === undefined) return undefined;
+  const said = (values: ReadonlyMap<string, string>) =>
+    values.has(key) ? `"${key}: ${values.get(key)}"` : `no ${key}`;
+  return `${said(before)} there, ${said(now)} asked for`;
+}
+
+/** Values by whole key, as YAML: `optimizer.lr` → `0.000001`. */
+function recipeValues(text: string): ReadonlyMap<string, string> {
+  const leaves = (value: unknown, key: string): [string, string][] => {
+    const parts = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+    if (parts.length === 0) return [[key, stringify(value, { lineWidth: 0 }).trim()]];
+    return parts.flatMap(([name, part]) => leaves(part, key === '' ? name : `${key}.${name}`));
+  };
+  return new Map(leaves(parseDocument(text).toJS(), ''));
+}
+
+/** What a run is made of besides its recipe. Runs of earlier versions and of other programs may lack any of it. */
+interface Origins {
+  readonly model?: { readonly hash?: string };
+  readonly data?: { readonly train?: DataOrigin; readonly eval?: DataOrigin };
+  readonly precision?: { readonly dtype?: string };
+}
+
+interface DataOrigin {
+  readonly hash?: string;
+  /** Of held-out data that are a share of the training data. */
+  readonly heldOutFraction?: number;
+  readonly rows?: number;
+}
+
+/** What a resumed run must begin with again. The batch plan and the scores of the reference model follow from it. */
+const COMPARED: readonly (readonly [
+  what: string,
+  value: (origins: Origins) => string | number | undefined,
+])[] = [
+  ['SHA-256 of the model', ({ model }) => model?.hash],
+  ['SHA-256 of the training data', ({ data }) => data?.train?.hash],
+  ['usable rows of the training data', ({ data }) => data?.train?.rows],
+  ['held-out data', ({ data }) => heldOut(data?.eval)],
+  ['usable held-out rows', ({ data }) => data?.eval?.rows],
+  ['precision', ({ precision }) => precision?.dtype],
+];
+
+function heldOut({ hash, heldOutFraction }: DataOrigin = {}): string | undefined {
+  if (hash !== undefined) return `SHA-256 ${hash}`;
+  return heldOutFraction === undefined ? undefined : `${heldOutFraction} of the training data`;
+}
+
+function requireSameOrigins(path: string, wanted: unknown): void {
+  if (!existsSync(join(path, 'provenance.json'))) return;
+  const there: Origins = readProvenance(path);
+  const differences = COMPARED.flatMap(([what, value]) => {
+    const [before, now] = [value(there), value(wanted as Origins)];
+    if (before === undefined || now === undefined || before === now) return [];
+    return [`${what}: ${before} there, ${now} now`];
+  });
+  if (differences.length === 0) return;
+  throw new UsageError(
+    'run-differs',
+    `The run in ${path} began with something else than what is here now. ${differences.join('; ')}.`,
+    {
+      hint: 'Bring back what its provenance.json names, choose another output directory, or start again (--overwrite).',
+    },
   );
 }

@@ -1,15 +1,15 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
   createReadStream,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -60,22 +60,42 @@ export async function sha256File(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Creates a file that must not exist; `false` when it does. */
+/** What disks without hard links (exFAT, many network and FUSE mounts) answer to one. */
+const NO_LINKS: readonly unknown[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
+
+/**
+ * Creates a file that must not exist; `false` when it does. It appears with its content, as whoever finds it empty could
+ * not tell a file that is being written from one whose writer was killed. Only where a disk has no hard links there is
+ * such a moment.
+ */
 export function createExclusive(path: string, content: string): boolean {
-  let fd: number;
+  // Not the process's number: containers that share a disk all have a process 1.
+  const temporary = `${path}.new-${randomUUID()}`;
   try {
-    fd = openSync(path, 'wx');
+    writeNew(temporary, content);
+    try {
+      linkSync(temporary, path);
+    } catch (error) {
+      if (!NO_LINKS.includes((error as NodeJS.ErrnoException).code)) throw error;
+      writeNew(path, content);
+    }
+    return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
+  } finally {
+    rmSync(temporary, { force: true });
   }
+}
+
+function writeNew(path: string, content: string): void {
+  const fd = openSync(path, 'wx');
   try {
-    writeSync(fd, content);
+    writeFileSync(fd, content);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-  return true;
 }
 
 export function removeTree(path: string): void {

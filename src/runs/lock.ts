@@ -12,7 +12,8 @@ interface Holder {
 
 /**
  * One trainer a run. A lock left by a process that is gone (killed, crashed) is taken over; one held by a living
- * process, or by another machine that shares the disk, is not.
+ * process, or by another machine that shares the disk, is not. No heartbeat tells these apart: a training step holds the
+ * event loop, sometimes for minutes.
  */
 export class RunLock {
   readonly path: string;
@@ -31,13 +32,8 @@ export class RunLock {
       const seen = readIfThere(path);
       if (seen === undefined) continue;
       const holder = parseHolder(seen);
-      if (holder !== undefined && isAlive(holder)) {
-        throw new UsageError(
-          'run-locked',
-          `Process ${holder.pid} on ${holder.host} is training in this run directory (${path}).`,
-          { hint: 'Wait for it or stop it, or choose another output directory.' },
-        );
-      }
+      const state = holder === undefined ? 'gone' : stateOf(holder);
+      if (holder !== undefined && state !== 'gone') throw locked(path, holder, state);
       removeIfUnchanged(path, seen);
     }
     throw new UsageError('run-locked', `Another process keeps taking the lock ${path}.`, {
@@ -48,6 +44,23 @@ export class RunLock {
   release(): void {
     if (readIfThere(this.path) === this.#content) rmSync(this.path, { force: true });
   }
+}
+
+function locked(path: string, { pid, host }: Holder, state: 'alive' | 'unknown'): UsageError {
+  if (state === 'alive') {
+    return new UsageError(
+      'run-locked',
+      `Process ${pid} on ${host} is training in this run directory (${path}).`,
+      { hint: 'Wait for it or stop it, or choose another output directory.' },
+    );
+  }
+  return new UsageError(
+    'run-locked',
+    `Process ${pid} on ${host} took the lock ${path}. Whether it still runs cannot be told from here (${hostname()}).`,
+    {
+      hint: `If it is gone, as after a container's restart, delete ${path} and try again; else wait for it, or choose another output directory.`,
+    },
+  );
 }
 
 function readIfThere(path: string): string | undefined {
@@ -66,19 +79,22 @@ function parseHolder(text: string): Holder | undefined {
       return { pid: value.pid, host: value.host, began: value.began };
     }
   } catch {
-    // Torn by a kill between creation and writing: nobody holds it.
+    // Torn by a kill between creation and writing, on a disk without hard links: nobody holds it.
   }
   return undefined;
 }
 
-function isAlive(holder: Holder): boolean {
-  if (holder.host !== hostname()) return true;
+function stateOf({ pid, host, began }: Holder): 'alive' | 'gone' | 'unknown' {
+  if (host !== hostname()) return 'unknown';
   try {
-    process.kill(holder.pid, 0);
+    process.kill(pid, 0);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return 'gone';
   }
-  return processBegan(holder.pid) === holder.began;
+  // A process with this number runs: the same one, or a later one?
+  const now = processBegan(pid);
+  if (now === '' || began === '') return 'unknown';
+  return now === began ? 'alive' : 'gone';
 }
 
 /** The kernel's start time of a process, where /proc has it. */

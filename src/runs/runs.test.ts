@@ -8,7 +8,7 @@ import {
   readFileSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -68,7 +68,9 @@ describe('run lock', () => {
   it('refuses a second trainer, and is free again after release', () => {
     const path = join(temporary(), 'run.lock');
     const lock = RunLock.acquire(path);
-    expect(() => RunLock.acquire(path)).toThrowError(expect.objectContaining({ code: 'run-locked' }));
+    expect(() => RunLock.acquire(path)).toThrowError(
+      expect.objectContaining({ code: 'run-locked', hint: expect.not.stringContaining('delete') }),
+    );
     lock.release();
     RunLock.acquire(path).release();
     expect(existsSync(path)).toBe(false);
@@ -87,6 +89,22 @@ describe('run lock', () => {
     await new Promise((resolve) => child.on('exit', resolve));
     writeFileSync(path, JSON.stringify(holder));
     RunLock.acquire(path).release();
+  });
+
+  it.each([
+    ['on another machine', { pid: process.pid, host: 'a-container-before', began: '7' }],
+    ['without a start time', { pid: process.pid, host: hostname(), began: '' }],
+  ])('names the file to delete when its holder cannot be asked: %s', (_, holder) => {
+    const path = join(temporary(), 'run.lock');
+    writeFileSync(path, JSON.stringify(holder));
+    expect(() => RunLock.acquire(path)).toThrowError(
+      expect.objectContaining({
+        code: 'run-locked',
+        message: expect.stringContaining(`Process ${holder.pid} on ${holder.host} took the lock ${path}.`),
+        hint: expect.stringContaining(`delete ${path}`),
+      }),
+    );
+    expect(readFileSync(path, 'utf8')).toBe(JSON.stringify(holder));
   });
 
   it('takes over a lock torn by a kill', () => {

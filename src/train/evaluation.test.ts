@@ -34,6 +34,23 @@ it('intervals of held-out figures are over prompts, and pairs say which prompt i
   expect(single.metrics).not.toHaveProperty('loss/low');
 });
 
+it('compares losses with those of the same pairs at the start, and with no others', async () => {
+  const pairs = tinyPairs(6);
+  const model = tinyModel('llama', 'float32', 1, { initializer_range: 0.3 });
+  const reference = scoreRow(tinyModel('llama', 'float32', 2, { initializer_range: 0.3 }), pairs);
+  const task = new PreferenceTask({ pairs, reference }, createObjective({ name: 'dpo' }));
+  const results = await evaluateTask(model, task);
+  const describeItem = (item: number) => ({ id: pairs[item]!.id, prompt: `${item}` });
+  const { pairs: now } = summarizePreferences(results, describeItem, undefined);
+  const start = now.map((pair) => ({ ...pair, loss: pair.loss + 0.5 }));
+  const change = (before: typeof start) =>
+    summarizePreferences(results, describeItem, before).metrics.loss_change;
+  expect(change(start)).toBeCloseTo(-0.5, 12);
+  expect(change(start.slice(0, 5))).toBeUndefined();
+  expect(change([...start, start[0]!])).toBeUndefined();
+  expect(change(start.with(2, { ...start[2]!, id: 'other' }))).toBeUndefined();
+});
+
 it('names equal prompts alike, whatever the order of their fields', () => {
   const chat = promptKey([{ role: 'user', content: 'Hi' }]);
   expect(promptKey([{ content: 'Hi', role: 'user' }])).toBe(chat);

@@ -49,7 +49,7 @@ export interface PreferenceEvaluation {
 
 /**
  * Means over held-out pairs, with 95 % bootstrap intervals over prompts for loss and accuracy (`…/low`, `…/high`). With the
- * pairs' losses at the start, `loss_change` is the paired difference: pairs differ far more from each other than a
+ * same pairs' losses at the start, `loss_change` is the paired difference: pairs differ far more from each other than a
  * pair's loss moves, so only the paired interval can tell whether training helped.
  */
 export function summarizePreferences(
@@ -76,7 +76,9 @@ export function summarizePreferences(
     }
   }
   const pairs = [...byItem].sort(([a], [b]) => a - b).map(([, pair]) => pair);
-  const changes = start && pairs.map(({ loss }, index) => loss - start[index]!.loss);
+  const changes = samePairs(start, pairs)
+    ? pairs.map(({ loss }, index) => loss - start[index]!.loss)
+    : undefined;
   const prompts = pairs.map(({ prompt }) => prompt);
   return {
     metrics: {
@@ -98,6 +100,13 @@ export function summarizePreferences(
     },
     pairs,
   };
+}
+
+function samePairs(
+  start: readonly EvaluatedPair[] | undefined,
+  pairs: readonly EvaluatedPair[],
+): start is readonly EvaluatedPair[] {
+  return start?.length === pairs.length && pairs.every(({ id }, index) => id === start[index]!.id);
 }
 
 /** `NAME/low` and `NAME/high`: the 95 % interval of a mean over held-out items; nothing for a single prompt. */

@@ -12,7 +12,7 @@ import { packByLength } from './reference.ts';
 import { walk } from './walk.ts';
 
 /** Lends the reference model for a moment: reloaded, or the policy with its adapters off. */
-export type WithReference = <T>(use: (reference: CausalLM) => T) => Promise<T>;
+export type WithReference = <T>(use: (reference: CausalLM) => T | Promise<T>) => Promise<T>;
 
 type Sequence = Pick<TokenizedSequence, 'prompt' | 'completion'>;
 

@@ -141,6 +141,25 @@ describe('the loop', () => {
     },
   );
 
+  it('resumed after its last step, it has nothing to do and says what was measured last', async () => {
+    const evaluation = { every: 0, evaluate: async (step: number) => ({ loss: step }) };
+    const first = temporaryRun();
+    const a = setUp();
+    const { metrics } = await runLoop({ ...a.options, evaluation, run: first.run });
+    first.run.close();
+    a.model.dispose();
+    const written = readFileSync(join(first.path, 'metrics.jsonl'));
+    const again = temporaryRun(true, first.path);
+    const b = setUp();
+    const resumed = await runLoop({ ...b.options, evaluation, run: again.run });
+    again.run.close();
+    b.model.dispose();
+    expect(resumed).toMatchObject({ status: 'finished', resumedFrom: 6, step: 6 });
+    expect(resumed.metrics).toEqual(metrics.slice(-1));
+    expect(resumed.metrics[0]).toMatchObject({ step: 6, eval_loss: 6 });
+    expect(readFileSync(join(first.path, 'metrics.jsonl'))).toEqual(written);
+  });
+
   it('resumes a plan that keeps prompts together, which differs from the one that does not', async () => {
     const pairs = tinyPairs(12).map((pair, i, all) => ({ ...pair, prompt: all[i % 4]!.prompt }));
     const train = async (batch: BatchOptions, stopAt?: number, path?: string) => {

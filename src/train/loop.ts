@@ -13,7 +13,7 @@ import {
   type Schedule,
   type ScheduleOptions,
 } from '../optim/index.ts';
-import type { MetricsRecord, RunDirectory } from '../runs/index.ts';
+import { type MetricsRecord, type RunDirectory, readMetrics } from '../runs/index.ts';
 import type { BatchOptions, StepTiming, TrainObserver, TrainStatus } from './contract.ts';
 import { GradientStore } from './gradients.ts';
 import { type PassOptions, type RowPass, trainPass } from './pass.ts';
@@ -67,7 +67,7 @@ export interface LoopResult {
   readonly totalSteps: number;
   /** The step that this session resumed from, 0 for a fresh run. */
   readonly resumedFrom: number;
-  /** Every line of metrics of this session. */
+  /** Every line of metrics of this session; of one that found all steps done, the run's last line. */
   readonly metrics: readonly MetricsRecord[];
 }
 
@@ -163,6 +163,7 @@ class Loop<Result extends ItemResults> {
     run.startLogs(state.metricsBytes);
     this.#step = checkpoint.step;
     this.#savedStep = checkpoint.step;
+    if (checkpoint.step === this.#plan.totalSteps) this.#metrics.push(...readMetrics(run.path).slice(-1));
     observer?.({ type: 'resume', step: checkpoint.step, path: checkpoint.path });
     return checkpoint.step;
   }

@@ -7,7 +7,11 @@ import type { TrainingDType } from './precision.ts';
 
 /** Options that preference tuning and SFT share. Everything but `model` has a default. */
 export interface TrainOptions {
-  /** A specification (`smollm2-135m`, a directory, a .gguf file, a hub id), or a model in memory, which is trained in place. */
+  /**
+   * A specification (`smollm2-135m`, a directory, a .gguf file, a hub id), or a model in memory, which is trained in place.
+   * One whose weights were trained and not saved has no reference scores kept; it cannot be the base of a saved adapter, nor
+   * have full fine-tuning measure its KL.
+   */
   readonly model: string | LoadedModel;
   /** Run directory. Without one nothing is written: no metrics, no checkpoints, no model. */
   readonly output?: string;
@@ -50,9 +54,9 @@ export interface TrainOptions {
 
   readonly evaluation?: EvaluationOptions;
   readonly checkpoint?: CheckpointOptions;
-  /** What is written to recipe.yaml, and compared on resume. Default: these options. */
+  /** What is written to recipe.yaml, and compared on resume, as are model, data and precision. Default: these options. */
   readonly recipe?: unknown;
-  /** Where scores of reference models are kept. Default: the cache folder; `false`: nowhere. */
+  /** Where scores of reference models are kept that have files. Default: the cache folder; `false`: nowhere. */
   readonly referenceCache?: string | false;
   readonly observer?: TrainObserver;
   /** Finish the step in progress, save a checkpoint, return with status `interrupted`. */

@@ -11,6 +11,7 @@ import {
   tokenizePairs,
 } from '../data/index.ts';
 import { rounding } from '../engine/index.ts';
+import type { SourceLocation } from '../errors.ts';
 import {
   applyDispersion,
   type DispersionRow,
@@ -18,9 +19,12 @@ import {
   type DispersionWeights,
   fitDispersion,
   type Objective,
+  requireScoreGaps,
+  type ScoreGapRow,
 } from '../objectives/index.ts';
 import type { RunDirectory } from '../runs/index.ts';
 import { defined } from './defined.ts';
+import { inMemoryOnly } from './identity.ts';
 import type { TrainOptions } from './options.ts';
 import type { PreferenceData } from './preference-task.ts';
 import { type PairScore, scorePairs } from './reference.ts';
@@ -58,11 +62,23 @@ export interface PreferenceDataOptions extends TrainOptions, PairSources {
 
 type PairSplit = Split<PreferencePair, TokenizedPair>;
 
-export type PairSplits = Splits<PreferencePair, TokenizedPair>;
+export interface PairSplits extends Splits<PreferencePair, TokenizedPair> {
+  /** Where each pair stands, for errors that name it. */
+  readonly locations: PairLocations;
+}
+
+type PairLocations = ReadonlyMap<PreferencePair, SourceLocation>;
 
 /** Loads and tokenises training and held-out pairs, telling the observer what was left out and why. */
-export function readPairSplits(options: PairSources, session: DataSession): Promise<PairSplits> {
-  return readSplits({ read: readPairs, tokenize: tokenizePairs }, options, session);
+export async function readPairSplits(options: PairSources, session: DataSession): Promise<PairSplits> {
+  const locations = new Map<PreferencePair, SourceLocation>();
+  const read = async (input: PairsInput, reading: LoadPairsOptions): Promise<PairDataset> => {
+    const data = await readPairs(input, reading);
+    for (const [index, pair] of data.pairs.entries()) locations.set(pair, data.locations[index]!);
+    return data;
+  };
+  const splits = await readSplits({ read, tokenize: tokenizePairs }, options, session);
+  return { ...splits, locations };
 }
 
 async function readPairs(input: PairsInput, reading: LoadPairsOptions): Promise<PairDataset> {
@@ -72,10 +88,11 @@ async function readPairs(input: PairsInput, reading: LoadPairsOptions): Promise<
 
 /**
  * Scores under the reference model and weights w(x) of both splits, as far as the objective needs them. The session's
- * model still has to be the reference. Pairs that votes leave contested drop out here, and the observer is told.
+ * model still has to be the reference. Pairs that votes leave contested drop out here, and the observer is told. Pairs
+ * without the score gaps that the objective needs are an error, before the reference model is asked.
  */
 export async function preparePairs(
-  { train, heldOut }: PairSplits,
+  { train, heldOut, locations }: PairSplits,
   options: PreferenceDataOptions,
   objective: Objective,
   session: Session,
@@ -83,6 +100,7 @@ export async function preparePairs(
 ): Promise<{ train: PreferenceData; heldOut: PreferenceData }> {
   const source = objective.usesDispersion ? (options.dispersion?.source ?? 'entropy') : 'none';
   const needsScores = objective.needsReference || source === 'entropy';
+  requireScoreGaps(objective, scoreGapRows([...train.examples, ...heldOut.examples], locations));
   if (needsScores) session.phase('reference');
   const score = async (split: PairSplit, name: string) => {
     if (!needsScores || split.examples.length === 0) return undefined;
@@ -96,13 +114,13 @@ export async function preparePairs(
     return { train: preferenceData(train, reference), heldOut: preferenceData(heldOut, evalReference) };
   }
   const { shuffle, floor } = options.dispersion ?? {};
-  const fitted = fitDispersion(dispersionRows(train, reference), {
+  const fitted = fitDispersion(dispersionRows(train, reference, locations), {
     source,
     vocabularySize: session.loaded.config.vocabularySize,
     ...(floor !== undefined && { floor }),
     ...(shuffle === true && { shuffle: session.seed }),
   });
-  const applied = applyDispersion(fitted.model, dispersionRows(heldOut, evalReference));
+  const applied = applyDispersion(fitted.model, dispersionRows(heldOut, evalReference, locations));
   reportContested(session, [...fitted.contested, ...applied.contested]);
   const data = preferenceData(train, reference, fitted);
   run?.writeRecords('dispersion.json', [{ ...fitted.model, ...fitted.summary }]);
@@ -121,8 +139,10 @@ async function referenceScores(
   options: TrainOptions,
   session: Session,
 ): Promise<PairScore[]> {
-  const { loaded, precision } = session;
-  const directory = options.referenceCache ?? join(mallowsCache(), 'references');
+  const { loaded, precision, weightsDType } = session;
+  // Scores are for whoever loads the same files later. Of a model that is in none, nobody could.
+  const directory =
+    !inMemoryOnly(loaded.source) && (options.referenceCache ?? join(mallowsCache(), 'references'));
   const { signal } = options;
   return await scorePairs(loaded.model, split.tokens, {
     asTraining: true,
@@ -142,7 +162,10 @@ async function referenceScores(
             ]),
           ),
           maxLength: options.maxLength ?? 0,
-          dtype: precision.dtype,
+          dtype:
+            weightsDType === precision.dtype
+              ? precision.dtype
+              : `${weightsDType}, computed in ${precision.dtype}`,
           rounding: rounding(loaded.model.device),
         },
       },
@@ -150,16 +173,26 @@ async function referenceScores(
   });
 }
 
-function dispersionRows({ examples }: PairSplit, scores: readonly PairScore[] | undefined): DispersionRow[] {
-  return examples.map(({ id, votes, dispersion }, index) =>
+function dispersionRows(
+  { examples }: PairSplit,
+  scores: readonly PairScore[] | undefined,
+  locations: PairLocations,
+): DispersionRow[] {
+  return examples.map((pair, index) =>
     defined<DispersionRow>({
-      id,
-      votes,
-      dispersion,
-      at: undefined,
+      id: pair.id,
+      at: locations.get(pair),
+      votes: pair.votes,
+      dispersion: pair.dispersion,
       chosenEntropy: scores?.[index]?.chosen.entropy,
       rejectedEntropy: scores?.[index]?.rejected.entropy,
     }),
+  );
+}
+
+function scoreGapRows(pairs: readonly PreferencePair[], locations: PairLocations): ScoreGapRow[] {
+  return pairs.map((pair) =>
+    defined<ScoreGapRow>({ id: pair.id, at: locations.get(pair), scoreGap: scoreGap(pair) }),
   );
 }
 
@@ -175,7 +208,9 @@ function preferenceData(
     pairs: take(tokens),
     ...(reference && { reference: take(reference) }),
     ...(dispersion && { dispersion: dispersion.weights }),
-    ...(gaps.length > 0 && gaps.every((gap) => gap !== undefined) && { scoreGaps: Float64Array.from(gaps) }),
+    ...(gaps.some((gap) => gap !== undefined) && {
+      scoreGaps: Float64Array.from(gaps, (gap) => gap ?? Number.NaN),
+    }),
   };
 }
 

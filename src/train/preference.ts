@@ -1,5 +1,10 @@
 import type { LoadedModel, ModelCard } from '../checkpoints/index.ts';
-import { createObjective, type Objective, type ObjectiveOptions } from '../objectives/index.ts';
+import {
+  createObjective,
+  type Objective,
+  type ObjectiveOptions,
+  requireUpdateSize,
+} from '../objectives/index.ts';
 import { type EvaluatedPair, promptKey } from './evaluation.ts';
 import { type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_MAX_NEW_TOKENS } from './options.ts';
@@ -22,7 +27,10 @@ export interface PreferenceOptions extends PreferenceDataOptions {
 }
 
 export interface PreferenceResult extends LoopResult {
-  /** The trained model, in the compute dtype. With LoRA the adapters are attached unless they were merged. */
+  /**
+   * The trained model, in the compute dtype. With LoRA the adapters are attached unless they were merged. Its `source` is
+   * what was saved, or says that no file holds these weights.
+   */
   readonly model: LoadedModel;
   /** Held-out pairs at the last evaluation of this session; empty without any. */
   readonly evaluation: readonly EvaluatedPair[];
@@ -44,8 +52,11 @@ export interface PreferenceResult extends LoopResult {
  */
 export async function trainPreference(options: PreferenceOptions): Promise<PreferenceResult> {
   const { objective, objectiveFacts } = resolveObjective(options.objective ?? 'mallows-theta');
+  requireUpdateSize(objective, options.batch);
   const session = await Session.open(options);
   const splits = await readPairSplits(options, session);
+  const measuresKl = (options.evaluation?.klSamples ?? 0) > 0 && splits.heldOut.tokens.length > 0;
+  if (measuresKl) session.requireReference();
   const run = session.openRun({ objective: objectiveFacts, ...splits.facts });
   try {
     session.castForReference();
@@ -76,9 +87,11 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
     const finished = result.status === 'finished';
     if (finished) session.phase('save');
     const samples = finished ? await sheet.after(run) : [];
-    if (finished && run) await session.save(run, modelCard(session, result, objective, splits));
-    else session.finish();
-    return { ...result, model: session.loaded, evaluation: evaluator?.latest ?? [], samples };
+    const model =
+      finished && run
+        ? await session.save(run, modelCard(session, result, objective, splits))
+        : session.finish();
+    return { ...result, model, evaluation: evaluator?.latest ?? [], samples };
   } finally {
     run?.close();
   }

@@ -4,10 +4,19 @@ import {
   loadModel,
   type ModelCard,
   modelTensors,
+  openModel,
   saveAdapter,
   saveDirectory,
 } from '../checkpoints/index.ts';
-import { type Device, devices, engineInfo, Generator, releaseFreeMemory, threads } from '../engine/index.ts';
+import {
+  type Device,
+  type DType,
+  devices,
+  engineInfo,
+  Generator,
+  releaseFreeMemory,
+  threads,
+} from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import type { CausalLM } from '../models/contract.ts';
 import type { Linear } from '../nn/linear.ts';
@@ -17,6 +26,7 @@ import type { MasterWeights, OptimizerOptions } from '../optim/index.ts';
 import { RunDirectory } from '../runs/index.ts';
 import { cast, startTraining } from './compute.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
+import { inMemoryOnly, leaveFiles, settle, withCurrentSource } from './identity.ts';
 import type { WithReference } from './kl.ts';
 import { estimateMemory, memoryNote } from './memory.ts';
 import type { LoraTraining, TrainOptions } from './options.ts';
@@ -28,6 +38,8 @@ import type { ItemResults, Task } from './task.ts';
 export class Session {
   readonly loaded: LoadedModel;
   readonly precision: ComputePrecision;
+  /** What weights were rounded to before they compute in `precision`: coarser for a model that was given in less. */
+  readonly weightsDType: DType;
   readonly optimizer: OptimizerOptions;
   readonly seed: number;
   readonly #options: TrainOptions;
@@ -49,6 +61,7 @@ export class Session {
     this.#lora = options.lora && { rank, alpha, merge };
     this.precision = precision;
     this.loaded = loaded;
+    this.weightsDType = isHalf(loaded.model.dtype) ? loaded.model.dtype : precision.dtype;
     this.optimizer = options.optimizer ?? { name: 'adamw' };
     this.seed = options.seed ?? 0;
   }
@@ -56,7 +69,7 @@ export class Session {
   static async open(options: TrainOptions): Promise<Session> {
     const emit = (event: TrainEvent) => options.observer?.(event);
     emit({ type: 'phase', phase: 'load' });
-    const given = typeof options.model === 'string' ? undefined : options.model;
+    const given = typeof options.model === 'string' ? undefined : withCurrentSource(options.model);
     const device = given?.model.device ?? resolveDevice(options.device ?? 'auto');
     const precision = resolvePrecision(options.dtype ?? 'auto', device);
     emit({
@@ -74,6 +87,13 @@ export class Session {
       throw new UsageError('adapter-attached', 'The model to train carries LoRA adapters already.', {
         hint: 'Merge them first: mallows export --model ADAPTER --to DIRECTORY.',
       });
+    }
+    if (options.lora !== undefined && options.output !== undefined && inMemoryOnly(loaded.source)) {
+      throw new UsageError(
+        'base-not-saved',
+        `The weights of ${loaded.source.spec} are in no file, so a saved adapter could not name the model that it belongs to.`,
+        { hint: `${SAVE_FIRST}, or leave out lora or output here.` },
+      );
     }
     return new Session(options, device, precision, loaded);
   }
@@ -106,7 +126,7 @@ export class Session {
     }
     const { torchVersion, cpuCapability } = engineInfo();
     return RunDirectory.open(output, {
-      recipe: recipe ?? describeOptions(this.#options),
+      recipe: recipe ?? describeOptions(this.#options, this.loaded),
       provenance: {
         started: new Date().toISOString(),
         command: process.argv.slice(1),
@@ -128,6 +148,8 @@ export class Session {
 
   /** Casts the model to the compute dtype: from here until `startTraining` it is the reference model. */
   castForReference(): void {
+    // Once widened, nothing but this says that the weights are not those of the files.
+    if (this.weightsDType !== this.precision.dtype) leaveFiles(this.model);
     this.#trained = [...this.model.parameters.values()];
     this.#masters = startTraining(
       this.model,
@@ -138,6 +160,7 @@ export class Session {
 
   /** Attaches adapters if asked for, and returns what is trained with its masters. */
   startTraining(): { parameters: readonly Parameter[]; masters: MasterWeights } {
+    leaveFiles(this.model);
     if (this.#lora !== undefined) {
       const linears = this.model.layers.flatMap((layer) => [...layer.linears.values()]);
       this.#adapted = attachLora(linears, {
@@ -158,29 +181,38 @@ export class Session {
       const adapters = this.#adapted.map(({ adapter }) => adapter);
       for (const linear of this.#adapted) linear.adapter = undefined;
       try {
-        return use(this.model);
+        return await use(this.model);
       } finally {
         for (const [index, linear] of this.#adapted.entries()) linear.adapter = adapters[index];
       }
     }
-    const { dtype } = this.precision;
-    const reference = await loadModel(this.loaded.source.spec, { dtype, device: this.#device });
+    this.requireReference();
+    const { spec, hash } = this.loaded.source;
+    const reference = await loadModel(spec, { dtype: this.weightsDType, device: this.#device });
     try {
-      if (reference.source.hash !== this.loaded.source.hash) {
-        throw new UsageError(
-          'reference-changed',
-          `${this.loaded.source.spec} is not what it was when training began.`,
-          {
-            hint: 'Keep the base model unchanged while training, or set evaluation.klSamples to 0.',
-          },
-        );
+      if (reference.source.hash !== hash) {
+        throw new UsageError('reference-changed', `${spec} is not what it was when training began.`, {
+          hint: 'Keep the base model unchanged while training, or set evaluation.klSamples to 0.',
+        });
       }
-      return use(reference.model);
+      startTraining(reference.model, [], this.precision.dtype);
+      return await use(reference.model);
     } finally {
       reference.model.dispose();
       releaseFreeMemory();
     }
   };
+
+  /** Throws when the reference model could not be lent again once training changes the policy. */
+  requireReference(): void {
+    const { source } = this.loaded;
+    if (this.#lora !== undefined || !inMemoryOnly(source)) return;
+    throw new UsageError(
+      'reference-not-saved',
+      `The weights of ${source.spec} are in no file, so they cannot be loaded as the reference beside the model that is trained.`,
+      { hint: `${SAVE_FIRST}, train with lora, or set evaluation.klSamples to 0.` },
+    );
+  }
 
   /** The part of the loop's options that both kinds of training share. */
   loopOptions(run: RunDirectory | undefined, defaultLearningRate: number) {
@@ -250,16 +282,25 @@ export class Session {
     this.note(level, code, message);
   }
 
-  /** Ends training: the model holds the trained values in the compute dtype, which is what was evaluated. */
-  finish(): void {
+  /** Ends training without saving. The model that it returns says that its weights are in memory only. */
+  finish(): LoadedModel {
+    this.#release();
+    return settle(this.loaded);
+  }
+
+  /** The model holds the trained values in the compute dtype, which is what was evaluated. */
+  #release(): void {
     if (this.#masters === undefined) return;
     this.#masters.release();
     this.#masters = undefined;
     for (const parameter of this.#trained) cast(parameter, this.precision.dtype);
   }
 
-  /** Finishes, and saves the model (with LoRA the adapter) where the run directory wants it. */
-  async save(run: RunDirectory, card: ModelCard): Promise<void> {
+  /**
+   * Ends training, and saves the model (with LoRA the adapter) where the run directory wants it. The model that it returns
+   * says that it is there; under adapters it is in memory only, because what is saved beside its base is not a whole model.
+   */
+  async save(run: RunDirectory, card: ModelCard): Promise<LoadedModel> {
     const { tokenizer, generationConfig, config, source } = this.loaded;
     const merge = this.#lora?.merge === true;
     if (this.#lora !== undefined) {
@@ -274,8 +315,8 @@ export class Session {
         values: this.#masters!.state(),
       });
     }
-    this.finish();
-    if (this.#lora !== undefined && !merge) return;
+    this.#release();
+    if (this.#lora !== undefined && !merge) return settle(this.loaded);
     mergeLora(this.#adapted);
     await saveDirectory(run.modelPath, {
       config: config.raw,
@@ -284,7 +325,19 @@ export class Session {
       tensors: modelTensors(this.model),
       card,
     });
+    // As loading it would say, so that scores of the one are scores of the other.
+    const { source: saved, weights } = await openModel(run.modelPath);
+    weights.close();
+    return settle(this.loaded, saved);
   }
+}
+
+/** The way out of everything that needs a model's files. */
+const SAVE_FIRST =
+  'Give output to the training that made this model and go on from what it saved (OUTPUT/model)';
+
+function isHalf(dtype: DType): boolean {
+  return dtype === 'bfloat16' || dtype === 'float16';
 }
 
 function resolveDevice(wanted: Device | 'auto'): Device {
@@ -312,11 +365,11 @@ function largestRow<Result extends ItemResults>(
 }
 
 /** The options as they go into recipe.yaml: what can be written down, without callbacks and data. */
-function describeOptions(options: TrainOptions): Record<string, unknown> {
+function describeOptions(options: TrainOptions, { source }: LoadedModel): Record<string, unknown> {
   const { model, observer: _o, signal: _s, resume: _r, overwrite: _w, recipe: _p, ...rest } = options;
   const plain = Object.entries(rest).filter(([name]) => name !== 'data' && name !== 'evalData');
   const named = {
-    model: typeof model === 'string' ? model : model.source.spec,
+    model: typeof model === 'string' ? model : source.spec,
     ...Object.fromEntries(plain),
   };
   return JSON.parse(JSON.stringify(named)) as Record<string, unknown>;

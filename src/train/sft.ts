@@ -27,6 +27,7 @@ export interface SftOptions extends TrainOptions {
 }
 
 export interface SftResult extends LoopResult {
+  /** As in preference tuning. */
   readonly model: LoadedModel;
   readonly samples: readonly Sample[];
 }
@@ -71,9 +72,8 @@ export async function trainSft(options: SftOptions): Promise<SftResult> {
       settings: { steps: result.step },
       ...(typeof loss === 'number' && { metrics: { loss: Number(loss.toFixed(4)) } }),
     });
-    if (finished && run) await session.save(run, card);
-    else session.finish();
-    return { ...result, model: session.loaded, samples };
+    const model = finished && run ? await session.save(run, card) : session.finish();
+    return { ...result, model, samples };
   } finally {
     run?.close();
   }

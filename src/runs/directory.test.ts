@@ -1,0 +1,133 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { holdsRun, RunDirectory } from './directory.ts';
+
+const recipe = { model: 'tiny', data: 'pairs.jsonl' };
+const origins = {
+  started: '2026-11-27T10:00:00.000Z',
+  model: { spec: 'tiny', hash: 'aa' },
+  data: {
+    train: { source: 'pairs.jsonl', hash: 'bb', rows: 12 },
+    eval: { source: 'held-out.jsonl', hash: 'cc', rows: 3 },
+  },
+  precision: { dtype: 'float32', reason: 'fp32 was asked for.' },
+};
+const shared = { ...origins.data, eval: { heldOutFraction: 0.1, rows: 3 } };
+
+function begun(provenance: unknown): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'mallows-directory-')), 'run');
+  RunDirectory.open(path, { recipe, provenance }).close();
+  return path;
+}
+
+const resume = (path: string, provenance: unknown) =>
+  RunDirectory.open(path, { recipe, provenance, resume: true }).close();
+
+describe('resuming', () => {
+  it.each([
+    ['the same', origins],
+    [
+      'the same at another time, under another name',
+      {
+        ...origins,
+        started: '2026-11-28T10:00:00.000Z',
+        model: { spec: './tiny', hash: 'aa' },
+        data: { ...origins.data, train: { ...origins.data.train, source: 'moved.jsonl' } },
+        precision: { dtype: 'float32', reason: 'This CPU has no bf16 instructions.' },
+      },
+    ],
+  ])('accepts what the run began with: %s', (_, now) => {
+    const path = begun(origins);
+    const written = readFileSync(join(path, 'provenance.json'), 'utf8');
+    resume(path, now);
+    expect(readFileSync(join(path, 'provenance.json'), 'utf8')).toBe(written);
+  });
+
+  it.each([
+    ['another model', { model: { hash: 'xx' } }, 'SHA-256 of the model: aa there, xx now'],
+    [
+      'other training data',
+      { data: { ...origins.data, train: { hash: 'xx', rows: 13 } } },
+      'SHA-256 of the training data: bb there, xx now; usable rows of the training data: 12 there, 13 now',
+    ],
+    [
+      'other held-out data',
+      { data: { ...origins.data, eval: { hash: 'xx', rows: 3 } } },
+      'held-out data: SHA-256 cc there, SHA-256 xx now',
+    ],
+    [
+      'a share of the data where held-out data were',
+      { data: shared },
+      'held-out data: SHA-256 cc there, 0.1 of the training data now',
+    ],
+    ['another precision', { precision: { dtype: 'bfloat16' } }, 'precision: float32 there, bfloat16 now'],
+  ])('refuses %s, and names it', (_, now, words) => {
+    const path = begun(origins);
+    expect(() => resume(path, { ...origins, ...now })).toThrowError(
+      expect.objectContaining({
+        code: 'run-differs',
+        message: expect.stringContaining(`${words}.`),
+        hint: expect.stringContaining('provenance.json'),
+      }),
+    );
+    // The refusal holds no lock and changes nothing.
+    resume(path, origins);
+  });
+
+  it('refuses held-out data where a share of the data was', () => {
+    expect(() => resume(begun({ ...origins, data: shared }), origins)).toThrowError(
+      /held-out data: 0\.1 of the training data there, SHA-256 cc now/,
+    );
+  });
+
+  it.each([
+    ['nothing', {}],
+    ['no data', { model: origins.model, precision: origins.precision }],
+    ['no hashes of data', { ...origins, data: { train: { rows: 12 }, eval: { rows: 3 } } }],
+  ])('trusts a run whose provenance says %s', (_, there) => {
+    resume(begun(there), origins);
+    resume(begun(origins), there);
+  });
+
+  it('trusts a run whose provenance is gone', () => {
+    const path = begun(origins);
+    rmSync(join(path, 'provenance.json'));
+    resume(path, origins);
+  });
+
+  it('compares what a recipe says, not in which order', () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'mallows-directory-')), 'run');
+    const optimizer = { name: 'adamw', betas: [0.9, 0.999], lr: 1e-6 };
+    const open = (asked: object) =>
+      RunDirectory.open(path, { recipe: asked, provenance: {}, resume: true }).close();
+    open({ model: 'tiny', optimizer });
+    const { name, betas, lr } = optimizer;
+    const reordered = { optimizer: { lr, name, betas }, model: 'tiny' };
+    open(reordered);
+    expect(holdsRun(path, reordered)).toBe('same');
+    for (const [other, words] of [
+      [
+        { ...reordered, optimizer: { ...optimizer, lr: 2e-6 } },
+        /"optimizer\.lr: 0\.000001" there, "optimizer\.lr: 0\.000002" asked for/,
+      ],
+      [
+        { ...reordered, optimizer: { ...optimizer, betas: [0.999, 0.9] } },
+        /"optimizer\.betas\.0: 0\.9" there/,
+      ],
+      [{ ...reordered, steps: 3 }, /no steps there, "steps: 3" asked for/],
+      [{ model: 'tiny' }, /"optimizer\.name: adamw" there, no optimizer\.name asked for/],
+      [{ model: 'tiny', optimizer: {} }, /no optimizer there, "optimizer: {}" asked for/],
+    ] as const) {
+      expect(() => open(other)).toThrowError(words);
+      expect(holdsRun(path, other)).toBe('other');
+    }
+  });
+
+  it('compares the recipe first', () => {
+    const path = begun(origins);
+    writeFileSync(join(path, 'recipe.yaml'), 'model: other\n');
+    expect(() => resume(path, { ...origins, model: { hash: 'xx' } })).toThrowError(/another recipe/);
+  });
+});
