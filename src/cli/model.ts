@@ -15,22 +15,16 @@ export interface ModelOptions {
 /** Loads a model and its tokenizer, telling on stderr what was chosen and fetched. */
 export async function openModel(context: CliContext, options: ModelOptions): Promise<LoadedModel> {
   const { loadModel } = await import('../checkpoints/index.ts');
-  const { devices, setThreads } = await import('../engine/index.ts');
+  const { devices, resolveDevice, setThreads } = await import('../engine/index.ts');
   const { resolvePrecision } = await import('../train/index.ts');
   if (options.threads !== undefined) setThreads(options.threads);
-  const device = resolveDevice(options.device, devices());
+  const device = resolveDevice(options.device as Device | 'auto', devices());
   if (device !== 'cpu' && device !== options.device) context.note(`Computing on ${device}.`);
   return loadModel(options.model, {
     dtype: resolvePrecision(options.dtype, device).dtype,
     device,
     ...hubOptions(context),
   });
-}
-
-/** As for training: `auto` is the first CUDA device, else the CPU. */
-function resolveDevice(wanted: string, available: readonly Device[]): Device {
-  if (wanted !== 'auto') return wanted as Device;
-  return available.find((device) => device.startsWith('cuda')) ?? 'cpu';
 }
 
 /** Notices and download progress of everything that may come from the hub. */

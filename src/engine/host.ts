@@ -54,6 +54,15 @@ export function devices(): Device[] {
   return found;
 }
 
+/** The device asked for; `auto` is the first CUDA device, else the CPU. */
+export function resolveDevice(
+  wanted: Device | 'auto' = 'auto',
+  available: readonly Device[] = devices(),
+): Device {
+  if (wanted !== 'auto') return wanted;
+  return available.find((device) => device.startsWith('cuda')) ?? 'cpu';
+}
+
 /** Threads that one operator may use. */
 export function threads(): number {
   return addon().threads();

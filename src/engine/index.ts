@@ -23,6 +23,7 @@ export {
   memory,
   multiplier,
   releaseFreeMemory,
+  resolveDevice,
   rounding,
   setMatmulPrecision,
   setThreads,

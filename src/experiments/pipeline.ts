@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { openModel } from '../checkpoints/index.ts';
 import type { LoadPairsOptions } from '../data/index.ts';
-import { type Device, devices, setThreads } from '../engine/index.ts';
+import { type Device, resolveDevice, setThreads } from '../engine/index.ts';
 import { type ModelConfig, readModelConfig } from '../models/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import { countParameters, resolvePrecision, type TrainingDType, type TrainObserver } from '../train/index.ts';
@@ -44,7 +44,7 @@ export async function openPipeline(options: PipelineOptions, model: string): Pro
   const { output, threads, dtype = 'auto', observer, onPlan } = options;
   if (threads !== undefined) setThreads(threads);
   mkdirSync(output, { recursive: true });
-  const device = placeOf(options.device);
+  const device = resolveDevice(options.device);
   const placement = { dtype: resolvePrecision(dtype, device).dtype, device };
   const found = await openModel(model);
   found.weights.close();
@@ -56,11 +56,6 @@ export async function openPipeline(options: PipelineOptions, model: string): Pro
     training: { dtype, device, ...(observer && { observer }) },
     plan: (stages) => onPlan?.(estimateStages(stages, countParameters(config), placement)),
   };
-}
-
-function placeOf(device: Device | 'auto' = 'auto'): Device {
-  if (device !== 'auto') return device;
-  return devices().find((each) => each.startsWith('cuda')) ?? 'cpu';
 }
 
 /** Work of training the upper `layers` of a model, in whole models: the forward pass is a third of it. */

@@ -17,6 +17,7 @@ import {
   type DispersionRow,
   type DispersionSource,
   type DispersionWeights,
+  type FittedDispersion,
   fitDispersion,
   type Objective,
   requireScoreGaps,
@@ -86,24 +87,58 @@ async function readPairs(input: PairsInput, reading: LoadPairsOptions): Promise<
   return 'pairs' in input ? input : { pairs: input, ...memoryFacts(input, hashValues(input)) };
 }
 
+/** Weights w(x) of both splits, on the scale of the training pairs. */
+export interface PairWeights {
+  readonly train: FittedDispersion;
+  readonly heldOut: DispersionWeights;
+}
+
+/** What an objective needs of the pairs, and what they state themselves. */
+export interface PairPlan {
+  readonly splits: PairSplits;
+  readonly needsReference: boolean;
+  readonly source: DispersionSource;
+  /** Weights by votes or from a column; absent where they come from the reference's entropies or are not used. */
+  readonly stated?: PairWeights;
+}
+
 /**
- * Scores under the reference model and weights w(x) of both splits, as far as the objective needs them. The session's
- * model still has to be the reference. Pairs that votes leave contested drop out here, and the observer is told. Pairs
- * without the score gaps that the objective needs are an error, before the reference model is asked.
+ * Pairs that lack the score gaps, votes or column that the objective needs are an error here: before there is a run, and
+ * before the reference model is asked.
  */
-export async function preparePairs(
-  { train, heldOut, locations }: PairSplits,
+export function planPairs(
+  splits: PairSplits,
   options: PreferenceDataOptions,
   objective: Objective,
   session: Session,
+): PairPlan {
+  const examples = [...splits.train.examples, ...splits.heldOut.examples];
+  requireScoreGaps(objective, scoreGapRows(examples, splits.locations));
+  const source = objective.usesDispersion ? (options.dispersion?.source ?? 'entropy') : 'none';
+  const needsReference = objective.needsReference || source === 'entropy';
+  const isStated = source === 'votes' || source === 'column';
+  return {
+    splits,
+    needsReference,
+    source,
+    ...(isStated && { stated: weigh(splits, options, source, session) }),
+  };
+}
+
+/**
+ * Scores under the reference model and weights w(x) of both splits, as far as the objective needs them. The session's
+ * model still has to be the reference. Pairs that votes leave contested drop out here.
+ */
+export async function preparePairs(
+  { splits, needsReference, source, stated }: PairPlan,
+  options: PreferenceDataOptions,
+  session: Session,
   run: RunDirectory | undefined,
 ): Promise<{ train: PreferenceData; heldOut: PreferenceData }> {
-  const source = objective.usesDispersion ? (options.dispersion?.source ?? 'entropy') : 'none';
-  const needsScores = objective.needsReference || source === 'entropy';
-  requireScoreGaps(objective, scoreGapRows([...train.examples, ...heldOut.examples], locations));
-  if (needsScores) session.phase('reference');
+  const { train, heldOut } = splits;
+  if (needsReference) session.phase('reference');
   const score = async (split: PairSplit, name: string) => {
-    if (!needsScores || split.examples.length === 0) return undefined;
+    if (!needsReference || split.examples.length === 0) return undefined;
     const scores = await referenceScores(split, options, session);
     run?.writeRecords(name, scores);
     return scores;
@@ -113,25 +148,40 @@ export async function preparePairs(
   if (source === 'none') {
     return { train: preferenceData(train, reference), heldOut: preferenceData(heldOut, evalReference) };
   }
-  const { shuffle, floor } = options.dispersion ?? {};
-  const fitted = fitDispersion(dispersionRows(train, reference, locations), {
+  const weights =
+    stated ?? weigh(splits, options, source, session, { train: reference, heldOut: evalReference });
+  const data = preferenceData(train, reference, weights.train);
+  run?.writeRecords('dispersion.json', [{ ...weights.train.model, ...weights.train.summary }]);
+  run?.writeRecords(
+    'dispersion.jsonl',
+    data.pairs.map(({ id }, index) => {
+      const w = weights.train.weights[index]!;
+      return { id, negLogDispersion: w, dispersion: Math.exp(-w) };
+    }),
+  );
+  return { train: data, heldOut: preferenceData(heldOut, evalReference, weights.heldOut) };
+}
+
+function weigh(
+  { train, heldOut, locations }: PairSplits,
+  { dispersion }: PreferenceDataOptions,
+  source: DispersionSource,
+  session: Session,
+  scores: {
+    readonly train?: readonly PairScore[] | undefined;
+    readonly heldOut?: readonly PairScore[] | undefined;
+  } = {},
+): PairWeights {
+  const { shuffle, floor } = dispersion ?? {};
+  const fitted = fitDispersion(dispersionRows(train, scores.train, locations), {
     source,
     vocabularySize: session.loaded.config.vocabularySize,
     ...(floor !== undefined && { floor }),
     ...(shuffle === true && { shuffle: session.seed }),
   });
-  const applied = applyDispersion(fitted.model, dispersionRows(heldOut, evalReference, locations));
+  const applied = applyDispersion(fitted.model, dispersionRows(heldOut, scores.heldOut, locations));
   reportContested(session, [...fitted.contested, ...applied.contested]);
-  const data = preferenceData(train, reference, fitted);
-  run?.writeRecords('dispersion.json', [{ ...fitted.model, ...fitted.summary }]);
-  run?.writeRecords(
-    'dispersion.jsonl',
-    data.pairs.map(({ id }, index) => {
-      const w = fitted.weights[index]!;
-      return { id, negLogDispersion: w, dispersion: Math.exp(-w) };
-    }),
-  );
-  return { train: data, heldOut: preferenceData(heldOut, evalReference, applied) };
+  return { train: fitted, heldOut: applied };
 }
 
 async function referenceScores(
@@ -147,6 +197,7 @@ async function referenceScores(
   return await scorePairs(loaded.model, split.tokens, {
     asTraining: true,
     onProgress: (done, total) => session.emit({ type: 'reference', done, total }),
+    notice: (message) => session.note('warning', 'reference-cache', message),
     ...(signal && { signal }),
     ...(directory !== false && {
       cache: {

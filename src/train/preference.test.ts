@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -86,12 +86,16 @@ describe('rows that cannot be used', () => {
   it('for dispersion are named with file and line', async () => {
     const votes = { votes: { chosen: 2, rejected: 1 } };
     const file = pairsFile({ Lily: votes, Tom: votes, Mia: votes });
-    const { error } = await failure({ ...base, data: file, dispersion: { source: 'votes' } });
+    const output = join(mkdtempSync(join(tmpdir(), 'mallows-preference-')), 'run');
+    const { error, phases } = await failure({ ...base, data: file, output, dispersion: { source: 'votes' } });
     expect(error).toMatchObject({
       code: 'missing-votes',
       message: expect.stringContaining("'Sam' ("),
       at: { file, line: 3 },
     });
+    // Nothing to delete before the next attempt, and the reference model was not asked.
+    expect(existsSync(output)).toBe(false);
+    expect(phases).toEqual(['load', 'tokenize']);
   });
 });
 

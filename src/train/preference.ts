@@ -11,6 +11,7 @@ import { DEFAULT_MAX_NEW_TOKENS } from './options.ts';
 import {
   type PairSplits,
   type PreferenceDataOptions,
+  planPairs,
   preparePairs,
   readPairSplits,
 } from './preference-data.ts';
@@ -57,10 +58,11 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
   const splits = await readPairSplits(options, session);
   const measuresKl = (options.evaluation?.klSamples ?? 0) > 0 && splits.heldOut.tokens.length > 0;
   if (measuresKl) session.requireReference();
+  const plan = planPairs(splits, options, objective, session);
   const run = session.openRun({ objective: objectiveFacts, ...splits.facts });
   try {
     session.castForReference();
-    const data = await preparePairs(splits, options, objective, session, run);
+    const data = await preparePairs(plan, options, session, run);
     const sheet = sampleSheet(options, session, splits);
     await sheet.before(run);
 

@@ -69,6 +69,19 @@ describe('scoring pairs', () => {
     model.dispose();
   });
 
+  it('says so where a lock keeps it from keeping its scores', async () => {
+    const [model, pairs, cache] = [tinyModel(), tinyPairs(5), cacheIn()];
+    const lock = referencePath(cache).replace('.jsonl', '.lock');
+    writeFileSync(lock, JSON.stringify({ pid: 1, host: 'a-container-before', began: '7' }));
+    const notices: string[] = [];
+    const notice = (message: string) => notices.push(message);
+    const expected = await scorePairs(model, pairs);
+    expect(await scorePairs(model, pairs, { cache, notice })).toEqual(expected);
+    expect(notices).toEqual([expect.stringContaining(`delete ${lock}`)]);
+    expect(readdirSync(cache.directory)).toHaveLength(1);
+    model.dispose();
+  });
+
   it('does not trust a file of other pairs or with damage', async () => {
     const model = tinyModel();
     const pairs = tinyPairs(5);

@@ -41,6 +41,8 @@ export interface ScoreOptions {
    */
   readonly asTraining?: boolean;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Told why scores are not kept, where they should be. */
+  readonly notice?: (message: string) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -76,7 +78,7 @@ export async function scorePairs(
   options: ScoreOptions = {},
 ): Promise<PairScore[]> {
   const rowTokens = options.rowTokens ?? DEFAULT_ROW_TOKENS;
-  const store = options.cache && ScoreStore.open(options.cache, rowTokens, pairs);
+  const store = options.cache && ScoreStore.open(options.cache, rowTokens, pairs, options.notice);
   const scores: (PairScore | undefined)[] = store?.scores ?? new Array(pairs.length).fill(undefined);
   const lengths = pairs.map(packedLength);
   const unpack = options.asTraining === true ? undefined : packWeights(model, { tokens: sum(lengths) });
@@ -182,19 +184,28 @@ class ScoreStore {
     this.scores = scores;
   }
 
-  static open(cache: ReferenceCache, rowTokens: number, pairs: readonly TokenizedPair[]): ScoreStore {
+  static open(
+    cache: ReferenceCache,
+    rowTokens: number,
+    pairs: readonly TokenizedPair[],
+    notice?: ScoreOptions['notice'],
+  ): ScoreStore {
     const path = referencePath(cache, rowTokens);
     mkdirSync(dirname(path), { recursive: true });
     const header = { ...cache.key, rowTokens, pairs: pairs.length };
     const complete = existsSync(path) ? readScores(path, header, pairs) : undefined;
     if (complete?.scores.every((score) => score !== undefined)) return new ScoreStore(path, complete.scores);
     const store = new ScoreStore(path, new Array(pairs.length).fill(undefined));
+    const lock = path.replace(/\.jsonl$/, '.lock');
     try {
-      store.#lock = RunLock.acquire(path.replace(/\.jsonl$/, '.lock'));
+      store.#lock = RunLock.acquire(lock);
     } catch (error) {
       // Another process computes the same scores right now: compute ours without a file rather than wait for it.
-      if (error instanceof MallowsError && error.code === 'run-locked') return store;
-      throw error;
+      if (!(error instanceof MallowsError && error.code === 'run-locked')) throw error;
+      notice?.(
+        `These reference scores are not kept: another process seems to compute the same ones. If none does, delete ${lock}.`,
+      );
+      return store;
     }
     const partial = existsSync(store.#partial) ? readScores(store.#partial, header, pairs) : undefined;
     store.#writer = new JsonLinesWriter(store.#partial, partial?.completeBytes ?? 0);

@@ -11,10 +11,10 @@ import {
 import {
   type Device,
   type DType,
-  devices,
   engineInfo,
   Generator,
   releaseFreeMemory,
+  resolveDevice,
   threads,
 } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
@@ -70,7 +70,7 @@ export class Session {
     const emit = (event: TrainEvent) => options.observer?.(event);
     emit({ type: 'phase', phase: 'load' });
     const given = typeof options.model === 'string' ? undefined : withCurrentSource(options.model);
-    const device = given?.model.device ?? resolveDevice(options.device ?? 'auto');
+    const device = given?.model.device ?? resolveDevice(options.device);
     const precision = resolvePrecision(options.dtype ?? 'auto', device);
     emit({
       type: 'note',
@@ -338,11 +338,6 @@ const SAVE_FIRST =
 
 function isHalf(dtype: DType): boolean {
   return dtype === 'bfloat16' || dtype === 'float16';
-}
-
-function resolveDevice(wanted: Device | 'auto'): Device {
-  if (wanted !== 'auto') return wanted;
-  return devices().find((device) => device.startsWith('cuda')) ?? 'cpu';
 }
 
 function largestRow<Result extends ItemResults>(
