@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
@@ -131,6 +131,81 @@ it('judge asks a server, writes verdicts, resumes for nothing, and keeps the key
   await server.close();
 });
 
+/** A program that judges by `honestVerdict`'s rule and writes a line into `asked` for each pair that it is shown. */
+function judgeProgram(asked: string): string {
+  const path = at('judge.mjs');
+  writeFileSync(
+    path,
+    `import { appendFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, first, second } = JSON.parse(line);
+  appendFileSync(process.argv[2], id + '\\n');
+  const [x, y] = [first, second].map((text) => Number(/quality=(\\d)/.exec(text)[1]));
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  console.log(JSON.stringify({ id, verdict: x === y ? 'C' : x > y ? 'A' : 'B' }));
+}`,
+  );
+  return `cmd:${process.execPath} ${path} ${asked}`;
+}
+
+it('judge keeps what a command replied, and after an interruption asks it for the rest', async () => {
+  const pairs = testPairs(30);
+  for (const side of ['a', 'b'] as const) {
+    const rows = pairs.map(({ id, prompt, ...answers }) => ({ id, prompt, output: answers[side] }));
+    writeFileSync(at(`cmd-${side}.jsonl`), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  }
+  const asked = at('asked.txt');
+  const askedPairs = () => (existsSync(asked) ? readFileSync(asked, 'utf8').trimEnd().split('\n') : []);
+  const argv = ['judge', '--a', at('cmd-a.jsonl'), '--b', at('cmd-b.jsonl'), '--judge', judgeProgram(asked)];
+  argv.push('--output', at('cmd.jsonl'), '--concurrency', '2', '--json');
+
+  const interrupted = mallows(...argv);
+  await vi.waitUntil(() => askedPairs().length > 5, { timeout: 20_000, interval: 2 });
+  process.emit('SIGINT', 'SIGINT');
+  const first = await interrupted;
+  expect(first.code, first.stderr).toBe(130);
+  expect(first.stderr).toContain('Stopping; what was judged is kept.');
+  const before = askedPairs();
+  expect(before.length).toBeLessThan(60);
+  expect(existsSync(at('cmd.jsonl'))).toBe(false);
+
+  const second = await mallows(...argv);
+  expect(second.code, second.stderr).toBe(0);
+  expect(JSON.parse(second.stdout)).toMatchObject({ n: 30, wins: 12, losses: 12, ties: 6, usage: null });
+  expect(second.stderr).toContain(
+    `${before.length} replies of the command are earlier ones, from ${at('cmd.cache.jsonl')}`,
+  );
+  expect(new Set(askedPairs()).size).toBe(60);
+  expect(askedPairs()).toHaveLength(60);
+});
+
+it('judge refuses answers to different prompts', async () => {
+  for (const [name, prompt] of [
+    ['one', 'Why?'],
+    ['two', 'How?'],
+  ] as const) {
+    writeFileSync(at(`${name}.jsonl`), `${JSON.stringify({ prompt, output: 'So.' })}\n`);
+  }
+  const result = await mallows(
+    ...[
+      'judge',
+      '--a',
+      at('one.jsonl'),
+      '--b',
+      at('two.jsonl'),
+      '--judge',
+      'cmd:cat',
+      '--output',
+      at('x.jsonl'),
+    ],
+  );
+  expect(result.code).toBe(3);
+  expect(result.stderr).toContain(
+    `The prompt with id "0" is "Why?" in ${at('one.jsonl')}:1 and "How?" in ${at('two.jsonl')}:1.`,
+  );
+});
+
 it('judge says what is wrong with its arguments', async () => {
   const bad = await mallows('judge', '--a', at('a.jsonl'), '--b', at('b.jsonl'), '--judge', 'gpt');
   expect(bad.code).toBe(2);
@@ -160,6 +235,8 @@ function fakeRun(name: string, recipe: object, shift: number): string {
       rejectedLogRatio: 0,
     };
   });
+  mkdirSync(join(path, 'model'));
+  writeFileSync(join(path, 'model', 'model.safetensors'), '');
   mkdirSync(join(path, 'evaluations'));
   const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join('');
   writeFileSync(join(path, 'evaluations', 'step-30.jsonl'), lines);
@@ -272,6 +349,19 @@ it('compare weighs runs against the first and writes a page', async () => {
   expect(existsSync(at('figures/compare-accuracy.png'))).toBe(true);
   const json = await mallows('compare', dpo, theta, '--json');
   expect(JSON.parse(json.stdout)).toEqual(report);
+  const crashed = fakeRun('crashed', { objective: { name: 'ipo' }, seed: 1 }, 0);
+  rmSync(join(crashed, 'model'), { recursive: true });
+  renameSync(join(crashed, 'evaluations', 'step-30.jsonl'), join(crashed, 'evaluations', 'step-20.jsonl'));
+  const notes = [
+    `${crashed} did not finish: it holds no trained model, and its last evaluation is of step 20.`,
+    `The last evaluations are of different steps: 20 (${crashed}); 30 (${dpo}).`,
+  ];
+  const unequal = await mallows('compare', dpo, crashed, '--report', at('unequal.html'));
+  const unequalPage = readFileSync(at('unequal.html'), 'utf8');
+  for (const note of notes) {
+    expect(unequal.stdout).toContain(note);
+    expect(unequalPage).toContain(note);
+  }
   const one = await mallows(
     'compare',
     dpo,
@@ -329,5 +419,31 @@ it('generate --server answers prompts and keeps what it was answered', async () 
   const before = server.counts.requests;
   expect((await mallows(...argv, '--output', at('text.jsonl'))).code).toBe(0);
   expect(server.counts.requests).toBe(before);
+  await server.close();
+});
+
+it('generate --server answers all but a refused prompt, and asks for nothing twice', async () => {
+  let room = 20;
+  const server = await startChatServer(({ body }) =>
+    String(body.prompt).length > room
+      ? { kind: 'status', status: 400, text: 'context length exceeded' }
+      : { kind: 'answer', content: '', body: { choices: [{ text: ' yes' }] } },
+  );
+  const rows = Array.from({ length: 60 }, (_, i) => ({ id: `${i}`, prompt: `Prompt ${i}` }));
+  rows[7]!.prompt += ' and far too many words';
+  writeFileSync(at('long.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const argv = [
+    ...['generate', '--server', server.url, '--model', 'm', '--prompts', at('long.jsonl'), '--greedy'],
+    ...['--batch', '4', '--output', at('long-answers.jsonl')],
+  ];
+  const refused = await mallows(...argv);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/refused 1 of 60 prompts \("7"\): .*context length exceeded/);
+  expect(server.counts).toMatchObject({ requests: 60, answers: 59 });
+  room = 100;
+  const again = await mallows(...argv);
+  expect(again.code, again.stderr).toBe(0);
+  expect(server.counts).toMatchObject({ requests: 61, answers: 60 });
+  expect(readFileSync(at('long-answers.jsonl'), 'utf8').trimEnd().split('\n')).toHaveLength(60);
   await server.close();
 });

@@ -54,12 +54,27 @@ it('reward train, score and judge agree with each other on a real small model', 
   const pairs = animalPairs();
   const trained = await mallows(
     ...['reward', 'train', '--model', STORIES, '--data', pairs, '--eval-data', pairs, '--output', at('run')],
-    ...['--steps', '12', '--batch', '4', '--lr', '1e-3', '--dtype', 'fp32', '--format', 'text'],
+    ...[
+      '--steps',
+      '12',
+      '--batch',
+      '4',
+      '--lr',
+      '1e-3',
+      '--dtype',
+      'fp32',
+      '--format',
+      'text',
+      '--seed',
+      '5',
+    ],
   );
   expect(trained.code, trained.stderr).toBe(0);
   const metrics = readLines(at('run/metrics.jsonl'));
   expect(metrics.at(-1)['eval_rewards/accuracies']).toBe(1);
   expect(metrics.at(-1).eval_loss).toBeLessThan(metrics[0].eval_loss / 2);
+  const provenance = JSON.parse(readFileSync(at('run/provenance.json'), 'utf8'));
+  expect(provenance).toMatchObject({ device: 'cpu', seed: 5, threads: 1, precision: { dtype: 'float32' } });
   const config = JSON.parse(readFileSync(at('run/model/config.json'), 'utf8'));
   expect(config).toMatchObject({ num_labels: 1, id2label: { 0: 'reward' } });
 
@@ -125,6 +140,46 @@ it('reward train, score and judge agree with each other on a real small model', 
   expect(answering.code, answering.stderr).toBe(0);
   expect(JSON.parse(answering.stdout).n).toBe(12);
   expect(readLines(at('model.a.jsonl'))[0].completions[0].tokens.length).toBeGreaterThan(0);
+
+  // Where models run, and in which type, is said to all commands alike.
+  const here = ['--dtype', 'bf16', '--device', 'cpu', '--threads', '1'];
+  const rough = await mallows(
+    ...[
+      'reward',
+      'score',
+      '--model',
+      at('run/model'),
+      '--answers',
+      kind,
+      '--output',
+      at('rough.jsonl'),
+      ...here,
+    ],
+  );
+  expect(rough.code, rough.stderr).toBe(0);
+  const scores = (name: string) => readLines(at(name)).map((row) => row.scores[0] as number);
+  const errors = scores('rough.jsonl').map((score, i) => Math.abs(score - scores('rewards.jsonl')[i]!));
+  expect(Math.max(...errors)).toBeGreaterThan(1e-5);
+  expect(Math.max(...errors)).toBeLessThan(0.3);
+  const roughly = await mallows(
+    ...['judge', '--a', STORIES, '--b', mean2, '--prompts', kind, '--max-new-tokens', '8', ...here],
+    ...['--judge', at('run/model'), '--output', at('roughly.jsonl'), '--json'],
+  );
+  expect(roughly.code, roughly.stderr).toBe(0);
+  const words = (name: string) => readLines(at(name)).map(({ verdicts }) => verdicts[0].text);
+  expect(words('roughly.jsonl')).not.toEqual(words('model.jsonl'));
+
+  const stopped = mallows(
+    ...['judge', '--a', kind, '--b', mean2, '--judge', at('run/model'), '--output', at('stopped.jsonl')],
+  );
+  const listeners = process.listenerCount('SIGINT');
+  await vi.waitUntil(() => process.listenerCount('SIGINT') > listeners, { interval: 1 });
+  process.emit('SIGINT', 'SIGINT');
+  const { code, stderr } = await stopped;
+  expect(code, stderr).toBe(130);
+  expect(stderr).toContain('Interrupted; no verdict was written.');
+  expect(stderr).not.toContain('kept');
+  expect(existsSync(at('stopped.jsonl')) || existsSync(at('stopped.cache.jsonl'))).toBe(false);
 
   const neither = await mallows('reward', 'score', '--model', at('run/model'), '--output', at('x.jsonl'));
   expect(neither.code).toBe(2);

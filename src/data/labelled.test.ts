@@ -62,4 +62,27 @@ describe('loadJudged', () => {
       ]);
     });
   });
+
+  it('lists rows without votes among those that were left out', async () => {
+    const pair = { prompt: 'p', chosen: 'a', rejected: 'b' };
+    const rows = jsonLines({ ...pair, votes: { chosen: 2, rejected: 1 } }, pair, { ...pair, votes: null });
+    await withFiles({ 'rows.jsonl': rows }, async (path) => {
+      const { examples, badRows } = await loadJudged(path('rows.jsonl'));
+      expect(examples.map(({ votes }) => votes)).toEqual([{ first: 2, second: 1, tie: 0 }]);
+      expect(badRows).toMatchObject([
+        {
+          line: 2,
+          reason: 'missing-field',
+          detail: expect.stringContaining('among prompt, chosen, rejected'),
+        },
+        { line: 3, reason: 'missing-field' },
+      ]);
+    });
+    const csv = 'prompt,chosen,rejected,votes_chosen,votes_rejected\np,a,b,3,1\np,c,d,,\n';
+    await withFiles({ 'rows.csv': csv }, async (path) => {
+      const { examples, badRows } = await loadJudged(path('rows.csv'));
+      expect(examples).toHaveLength(1);
+      expect(badRows).toMatchObject([{ line: 3, reason: 'missing-field' }]);
+    });
+  });
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type SeenRequest, startChatServer } from '../../tests/support/chat-server.ts';
 import { pairAnswers, readAnswers } from './answers.ts';
+import { ResponseCache } from './server/cache.ts';
 import { ChatServer } from './server/client.ts';
 import { generateOnServer } from './server/generate.ts';
 
@@ -29,9 +30,9 @@ describe('answers', () => {
       { id: 7, instruction: 'How?', response: '' },
     ]);
     expect(await readAnswers(path)).toEqual([
-      { id: 'x', prompt: 'Why?', texts: ['one', 'two'] },
-      { id: '1', texts: ['plain'] },
-      { id: '7', prompt: 'How?', texts: [''] },
+      { id: 'x', prompt: 'Why?', texts: ['one', 'two'], at: { file: path, line: 1 } },
+      { id: '1', texts: ['plain'], at: { file: path, line: 2 } },
+      { id: '7', prompt: 'How?', texts: [''], at: { file: path, line: 3 } },
     ]);
   });
 
@@ -60,6 +61,60 @@ describe('answers', () => {
     expect(() => pairAnswers(a, [{ id: '1', texts: ['b'] }])).toThrow(/what the prompt with id "1" is/);
     expect(() => pairAnswers(a, [{ id: '1', prompt: 'p', texts: ['b', 'c'] }])).toThrow(
       /1 answers of A and 2 of B/,
+    );
+  });
+
+  it('are not paired when one side answers more prompts, but for those that are named', () => {
+    const a = [{ id: '1', prompt: 'p1', texts: ['a1'] }];
+    const b = ['1', '2'].map((id) => ({ id, prompt: `p${id}`, texts: [`b${id}`] }));
+    expect(() => pairAnswers(a, b)).toThrow(/A has no answer with id "2"/);
+    expect(() => pairAnswers(b, a)).toThrow(/B has no answer with id "2"/);
+    expect(pairAnswers(a, b, [{ id: '1', prompt: 'p1' }])).toHaveLength(1);
+  });
+
+  it('are not paired when they answer different prompts, which numbered rows would hide', async () => {
+    const question = 'Which of the many capitals that Europe has do you like best';
+    const rows = (ending: string) => [
+      { prompt: 'Why?', output: 'x' },
+      { prompt: `${question} in ${ending}?`, output: 'y' },
+    ];
+    const [a, b] = [file('summer.jsonl', rows('summer')), file('winter.jsonl', rows('winter'))];
+    const [ofA, ofB] = [await readAnswers(a), await readAnswers(b)];
+    expect(() => pairAnswers(ofA, ofB)).toThrow(
+      expect.objectContaining({
+        code: 'prompts-differ',
+        message:
+          `The prompt with id "1" is "…do you like best in summer?" in ${a}:2 ` +
+          `and "…do you like best in winter?" in ${b}:2.`,
+      }),
+    );
+    // Also where the prompts are given: the answers are to other ones.
+    expect(() => pairAnswers(ofA, ofB, [{ id: '1', prompt: 'p' }])).toThrow(/prompt with id "1"/);
+    expect(pairAnswers(ofA, ofB, [{ id: '0', prompt: 'Why?' }])).toHaveLength(1);
+    const unread = pairAnswers.bind(null, [{ id: '0', prompt: 'p', texts: ['x'] }]);
+    expect(() => unread([{ id: '0', prompt: 'q', texts: ['y'] }])).toThrow('is "p" in A and "q" in B.');
+  });
+
+  it('are paired when one side was asked in a chat and the other in text', () => {
+    const turns = [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'Hello.' },
+      { role: 'user', content: 'Who are you?' },
+    ] as const;
+    const written = [
+      ['Hi', turns.slice(0, 1)],
+      ['\n\nHuman: Hi\n\nAssistant:', turns.slice(0, 1)],
+      ['\n\nHuman: Hi \n\nAssistant: Hello.\n\nHuman: Who are you?\n\nAssistant:', turns],
+    ] as const;
+    for (const [text, chat] of written) {
+      const a = [{ id: '0', prompt: text, texts: ['x'] }];
+      const b = [{ id: '0', prompt: chat, texts: ['y'] }];
+      expect(pairAnswers(a, b)).toMatchObject([{ prompt: text }]);
+      expect(pairAnswers(b, a)).toMatchObject([{ prompt: chat }]);
+    }
+    const other = [{ id: '0', prompt: turns.slice(0, 1), texts: ['y'] }];
+    expect(() => pairAnswers([{ id: '0', prompt: turns, texts: ['x'] }], other)).toThrow(
+      /prompt with id "0"/,
     );
   });
 
@@ -139,5 +194,63 @@ describe('generateOnServer', () => {
         samplesPerPrompt: 2,
       }),
     ).rejects.toThrow(/same answer 2 times/);
+  });
+
+  it('asks for all others when a prompt is refused, keeps them, and then asks for that one alone', async () => {
+    let limit = 20;
+    server = await startChatServer(({ body }) =>
+      String(body.prompt).length > limit
+        ? { kind: 'status', status: 400, text: 'context length exceeded' }
+        : { kind: 'answer', content: '', body: { choices: [{ text: 'yes' }] }, delayMs: 2 },
+    );
+    const prompts = Array.from({ length: 40 }, (_, i) => ({ id: `${i}`, prompt: `Prompt ${i}` }));
+    for (const i of [3, 7]) prompts[i] = { id: `${i}`, prompt: `Prompt ${i} that is too long` };
+    const path = join(folder, 'refused', 'cache.jsonl');
+    const run = async () => {
+      const cache = ResponseCache.open(path);
+      const client = new ChatServer({ url: server.url, cache, concurrency: 4 });
+      const asked = { model: 'm', chat: false, maxNewTokens: 4 };
+      const outcome = await generateOnServer(client, prompts, asked).catch((error: Error) => error);
+      const kept = cache.size;
+      cache.close();
+      return { outcome, kept, requests: client.usage.requests };
+    };
+    const first = await run();
+    expect(first.outcome).toMatchObject({
+      code: 'request-refused',
+      message: expect.stringMatching(/refused 2 of 40 prompts \("3", "7"\): .* 400: context length exceeded/),
+    });
+    expect(first.outcome).toHaveProperty('hint', expect.stringContaining('Shorten them'));
+    // Nothing came in after the cache was closed.
+    expect([first.kept, first.requests, server.counts.requests]).toEqual([38, 40, 40]);
+    limit = 40;
+    const second = await run();
+    expect(second.outcome).toHaveLength(40);
+    expect([second.kept, second.requests]).toEqual([40, 2]);
+  });
+
+  it('names a few of many refused prompts, and does not blame their length where all were refused', async () => {
+    server = await startChatServer(() => ({ kind: 'status', status: 400, text: 'unknown parameter' }));
+    const client = new ChatServer({ url: server.url });
+    const prompts = Array.from({ length: 9 }, (_, i) => ({ id: `${i}`, prompt: `Prompt ${i}` }));
+    const asked = { model: 'm', chat: false, maxNewTokens: 4 };
+    await expect(generateOnServer(client, prompts, asked)).rejects.toMatchObject({
+      message: expect.stringContaining('9 of 9 prompts ("0", "1", "2", "3", "4", and 4 more)'),
+      hint: undefined,
+    });
+  });
+
+  it('ends with what ended the run, and everything in flight is over by then', async () => {
+    server = await startChatServer(({ body }) =>
+      body.prompt === 'Prompt 5'
+        ? { kind: 'status', status: 401 }
+        : { kind: 'answer', content: '', body: { choices: [{ text: 'yes' }] }, delayMs: 30 },
+    );
+    const client = new ChatServer({ url: server.url, concurrency: 6 });
+    const prompts = Array.from({ length: 40 }, (_, i) => ({ id: `${i}`, prompt: `Prompt ${i}` }));
+    await expect(
+      generateOnServer(client, prompts, { model: 'm', chat: false, maxNewTokens: 4 }),
+    ).rejects.toMatchObject({ code: 'server-refused' });
+    expect(server.counts).toMatchObject({ requests: 6, answers: 5 });
   });
 });

@@ -1,6 +1,9 @@
+import { toTranscript } from '../data/formats/dialogue.ts';
 import type { ChatMessage, PromptExample, TextOrChat } from '../data/index.ts';
-import { DataError } from '../errors.ts';
+import { excerpt } from '../data/text.ts';
+import { DataError, type SourceLocation } from '../errors.ts';
 import type { AnswerPair } from './judge/pairwise.ts';
+import { promptText } from './judge/template.ts';
 import { type EvaluationRow, readEvaluationRows } from './rows.ts';
 
 /** A model's answers to one prompt; `prompt` where the file repeats it. */
@@ -8,6 +11,8 @@ export interface Answers {
   readonly id: string;
   readonly prompt?: TextOrChat;
   readonly texts: readonly string[];
+  /** Where it was read, for errors. */
+  readonly at?: SourceLocation;
 }
 
 const PROMPT_FIELDS = ['prompt', 'instruction', 'messages'];
@@ -21,54 +26,91 @@ export async function readAnswers(path: string): Promise<Answers[]> {
   const rows = await readEvaluationRows(path);
   const answers = rows.map((row, i) => {
     const prompt = promptOf(row);
-    return { id: idOf(row, i), texts: textsOf(row), ...(prompt !== undefined && { prompt }) };
+    return { id: idOf(row, i), texts: textsOf(row), at: row.at, ...(prompt !== undefined && { prompt }) };
   });
   requireUnique(path, answers);
   return answers;
 }
 
 /**
- * Puts two models' answers to the same prompts side by side, by id. Without `prompts` they are taken from the answers.
- * Several answers to a prompt are paired in their order. Throws `DataError` when a prompt lacks an answer: a comparison
- * over what both happen to have answered would be another comparison.
+ * Puts two models' answers to the same prompts side by side, by id. Without `prompts` all are judged, and their prompts
+ * taken from the answers. Several answers to a prompt are paired in their order. Throws `DataError` when a prompt lacks an
+ * answer (a comparison over what both happen to have answered would be another comparison) and when the two sides state
+ * different prompts under one id.
  */
 export function pairAnswers(
   a: readonly Answers[],
   b: readonly Answers[],
   prompts?: readonly PromptExample[],
 ): AnswerPair[] {
-  const fromB = new Map(b.map((answers) => [answers.id, answers]));
   const fromA = new Map(a.map((answers) => [answers.id, answers]));
-  const wanted = prompts ?? a.map(({ id, prompt }) => ({ id, prompt: prompt ?? fromB.get(id)?.prompt }));
-  return wanted.flatMap(({ id, prompt }) => {
-    const [ofA, ofB] = [fromA.get(id)?.texts, fromB.get(id)?.texts];
+  const fromB = new Map(b.map((answers) => [answers.id, answers]));
+  const wanted: readonly { readonly id: string; readonly prompt?: TextOrChat }[] = prompts ?? [
+    ...a,
+    ...b.filter(({ id }) => !fromA.has(id)),
+  ];
+  return wanted.flatMap(({ id, prompt: stated }) => {
+    const [ofA, ofB] = [fromA.get(id), fromB.get(id)];
     if (ofA === undefined || ofB === undefined) {
       throw new DataError(
         'missing-answer',
         `${ofA === undefined ? 'A' : 'B'} has no answer with id "${id}".`,
         {
-          hint: 'Both files must answer the same prompts under the same ids.',
+          hint: 'Both files must answer the same prompts under the same ids; --prompts names a part of them to judge.',
         },
       );
     }
+    requireSamePrompt(ofA, ofB);
+    const prompt = stated ?? ofB.prompt;
     if (prompt === undefined) {
       throw new DataError('missing-prompt', `Neither file says what the prompt with id "${id}" is.`, {
         hint: 'Pass the prompts with --prompts.',
       });
     }
-    if (ofA.length !== ofB.length) {
+    if (ofA.texts.length !== ofB.texts.length) {
       throw new DataError(
         'unequal-answers',
-        `Prompt "${id}" has ${ofA.length} answers of A and ${ofB.length} of B; expected as many of each.`,
+        `Prompt "${id}" has ${ofA.texts.length} answers of A and ${ofB.texts.length} of B; expected as many of each.`,
       );
     }
-    return ofA.map((text, i) => ({
-      id: ofA.length === 1 ? id : `${id}#${i + 1}`,
+    return ofA.texts.map((text, i) => ({
+      id: ofA.texts.length === 1 ? id : `${id}#${i + 1}`,
       prompt,
       a: text,
-      b: ofB[i]!,
+      b: ofB.texts[i]!,
     }));
   });
+}
+
+/** Equal ids prove little: rows without one are numbered, whatever their prompts. */
+function requireSamePrompt(a: Answers, b: Answers): void {
+  if (a.prompt === undefined || b.prompt === undefined) return;
+  const ofB = writingsOf(b.prompt);
+  if (writingsOf(a.prompt).some((text) => ofB.includes(text))) return;
+  const [first, second] = [promptText(a.prompt), promptText(b.prompt)];
+  throw new DataError(
+    'prompts-differ',
+    `The prompt with id "${a.id}" is ${partFrom(second, first)} in ${placeOf(a, 'A')} and ${partFrom(first, second)} in ${placeOf(b, 'B')}.`,
+    { hint: 'Both files must answer the same prompts under the same ids; rows without an id are numbered.' },
+  );
+}
+
+/** How a prompt may stand in a file: one turn as its text, turns as the transcript that a model without a chat template reads. */
+function writingsOf(prompt: TextOrChat): string[] {
+  const texts = typeof prompt === 'string' ? [prompt] : [promptText(prompt), toTranscript(prompt, true)];
+  return texts.map((text) => text.replace(/\s+/g, ' ').trim());
+}
+
+/** A text, shortened to where it parts from another. */
+function partFrom(other: string, text: string): string {
+  let shared = 0;
+  while (shared < text.length && text[shared] === other[shared]) shared++;
+  const start = shared > 60 ? shared - 20 : 0;
+  return `"${start > 0 ? '…' : ''}${excerpt(text.slice(start), 80)}"`;
+}
+
+function placeOf({ at }: Answers, side: 'A' | 'B'): string {
+  return at === undefined ? side : `${at.file}:${at.line}`;
 }
 
 function idOf(row: EvaluationRow, position: number): string {

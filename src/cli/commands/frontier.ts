@@ -36,6 +36,7 @@ export function frontierCommand(context: CliContext): CommandUnknownOpts {
       });
       const { svg, png } = await writeFigure(dirname(output), figure);
       for (const line of lines) context.emit(line);
+      for (const note of lines.flatMap(({ notes }) => notes)) context.note(note);
       if (!context.json) context.print(lines.map((line) => describe(line, over)).join('\n\n'));
       context.note(`Figure: ${svg}, ${png}`);
     });

@@ -60,7 +60,7 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
       } catch (error) {
         if (!interrupt.signal.aborted) throw error;
         throw new Interrupted(
-          options.server === undefined
+          options.server === undefined || options.output === undefined
             ? 'Interrupted; nothing was written.'
             : 'Interrupted. Run the same command again to go on: what was answered is kept.',
         );

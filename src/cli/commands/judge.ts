@@ -3,10 +3,19 @@ import { basename, join } from 'node:path';
 import { type CommandUnknownOpts, InvalidArgumentError } from '@commander-js/extra-typings';
 import type { PromptExample } from '../../data/index.ts';
 import { DataError, UsageError } from '../../errors.ts';
-import type { Answers, Judge, JudgedPair, JudgeSummary, ServerUsage } from '../../evaluate/index.ts';
+import type {
+  Answers,
+  Judge,
+  JudgedPair,
+  JudgeSummary,
+  ServerOptions,
+  ServerUsage,
+} from '../../evaluate/index.ts';
 import { command, positiveInteger } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { Interrupted } from '../errors.ts';
+import type { ModelOptions } from '../model.ts';
+import { DEVICE_HELP, dtypeOption, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
 
 const OPENAI_URL = 'https://api.openai.com/v1';
@@ -41,6 +50,9 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     .option('--prompts <file>', 'the prompts, if the answers do not repeat them, or to judge a part')
     .option('--chat', 'a model that answers takes a text prompt as a user’s turn')
     .option('--max-new-tokens <n>', 'length limit of a model’s answers', positiveInteger, 256)
+    .addOption(dtypeOption())
+    .option('--device <device>', DEVICE_HELP, 'auto')
+    .addOption(threadsOption())
     .option('--server <url>', 'models answer on this OpenAI-compatible server, under their names there')
     .option('--server-key-env <name>', 'environment variable with its API key (default: none is sent)')
     .option('--judge-url <url>', 'OpenAI-compatible server', OPENAI_URL)
@@ -50,7 +62,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     .option('--timeout <seconds>', 'wait for an answer, at most 300', positiveInteger, 120)
     .option('--retries <n>', 'further attempts after 429, 5xx, time-outs, resets', positiveInteger, 8)
     .option('--price <in,out>', 'US dollars for a million tokens, to tell the cost', parsePrices)
-    .option('--cache <file>', 'answers already paid for (default: beside the output)')
+    .option('--cache <file>', 'what servers and commands have answered (default: beside the output)')
     .option('--output <file>', 'verdicts, one pair a line', 'judged.jsonl')
     .action(async (options) => {
       requireJudgeName(options.judge);
@@ -60,8 +72,13 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
       const a = await answersOf(context, options.a, `${stem}.a.jsonl`, options);
       const b = await answersOf(context, options.b, `${stem}.b.jsonl`, options);
       const pairs = evaluate.pairAnswers(a, b, await promptsOf(context, options));
-      const cache = evaluate.ResponseCache.open(options.cache ?? `${stem}.cache.jsonl`);
-      const interrupt = context.interruptible('Stopping; what was judged is kept.');
+      // A reward model is asked again at no price: nothing of an unfinished run is kept.
+      const cache = isAsked(options.judge)
+        ? evaluate.ResponseCache.open(options.cache ?? `${stem}.cache.jsonl`)
+        : undefined;
+      const interrupt = context.interruptible(
+        cache === undefined ? 'Stopping.' : 'Stopping; what was judged is kept.',
+      );
       const progress = new Progress(context, { unit: 'pair' });
       let judge: Judge | undefined;
       let judged: JudgedPair[];
@@ -73,6 +90,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
           timeoutMs: 1000 * options.timeout,
           retries: options.retries,
           template: options.template,
+          placement: options,
           cache,
           signal: interrupt.signal,
           onRetry: (reason, attempt, delay) =>
@@ -85,17 +103,25 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
         progress.finish();
       } catch (error) {
         if (!interrupt.signal.aborted) throw error;
-        throw new Interrupted('Interrupted. Run the same command again to go on: what was judged is kept.');
+        throw new Interrupted(
+          cache === undefined
+            ? 'Interrupted; no verdict was written.'
+            : 'Interrupted. Run the same command again to go on: what was judged is kept.',
+        );
       } finally {
         interrupt.release();
         await judge?.close();
-        cache.close();
+        cache?.close();
       }
       const report = reportOf(evaluate.summarise(judged, judge.name), judge, options.price);
       writeJsonLines(options.output, judged);
       writeFileAtomic(`${stem}.summary.json`, `${JSON.stringify(report, null, 2)}\n`);
       context.emit(report);
       if (!context.json) context.print(describe(report, ...sideNames(options.a, options.b)));
+      // Replies are kept under the command's text, which stays the same when the program behind it changes.
+      if (cache !== undefined && cache.hits > 0 && judge.usage === undefined) {
+        context.note(`${cache.hits} replies of the command are earlier ones, from ${cache.path}`);
+      }
       context.note(`Verdicts: ${options.output}`);
       if (report.n === 0) throw nothingJudged(judged);
     });
@@ -106,7 +132,7 @@ function sideNames(a: string, b: string): [string, string] {
   return basename(a) === basename(b) ? [a, b] : [basename(a), basename(b)];
 }
 
-interface AnswerOptions {
+interface AnswerOptions extends Omit<ModelOptions, 'model'> {
   readonly prompts?: string;
   readonly chat?: boolean;
   readonly maxNewTokens: number;
@@ -152,11 +178,12 @@ async function askModel(
   options: AnswerOptions & { readonly model: string; readonly prompts: string; readonly keepAt: string },
   signal: AbortSignal,
 ): Promise<readonly object[]> {
-  const { model, prompts, chat, maxNewTokens, server, keepAt, concurrency } = options;
+  const { model, prompts, chat, maxNewTokens, server, keepAt, concurrency, dtype, device, threads } = options;
   const { generateHere, readPrompts } = await import('./generate.ts');
   const asked = { model, prompts, ...(chat === true && { chat }), greedy: true, maxNewTokens, seed: 0, n: 1 };
   if (server === undefined) {
-    return generateHere(context, { ...asked, dtype: 'fp32', device: 'cpu', batch: 16 }, signal);
+    const here = { dtype, device, ...(threads !== undefined && { threads }) };
+    return generateHere(context, { ...asked, ...here, batch: 16 }, signal);
   }
   const { generateFromServer } = await import('../server-generate.ts');
   return generateFromServer(
@@ -192,7 +219,18 @@ async function promptsOf(
 }
 
 type Evaluate = typeof import('../../evaluate/index.ts');
-type JudgeServer = import('../../evaluate/index.ts').ServerOptions & { readonly template: string };
+
+/** What a judge of any kind is opened with. */
+interface JudgeSettings extends ServerOptions {
+  readonly template: string;
+  /** Where a reward model runs. Default: in fp32 on the CPU. */
+  readonly placement?: Omit<ModelOptions, 'model'>;
+}
+
+/** Whether a judge is a server or a command; the name of any other is a reward model's directory. */
+function isAsked(name: string): boolean {
+  return /^(openai|cmd):/.test(name);
+}
 
 /** Before anything is opened or read. */
 function requireJudgeName(name: string): void {
@@ -206,14 +244,17 @@ function requireJudgeName(name: string): void {
 export async function createJudge(
   evaluate: Evaluate,
   name: string,
-  { template, ...server }: JudgeServer,
+  { template, placement = { dtype: 'fp32', device: 'cpu' }, ...server }: JudgeSettings,
 ): Promise<Judge> {
-  if (!/^(openai|cmd):/.test(name)) {
-    const { loadClassifier } = await import('../../checkpoints/index.ts');
-    return new evaluate.RewardJudge(new evaluate.RewardModel(await loadClassifier(name)));
+  if (!isAsked(name)) {
+    const { openClassifier } = await import('./reward.ts');
+    return new evaluate.RewardJudge(
+      new evaluate.RewardModel(await openClassifier({ ...placement, model: name })),
+    );
   }
   const rest = name.slice(name.indexOf(':') + 1).trim();
-  if (name.startsWith('cmd:')) return new evaluate.CommandJudge(rest, server.concurrency);
+  const { concurrency, cache } = server;
+  if (name.startsWith('cmd:')) return new evaluate.CommandJudge(rest, { concurrency, cache });
   return new evaluate.ChatJudge(new evaluate.ChatServer(server), rest, evaluate.loadTemplate(template));
 }
 

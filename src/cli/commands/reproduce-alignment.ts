@@ -113,7 +113,7 @@ async function openJudge(
   return {
     name: judge.name,
     orderFree: judge.orderFree,
-    compare: (pair) => judge.compare(pair),
+    compare: (pair, signal) => judge.compare(pair, signal),
     close: async () => {
       await judge.close();
       cache.close();

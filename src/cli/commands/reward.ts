@@ -6,8 +6,8 @@ import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { Interrupted } from '../errors.ts';
-import { hubData, hubOptions } from '../model.ts';
-import { computeTypeOption, MODEL_HELP } from '../options.ts';
+import { hubData, hubOptions, type ModelOptions } from '../model.ts';
+import { computeTypeOption, DEVICE_HELP, dtypeOption, MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { TrainWatcher } from '../training.ts';
 
@@ -142,17 +142,15 @@ function scoreCommand(context: CliContext) {
     .option('--data <data>', 'instead: preference pairs')
     .option('--format <name>', 'layout of the pairs', 'auto')
     .option('--max-length <n>', 'tokens of prompt and answer together', positiveInteger, 2048)
-    .option('--device <device>', 'cpu, cuda, cuda:N', 'cpu')
+    .addOption(dtypeOption())
+    .option('--device <device>', DEVICE_HELP, 'auto')
+    .addOption(threadsOption())
     .requiredOption('--output <file>', '{id, scores} a prompt, or {id, chosen, rejected, margin} a pair')
     .action(async (options) => {
-      const { loadClassifier } = await import('../../checkpoints/index.ts');
       const { RewardModel } = await import('../../evaluate/index.ts');
       const { writeJsonLines } = await import('../../runs/index.ts');
       const inputs = await readInputs(context, options);
-      const loaded = await loadClassifier(options.model, {
-        device: options.device as Device,
-        ...hubOptions(context),
-      });
+      const loaded = await openClassifier(options, hubOptions(context));
       const progress = new Progress(context, { unit: 'answer' });
       try {
         const reward = new RewardModel(loaded, options.maxLength);
@@ -169,6 +167,19 @@ function scoreCommand(context: CliContext) {
         loaded.model.dispose();
       }
     });
+}
+
+/** Loads a scoring model where `openModel` would put a language model. */
+export async function openClassifier(
+  { model, dtype, device, threads }: ModelOptions,
+  hub: Partial<ReturnType<typeof hubOptions>> = {},
+) {
+  const { loadClassifier } = await import('../../checkpoints/index.ts');
+  const { resolveDevice, setThreads } = await import('../../engine/index.ts');
+  const { resolvePrecision } = await import('../../train/index.ts');
+  if (threads !== undefined) setThreads(threads);
+  const place = resolveDevice(device as Device | 'auto');
+  return loadClassifier(model, { dtype: resolvePrecision(dtype, place).dtype, device: place, ...hub });
 }
 
 interface ScoreInputs {

@@ -1,5 +1,7 @@
-import type { JudgedPair } from '../contract.ts';
-import { has, optionalVotes } from '../fields.ts';
+import type { JudgedPair, Votes } from '../contract.ts';
+import { has, optionalVotes, RowError } from '../fields.ts';
+import type { Row } from '../sources/contract.ts';
+import { excerpt } from '../text.ts';
 import type { RowFormat } from './contract.ts';
 import { PAIR_FORMATS } from './index.ts';
 import { countVotes, responsePrompt, votes } from './votes.ts';
@@ -23,7 +25,7 @@ const pairs: readonly RowFormat<JudgedPair>[] = PAIR_FORMATS.filter((format) => 
     matches: (row) => (has(row, 'votes') || has(row, 'votes_chosen')) && format.matches(row),
     read: (row, context) =>
       format.read(row, context).map(({ id, part, prompt, chosen, rejected, votes: stated }) => {
-        const { chosen: first, rejected: second, tie = 0 } = stated ?? optionalVotes(row)!;
+        const { chosen: first, rejected: second, tie = 0 } = stated ?? requiredVotes(row);
         return {
           ...(id !== undefined && { id }),
           ...(part !== undefined && { part }),
@@ -35,5 +37,15 @@ const pairs: readonly RowFormat<JudgedPair>[] = PAIR_FORMATS.filter((format) => 
       }),
   }),
 );
+
+/** The format is detected from many rows, each of which may lack what the others have. */
+function requiredVotes(row: Row): Votes {
+  const stated = optionalVotes(row);
+  if (stated !== undefined) return stated;
+  throw new RowError(
+    'missing-field',
+    `no votes in "votes" or "votes_chosen" among ${excerpt(Object.keys(row).join(', '), 160)}`,
+  );
+}
 
 export const JUDGED_FORMATS: readonly RowFormat<JudgedPair>[] = [responses, ...pairs];

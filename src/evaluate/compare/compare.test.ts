@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -16,12 +16,16 @@ function method(name: string, metric: MetricName, ...runs: (readonly number[])[]
   return {
     name,
     runs: runs.map((values, seed) => ({
+      ...WHOLE,
       path: `${name}-${seed}`,
       seed,
       metrics: { [metric]: measured(Object.entries(values)) },
     })),
   };
 }
+
+/** A run that went to its end. */
+const WHOLE = { path: '', seed: 0, step: 100, finished: true };
 
 /** Values by id, each of a prompt of its own unless it says otherwise. */
 function measured(values: readonly (readonly [id: string, value: number, prompt?: string])[]): MetricValues {
@@ -83,8 +87,7 @@ describe('compareMethods', () => {
       name: `shift-${shift}`,
       runs: [
         {
-          path: '',
-          seed: 0,
+          ...WHOLE,
           metrics: {
             reward: measured(
               base
@@ -110,8 +113,7 @@ describe('compareMethods', () => {
       name: shift === 0 ? 'a' : 'b',
       runs: [
         {
-          path: '',
-          seed: 0,
+          ...WHOLE,
           metrics: {
             reward: measured(base.map((value, i) => [`${i}`, value + shift])),
             accuracy: measured(base.map((_, i) => [`${i}`, i % 2])),
@@ -146,8 +148,8 @@ describe('compareMethods', () => {
         name: 'b',
         runs: [
           {
+            ...WHOLE,
             path: 'b',
-            seed: 0,
             metrics: {
               reward: measured([
                 ['0', 1],
@@ -171,6 +173,21 @@ describe('compareMethods', () => {
     expect(report.comparisons[0]!.estimate).toBeCloseTo(share - 0.5, 12);
     expect(report.verdict[0]).toMatch(/^theta is better than dpo in win rate: \+\d+\.\d points/);
     expect(report.notes.join()).toMatch(/taken to be against dpo/);
+  });
+
+  it('says which runs did not finish, and where they were measured at different steps', () => {
+    const [a, b] = [method('a', 'reward', base), method('b', 'reward', base, base)];
+    expect(compareMethods([a, b]).notes.join()).not.toMatch(/finish|steps/);
+    const [first, second] = b.runs;
+    const crashed = { ...b, runs: [first!, { ...second!, step: 60, finished: false }] };
+    expect(compareMethods([a, crashed]).notes.slice(0, 2)).toEqual([
+      'b-1 did not finish: it holds no trained model, and its last evaluation is of step 60.',
+      'The last evaluations are of different steps: 60 (b-1); 100 (a-0, b-0).',
+    ]);
+    const shorter = { ...a, runs: [{ ...a.runs[0]!, step: 80 }] };
+    expect(compareMethods([shorter, b]).notes[0]).toBe(
+      'The last evaluations are of different steps: 80 (a-0); 100 (b-0, b-1).',
+    );
   });
 
   it('shows no negative zero', () => {
@@ -242,6 +259,15 @@ function run(
   const lines = (each: readonly object[]) => each.map((row) => `${JSON.stringify(row)}\n`).join('');
   writeFileSync(join(path, 'evaluations', 'step-9.jsonl'), lines(rows.map((row) => ({ ...row, win: 0 }))));
   writeFileSync(join(path, 'evaluations', 'step-10.jsonl'), lines(rows));
+  mkdirSync(join(path, 'model'), { recursive: true });
+  writeFileSync(join(path, 'model', 'model.safetensors'), '');
+  return path;
+}
+
+/** Leaves a run as a kill leaves it while the model is saved: its configuration is written before its weights. */
+function unfinish(path: string): string {
+  rmSync(join(path, 'model', 'model.safetensors'));
+  writeFileSync(join(path, 'model', 'config.json'), '{}');
   return path;
 }
 
@@ -284,8 +310,8 @@ describe('evidence', () => {
       { id: 'y', winner: 'tie', prompt: 'Hi' },
       { id: 'z' },
     ]);
-    const { metrics, seed } = await loadEvidence(path);
-    expect(seed).toBe(1);
+    const { metrics, ...end } = await loadEvidence(path);
+    expect(end).toEqual({ path, seed: 1, step: 10, finished: true });
     const x = (value: number, prompt = 'x') => ['x', value, prompt] as const;
     const y = (value: number, prompt = 'y') => ['y', value, prompt] as const;
     expect(metrics.accuracy).toEqual(measured([x(1, 'p'), y(0, 'p')]));
@@ -298,6 +324,19 @@ describe('evidence', () => {
     // (½ · ⅓ · .1/2 · .1)^¼ and e^(1 − 4/3) · (⅔ · ½ · .1 · .1)^¼, by hand.
     const [first, second] = [(0.5 / 3 / 200) ** 0.25, Math.exp(-1 / 3) * (1 / 300) ** 0.25];
     expect(metrics.selfBleu!.get('x')!.value).toBeCloseTo((first + second) / 2, 12);
+  });
+
+  it('knows how far a run went, and takes the KL of that step alone', async () => {
+    const path = unfinish(run('crashed', { objective: { name: 'dpo' }, seed: 1 }, [pair('x', 0.5)]));
+    writeFileSync(join(path, 'evaluations', 'step-9.kl.jsonl'), '{"id":"x","kl":9}\n');
+    const evidence = await loadEvidence(path);
+    expect(evidence).toMatchObject({ step: 10, finished: false });
+    expect(Object.keys(evidence.metrics)).toEqual(['accuracy', 'margin', 'chosenLogRatio']);
+    rmSync(join(path, 'evaluations'), { recursive: true });
+    expect(await loadEvidence(path)).toMatchObject({ step: undefined, metrics: {} });
+    rmSync(join(path, 'model', 'config.json'));
+    writeFileSync(join(path, 'model', 'adapter_model.safetensors'), '');
+    expect(await loadEvidence(path)).toMatchObject({ finished: true });
   });
 
   it('puts seeds of one recipe together', async () => {
@@ -340,6 +379,7 @@ describe('frontiers', () => {
           { at: 10, kl: 1.5, value: 0.55, runs: 2 },
           { at: 20, kl: 3.5, value: 0.75, runs: 2 },
         ],
+        notes: [],
       },
     ]);
   });
@@ -357,7 +397,18 @@ describe('frontiers', () => {
           { at: 0.1, kl: 9, value: 0.8, runs: 1 },
           { at: 0.5, kl: 2, value: 0.65, runs: 1 },
         ],
+        notes: [],
       },
+    ]);
+  });
+
+  it('say which points are not the ends of runs', () => {
+    const recipe = (beta: number) => ({ objective: { name: 'mallows-phi', beta }, seed: 1 });
+    const whole = run('u-1', recipe(0.5), [], [evaluated(10, 1, 0.6), evaluated(20, 2, 0.65)]);
+    const crashed = unfinish(run('u-2', recipe(0.1), [], [evaluated(10, 9, 0.8), { step: 11 }]));
+    expect(frontiers([whole, crashed], { over: 'beta' })[0]!.notes).toEqual([
+      `${crashed} did not finish: it holds no trained model, and its last evaluation is of step 10.`,
+      `The last evaluations are of different steps: 10 (${crashed}); 20 (${whole}).`,
     ]);
   });
 

@@ -8,6 +8,7 @@ import {
   type MetricName,
   type MetricValues,
 } from './metrics.ts';
+import { notesOnEnds } from './run-end.ts';
 
 export interface MetricEstimate {
   readonly estimate: number;
@@ -199,7 +200,7 @@ function describeDifference(comparison: MetricComparison, kind: MetricKind): str
 }
 
 function notesOn(methods: readonly Method[], comparisons: readonly MetricComparison[]): string[] {
-  const notes = [];
+  const notes = notesOnEnds(methods.flatMap(({ runs }) => runs));
   if (comparisons.length > 1)
     notes.push(`p-values are corrected for ${comparisons.length} comparisons (Holm).`);
   if (methods.some(({ runs }) => runs.length === 1)) {

@@ -11,6 +11,7 @@ import { type EvaluationRow, readEvaluationRows } from '../rows.ts';
 import { codePoints } from '../winrate/annotations.ts';
 import { distinctN, selfBleu, words } from './diversity.ts';
 import type { Measurement, Method, MetricName, MetricValues, RunEvidence } from './metrics.ts';
+import { hasFinished } from './run-end.ts';
 
 /** Files that say more about a run than its own evaluation does, by default looked for inside the run. */
 export interface RunFiles {
@@ -27,15 +28,17 @@ type Recipe = Readonly<Record<string, unknown>>;
 /** Gathers what is known of a run, pair by pair and prompt by prompt. */
 export async function loadEvidence(runPath: string, files: RunFiles = {}): Promise<RunEvidence> {
   const recipe = readRecipe(runPath);
+  const step = lastEvaluation(runPath);
   const [answers, rewards, judged] = (['answers', 'rewards', 'judged'] as const).map((name) =>
     runFile(runPath, name, files),
   );
   return {
     path: runPath,
+    step,
+    finished: hasFinished(runPath),
     seed: typeof recipe.seed === 'number' ? recipe.seed : undefined,
     metrics: {
-      ...pairMetrics(runPath),
-      ...klMetric(runPath),
+      ...(step !== undefined && { ...pairMetrics(runPath, step), ...klMetric(runPath, step) }),
       ...(answers !== undefined && (await answerMetrics(answers))),
       ...(rewards !== undefined && { reward: await readRewards(rewards) }),
       ...(judged !== undefined && { winRate: await readWins(judged) }),
@@ -82,9 +85,8 @@ export function readRecipe(runPath: string): Recipe {
 
 type Metrics = Partial<Record<MetricName, MetricValues>>;
 
-function pairMetrics(runPath: string): Metrics {
-  const rows = lastEvaluation(runPath);
-  if (rows === undefined) return {};
+function pairMetrics(runPath: string, step: number): Metrics {
+  const rows = readJsonLines(evaluationFile(runPath, step)).records as readonly EvaluatedPair[];
   const each = (value: (row: EvaluatedPair) => number): MetricValues =>
     // Runs of earlier versions do not name prompts.
     new Map(rows.map((row) => [row.id, { value: value(row), prompt: row.prompt ?? row.id }]));
@@ -100,28 +102,27 @@ function pairMetrics(runPath: string): Metrics {
   };
 }
 
-/** The held-out pairs at the last evaluation that the run kept. */
-function lastEvaluation(runPath: string): readonly EvaluatedPair[] | undefined {
-  return lastRecords(runPath, '') as readonly EvaluatedPair[] | undefined;
-}
-
-/** Records of the last `evaluations/step-N<suffix>.jsonl`. */
-function lastRecords(runPath: string, suffix: '' | '.kl'): readonly unknown[] | undefined {
+/** Step of the last evaluation that the run kept. */
+function lastEvaluation(runPath: string): number | undefined {
   const directory = join(runPath, 'evaluations');
   if (!existsSync(directory)) return undefined;
-  const end = `${suffix}.jsonl`;
   const steps = readdirSync(directory).flatMap((name) => {
-    const step = name.startsWith('step-') && name.endsWith(end) ? name.slice(5, -end.length) : '';
-    return /^\d+$/.test(step) ? [Number(step)] : [];
+    const step = /^step-(\d+)\.jsonl$/.exec(name)?.[1];
+    return step === undefined ? [] : [Number(step)];
   });
-  if (steps.length === 0) return undefined;
-  return readJsonLines(join(directory, `step-${Math.max(...steps)}${end}`)).records;
+  return steps.length === 0 ? undefined : Math.max(...steps);
 }
 
-/** The last on-policy KL, prompt by prompt. */
-function klMetric(runPath: string): Metrics {
-  const rows = lastRecords(runPath, '.kl') as readonly { id: string; kl: number }[] | undefined;
-  return rows === undefined ? {} : { kl: new Map(rows.map(({ id, kl }) => [id, { value: kl, prompt: id }])) };
+function evaluationFile(runPath: string, step: number, suffix: '' | '.kl' = ''): string {
+  return join(runPath, 'evaluations', `step-${step}${suffix}.jsonl`);
+}
+
+/** The on-policy KL at an evaluation, prompt by prompt. */
+function klMetric(runPath: string, step: number): Metrics {
+  const file = evaluationFile(runPath, step, '.kl');
+  if (!existsSync(file)) return {};
+  const rows = readJsonLines(file).records as readonly { id: string; kl: number }[];
+  return { kl: new Map(rows.map(({ id, kl }) => [id, { value: kl, prompt: id }])) };
 }
 
 async function answerMetrics(path: string): Promise<Metrics> {

@@ -3,6 +3,7 @@ import { DataError } from '../../errors.ts';
 import { type MetricsRecord, readMetrics } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
 import { readRecipe } from './evidence.ts';
+import { hasFinished, notesOnEnds, type RunEnd } from './run-end.ts';
 
 /** How far a model has moved from its reference, and what that bought. */
 export interface FrontierPoint {
@@ -18,6 +19,8 @@ export interface FrontierPoint {
 export interface Frontier {
   readonly method: string;
   readonly points: readonly FrontierPoint[];
+  /** Runs that did not go as far as the points take them for. */
+  readonly notes: readonly string[];
 }
 
 export interface FrontierOptions {
@@ -25,6 +28,12 @@ export interface FrontierOptions {
   readonly metric?: string;
   /** Along training (default), or the ends of runs that differ in β. */
   readonly over?: 'steps' | 'beta';
+}
+
+interface DrawnMethod {
+  readonly name: string;
+  readonly points: Map<number, { readonly kl: number; readonly value: number }[]>;
+  readonly ends: RunEnd[];
 }
 
 const KL = 'eval_kl/on_policy';
@@ -35,23 +44,25 @@ const KL = 'eval_kl/on_policy';
  */
 export function frontiers(runPaths: readonly string[], options: FrontierOptions = {}): Frontier[] {
   const { metric = 'rewards/accuracies', over = 'steps' } = options;
-  const methods = new Map<string, { name: string; points: Map<number, { kl: number; value: number }[]> }>();
+  const methods = new Map<string, DrawnMethod>();
   for (const path of runPaths) {
     const { seed: _, output: __, ...recipe } = readRecipe(path);
     const { beta, ...objective } = (recipe.objective ?? {}) as { beta?: number; name?: string };
     const key = canonicalJson(over === 'beta' ? { ...recipe, objective } : recipe);
-    const method = methods.get(key) ?? {
+    const method: DrawnMethod = methods.get(key) ?? {
       name: over === 'beta' || beta === undefined ? String(objective.name) : `${objective.name}, β = ${beta}`,
-      points: new Map<number, { kl: number; value: number }[]>(),
+      points: new Map(),
+      ends: [],
     };
     methods.set(key, method);
     const evaluations = evaluationsOf(path, metric);
+    method.ends.push({ path, step: evaluations.at(-1)?.step, finished: hasFinished(path) });
     for (const { step, kl, value } of over === 'beta' ? evaluations.slice(-1) : evaluations) {
       const at = over === 'beta' ? requiredBeta(path, beta) : step;
       method.points.set(at, [...(method.points.get(at) ?? []), { kl, value }]);
     }
   }
-  return [...methods.values()].map(({ name, points }) => ({
+  return [...methods.values()].map(({ name, points, ends }) => ({
     method: name,
     points: [...points]
       .sort(([a], [b]) => a - b)
@@ -61,6 +72,7 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
         value: mean(each.map(({ value }) => value)),
         runs: each.length,
       })),
+    notes: notesOnEnds(ends),
   }));
 }
 

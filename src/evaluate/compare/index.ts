@@ -19,3 +19,4 @@ export {
   type MetricValues,
   type RunEvidence,
 } from './metrics.ts';
+export type { RunEnd } from './run-end.ts';

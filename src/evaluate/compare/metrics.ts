@@ -1,3 +1,5 @@
+import type { RunEnd } from './run-end.ts';
+
 /** A figure that is known prompt by prompt (or pair by pair), so that models can be compared on the same ones. */
 export interface MetricKind {
   readonly name: string;
@@ -52,10 +54,8 @@ export interface Measurement {
 /** Measurements by the id of the pair or prompt. */
 export type MetricValues = ReadonlyMap<string, Measurement>;
 
-/** One trained model and what is known of it. */
-export interface RunEvidence {
-  /** Directory, for people. */
-  readonly path: string;
+/** One trained model and what is known of it. Held-out pairs and KL are of its last evaluation. */
+export interface RunEvidence extends RunEnd {
   readonly seed: number | undefined;
   readonly metrics: Readonly<Partial<Record<MetricName, MetricValues>>>;
 }

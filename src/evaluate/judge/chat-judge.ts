@@ -19,7 +19,7 @@ export class ChatJudge implements Judge {
     this.#template = template;
   }
 
-  async compare(pair: ShownPair): Promise<Verdict> {
+  async compare(pair: ShownPair, signal?: AbortSignal): Promise<Verdict> {
     const template = this.#template;
     const body = {
       model: this.#model,
@@ -29,7 +29,7 @@ export class ChatJudge implements Judge {
     };
     let completion: Completion;
     try {
-      completion = await this.#server.post('/chat/completions', body, chatCompletion);
+      completion = await this.#server.post('/chat/completions', body, chatCompletion, { signal });
     } catch (error) {
       if (error instanceof RequestRefused) return { text: error.message };
       throw error;

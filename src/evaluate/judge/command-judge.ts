@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { z } from 'zod';
 import { MallowsError } from '../../errors.ts';
+import type { ResponseCache } from '../server/cache.ts';
 import type { Judge, ShownPair, Verdict } from './contract.ts';
 
 const reply = z.union([
@@ -11,8 +12,15 @@ const reply = z.union([
 ]);
 const OUTCOMES = { A: 'first', B: 'second', C: 'tie' } as const;
 
+export interface CommandJudgeOptions {
+  /** Pairs that the program may have before it at once. Default 8. */
+  readonly concurrency?: number | undefined;
+  /** Keeps replies under the command and what it was shown, ids aside: what it has is not asked again. */
+  readonly cache?: ResponseCache | undefined;
+}
+
 interface Waiting {
-  readonly resolve: (verdict: Verdict) => void;
+  readonly resolve: (line: string) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -24,6 +32,8 @@ interface Waiting {
 export class CommandJudge implements Judge {
   readonly name: string;
   readonly orderFree = false;
+  readonly #command: string;
+  readonly #cache: ResponseCache | undefined;
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #limit: LimitFunction;
   readonly #waiting = new Map<string, Waiting>();
@@ -31,8 +41,9 @@ export class CommandJudge implements Judge {
   #failure: Error | undefined;
   readonly #exited: Promise<void>;
 
-  /** `concurrency`: pairs that the program may have before it at once. */
-  constructor(command: string, concurrency = 8) {
+  constructor(command: string, { concurrency = 8, cache }: CommandJudgeOptions = {}) {
+    this.#command = command;
+    this.#cache = cache;
     this.#limit = pLimit(concurrency);
     this.name = `cmd:${command}`;
     this.#child = spawn(command, { shell: true, stdio: 'pipe' });
@@ -51,11 +62,20 @@ export class CommandJudge implements Judge {
     });
   }
 
-  compare(pair: ShownPair): Promise<Verdict> {
-    return this.#limit(() => this.#ask(pair));
+  async compare(pair: ShownPair, signal?: AbortSignal): Promise<Verdict> {
+    const { id: _, ...shown } = pair;
+    const request = { command: this.#command, ...shown };
+    const kept = this.#cache?.get(request) as string | undefined;
+    if (kept !== undefined) return verdictOf(kept);
+    return this.#limit(async () => {
+      signal?.throwIfAborted();
+      const line = await this.#ask(pair);
+      this.#keep(request, line);
+      return verdictOf(line);
+    });
   }
 
-  #ask(pair: ShownPair): Promise<Verdict> {
+  #ask(pair: ShownPair): Promise<string> {
     return new Promise((resolve, reject) => {
       if (this.#failure) {
         reject(this.#failure);
@@ -64,6 +84,16 @@ export class CommandJudge implements Judge {
       this.#waiting.set(pair.id, { resolve, reject });
       this.#child.stdin.write(`${JSON.stringify(pair)}\n`);
     });
+  }
+
+  /** A reply that cannot be kept is the last that is asked for. */
+  #keep(request: object, line: string): void {
+    try {
+      this.#cache?.put(request, line);
+    } catch (error) {
+      this.#end(error as Error);
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -87,22 +117,31 @@ export class CommandJudge implements Judge {
       return;
     }
     this.#waiting.delete(id as string);
-    const parsed = reply.safeParse(value);
-    if (!parsed.success) waiting.resolve({ text: line });
-    else if ('verdict' in parsed.data) {
-      waiting.resolve({ outcome: OUTCOMES[parsed.data.verdict], text: parsed.data.text ?? line });
-    } else {
-      const { preference, text = line } = parsed.data;
-      const outcome = preference === 0.5 ? 'tie' : preference > 0.5 ? 'first' : 'second';
-      waiting.resolve({ outcome, preference, text });
-    }
+    waiting.resolve(line);
   }
 
   #fail(what: string): void {
-    this.#failure ??= new MallowsError('judge-command-failed', `The judge command ${what}.`, {
-      hint: this.#stderr.trim() === '' ? 'It wrote nothing on stderr.' : `It wrote: ${this.#stderr.trim()}`,
-    });
+    const wrote = this.#stderr.trim();
+    this.#end(
+      new MallowsError('judge-command-failed', `The judge command ${what}.`, {
+        hint: wrote === '' ? 'It wrote nothing on stderr.' : `It wrote: ${wrote}`,
+      }),
+    );
+  }
+
+  #end(error: Error): void {
+    this.#failure ??= error;
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
   }
+}
+
+function verdictOf(line: string): Verdict {
+  const parsed = reply.safeParse(JSON.parse(line));
+  if (!parsed.success) return { text: line };
+  const { text = line } = parsed.data;
+  if ('verdict' in parsed.data) return { outcome: OUTCOMES[parsed.data.verdict], text };
+  const { preference } = parsed.data;
+  const outcome = preference === 0.5 ? 'tie' : preference > 0.5 ? 'first' : 'second';
+  return { outcome, preference, text };
 }

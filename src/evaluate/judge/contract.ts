@@ -26,7 +26,8 @@ export interface Judge {
   readonly name: string;
   /** Whether the order shown cannot matter (a reward model scores each answer alone): one call a pair suffices. */
   readonly orderFree: boolean;
-  compare(pair: ShownPair): Promise<Verdict>;
+  /** Once `signal` fires nothing is begun; what was begun may end, so that its verdict is kept by a judge that keeps any. */
+  compare(pair: ShownPair, signal?: AbortSignal): Promise<Verdict>;
   /** Requests and tokens, where the judge counts any. */
   usage?(): ServerUsage;
   close(): Promise<void>;

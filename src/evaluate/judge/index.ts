@@ -1,5 +1,5 @@
 export { ChatJudge } from './chat-judge.ts';
-export { CommandJudge } from './command-judge.ts';
+export { CommandJudge, type CommandJudgeOptions } from './command-judge.ts';
 export type { Judge, Outcome, ShownPair, Verdict } from './contract.ts';
 export {
   type AnswerPair,

@@ -1,9 +1,14 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Reply, type SeenRequest, startChatServer } from '../../../tests/support/chat-server.ts';
+import { ResponseCache } from '../server/cache.ts';
 import { ChatServer } from '../server/client.ts';
 import {
   ChatJudge,
   CommandJudge,
+  type CommandJudgeOptions,
   type Judge,
   type JudgedPair,
   judgePairs,
@@ -15,6 +20,9 @@ import {
   summarise,
 } from './index.ts';
 import { combinedWinner } from './pairwise.ts';
+
+const openCache = () =>
+  ResponseCache.open(join(mkdtempSync(join(tmpdir(), 'mallows-judge-test-')), 'cache.jsonl'));
 
 const PAIR = { id: '1', prompt: 'Why?', a: 'Because A.', b: 'Because B.' };
 
@@ -150,6 +158,22 @@ describe('judgePairs', () => {
     expect(judged!.winner).toBe('a');
   });
 
+  it('fails when all it began is over', async () => {
+    const broken = new Error('broken');
+    let over = 0;
+    const judge: Judge = {
+      ...ruled(() => 'tie'),
+      compare: async ({ id }) => {
+        if (id === '0:a') throw broken;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        over++;
+        return { outcome: 'tie', text: '' };
+      },
+    };
+    await expect(judgePairs([{ ...PAIR, id: '0' }, PAIR], judge)).rejects.toBe(broken);
+    expect(over).toBe(3);
+  });
+
   it('asks once where order is nothing', async () => {
     let calls = 0;
     const judge = {
@@ -238,6 +262,21 @@ describe('ChatJudge', () => {
     });
   });
 
+  it('sends nothing once its signal fires, and keeps what was sent', async () => {
+    const stop = new AbortController();
+    const cache = openCache();
+    server = await startChatServer(() => {
+      stop.abort('SIGINT');
+      return { kind: 'answer', content: '[[C]]', delayMs: 10 };
+    });
+    const client = new ChatServer({ url: server.url, concurrency: 1, cache });
+    const judge = new ChatJudge(client, 'judge-model', loadTemplate('pairwise'));
+    const judging = judgePairs([PAIR, { ...PAIR, id: '2', a: 'Because C.' }], judge, { signal: stop.signal });
+    await expect(judging).rejects.toBe('SIGINT');
+    expect([server.counts.requests, cache.size]).toEqual([1, 1]);
+    cache.close();
+  });
+
   it('counts a refused request and a server without log-probabilities as no verdict', async () => {
     const refused = await judgeWith('pairwise', () => ({ kind: 'status', status: 400, text: 'too long' }));
     const [first] = await judgePairs([PAIR], refused);
@@ -251,11 +290,12 @@ describe('ChatJudge', () => {
 });
 
 describe('CommandJudge', () => {
-  const program = (body: string) =>
+  const program = (body: string, options?: CommandJudgeOptions) =>
     new CommandJudge(
       `${process.execPath} -e ${JSON.stringify(
         `require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => { const pair = JSON.parse(line); ${body} })`,
       )}`,
+      options,
     );
   const say = (value: string) => `console.log(JSON.stringify(${value}));`;
 
@@ -280,6 +320,68 @@ describe('CommandJudge', () => {
     const stray = program(say(`{ id: 'other', verdict: 'A' }`));
     await expect(judgePairs([PAIR], stray)).rejects.toThrow(/answered the id "other", which was not asked/);
     await stray.close();
+  });
+
+  it('begins nothing once its signal fires, and keeps what it began', async () => {
+    const stop = new AbortController();
+    const kept: string[] = [];
+    const cache = {
+      get: () => undefined,
+      put: (_: unknown, line: string) => {
+        kept.push(JSON.parse(line).id);
+        stop.abort('SIGINT');
+      },
+    } as unknown as ResponseCache;
+    const answer = say(`{ id: pair.id, verdict: 'C' }`);
+    // Answers two at once: the second is under way when the first has come.
+    const judge = program(
+      `(globalThis.held ??= []).push(pair); if (held.length === 2) for (const pair of held.splice(0)) { ${answer} }`,
+      { concurrency: 2, cache },
+    );
+    const pairs = Array.from({ length: 20 }, (_, i) => ({ ...PAIR, id: `${i}` }));
+    await expect(judgePairs(pairs, judge, { signal: stop.signal })).rejects.toBe('SIGINT');
+    await judge.close();
+    expect(kept).toEqual(['0:a', '0:b']);
+  });
+
+  it('keeps replies by command and content, and is not asked for them again', async () => {
+    const pairs = [PAIR, { ...PAIR, id: '2', a: 'Because C.' }];
+    const cache = openCache();
+    const body = say(
+      `{ id: pair.id, verdict: pair.first.includes('A') ? 'A' : 'B', text: 'asked as ' + pair.id }`,
+    );
+    const judge = program(body, { cache });
+    const first = await judgePairs(pairs, judge);
+    await judge.close();
+    expect([cache.size, cache.hits]).toEqual([4, 0]);
+    const again = program(body, { cache });
+    const renamed = pairs.map((pair) => ({ ...pair, id: `new ${pair.id}` }));
+    const second = await judgePairs([...renamed, { ...PAIR, b: 'Because D.' }], again);
+    await again.close();
+    expect(second.slice(0, 2)).toEqual(first.map((pair, i) => ({ ...pair, id: `new ${pairs[i]!.id}` })));
+    expect(second[2]!.verdicts.map(({ text }) => text)).toEqual(['asked as 1:a', 'asked as 1:b']);
+    expect([cache.size, cache.hits]).toEqual([6, 4]);
+    const other = program(`/* another */ ${body}`, { cache });
+    await judgePairs([PAIR], other);
+    await other.close();
+    expect(cache.size).toBe(8);
+    cache.close();
+  });
+
+  it('asks for nothing more once a reply cannot be kept', async () => {
+    const full = new Error('no space left');
+    let replies = 0;
+    const cache = {
+      get: () => undefined,
+      put: () => {
+        replies++;
+        throw full;
+      },
+    } as unknown as ResponseCache;
+    const judge = program(say(`{ id: pair.id, verdict: 'C' }`), { concurrency: 1, cache });
+    await expect(judgePairs([PAIR, { ...PAIR, id: '2' }], judge)).rejects.toBe(full);
+    await judge.close();
+    expect(replies).toBe(1);
   });
 
   it('reports a command that ends early, with what it wrote', async () => {

@@ -1,6 +1,7 @@
 import type { TextOrChat } from '../../data/contract.ts';
 import { canonicalJson } from '../../data/index.ts';
 import { clusterBootstrap, type Interval, signTest, sumClusters } from '../../stats/index.ts';
+import { settleAll } from '../settle-all.ts';
 import type { Judge, Outcome, Verdict } from './contract.ts';
 
 /** Two models' answers to one prompt. */
@@ -49,6 +50,7 @@ export interface JudgeSummary {
 }
 
 export interface JudgeRunOptions {
+  /** Goes on to the judge, which begins no comparison once it fires. */
   readonly signal?: AbortSignal | undefined;
   /** Told after each pair. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -57,26 +59,25 @@ export interface JudgeRunOptions {
 /**
  * Judges every pair in both orders. A wins a pair if it wins both, or wins one and ties the other (MallowsPO, appendix
  * C.3.1); one each is a tie. Results come in the order of `pairs`, whatever the order of the answers. The judge bounds
- * its own concurrency.
+ * its own concurrency. Whatever is thrown, nothing is under way any more.
  */
 export async function judgePairs(
   pairs: readonly AnswerPair[],
   judge: Judge,
-  options: JudgeRunOptions = {},
+  { signal, onProgress }: JudgeRunOptions = {},
 ): Promise<JudgedPair[]> {
   let done = 0;
-  return await Promise.all(
+  return settleAll(
     pairs.map(async (pair) => {
-      options.signal?.throwIfAborted();
       const orders = judge.orderFree ? (['a'] as const) : (['a', 'b'] as const);
-      const verdicts = await Promise.all(
+      const verdicts = await settleAll(
         orders.map(async (shownFirst) => {
           const [first, second] = shownFirst === 'a' ? [pair.a, pair.b] : [pair.b, pair.a];
-          const id = `${pair.id}:${shownFirst}`;
-          return { shownFirst, verdict: await judge.compare({ id, prompt: pair.prompt, first, second }) };
+          const shown = { id: `${pair.id}:${shownFirst}`, prompt: pair.prompt, first, second };
+          return { shownFirst, verdict: await judge.compare(shown, signal) };
         }),
       );
-      options.onProgress?.(++done, pairs.length);
+      onProgress?.(++done, pairs.length);
       return combine(pair, verdicts);
     }),
   );

@@ -3,8 +3,7 @@ import type { LabelledText } from '../../data/index.ts';
 import { DataError, ModelError } from '../../errors.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import { bootstrap } from '../../stats/index.ts';
-import { packByLength } from '../../train/reference.ts';
-import { type LabelResults, LabelTask, splitFirst } from './label-task.ts';
+import { LabelTask, splitFirst } from './label-task.ts';
 import { scoreSequences } from './score-pass.ts';
 import { type ScorerOptions, type ScorerResult, trainScorer } from './train-scorer.ts';
 
@@ -45,12 +44,7 @@ export async function trainClassifier(options: ClassifierOptions): Promise<Score
 
 /** Held-out loss, and accuracy with its 95 % interval. */
 async function evaluateLabels(task: LabelTask): Promise<Record<string, number>> {
-  const lengths = Array.from({ length: task.items }, (_, item) => task.tokens(item));
-  const results: LabelResults[] = [];
-  for (const items of packByLength(lengths)) {
-    results.push(task.evaluate(items));
-    await new Promise(setImmediate);
-  }
+  const results = await task.evaluateAll();
   const correct = results.flatMap((result) => result.items.map((_, i) => task.correct(result, i)));
   if (correct.length < 2) return task.metrics(results);
   const { low, high } = bootstrap(correct, { resamples: 2000 });

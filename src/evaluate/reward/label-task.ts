@@ -1,8 +1,6 @@
-import { tidy } from '../../engine/index.ts';
-import type { SequenceClassifier } from '../../models/index.ts';
-import type { PassOptions, RowPass } from '../../train/pass.ts';
-import type { ItemResults, LoopTask } from '../../train/task.ts';
-import { packScoredSequences, scorePass } from './score-pass.ts';
+import type { ItemResults } from '../../train/task.ts';
+import { packScoredSequences, type ScoredRow } from './score-pass.ts';
+import { ScoringTask } from './scoring-task.ts';
 
 /** A text as a scoring model reads it. */
 export interface LabelledTokens {
@@ -33,51 +31,9 @@ export function binaryCrossEntropy(
 }
 
 /** Texts of two kinds, as a classifier learns to tell them apart. */
-export class LabelTask implements LoopTask<LabelResults> {
-  readonly #texts: readonly LabelledTokens[];
-  readonly #model: SequenceClassifier;
-
-  constructor(model: SequenceClassifier, texts: readonly LabelledTokens[]) {
-    this.#model = model;
-    this.#texts = texts;
-  }
-
-  get items(): number {
-    return this.#texts.length;
-  }
-
-  id(item: number): string {
-    return this.#texts[item]!.id;
-  }
-
+export class LabelTask extends ScoringTask<LabelledTokens, LabelResults> {
   tokens(item: number): number {
-    return this.#texts[item]!.tokens.length;
-  }
-
-  weight(): number {
-    return 1;
-  }
-
-  rowPass({ recompute = 'none' }: Pick<PassOptions, 'recompute'> = {}): RowPass<LabelResults> {
-    return (items, totalWeight, gradients, check) =>
-      tidy(() => {
-        const scored = this.#pack(items);
-        const pass = scorePass(this.#model, scored, { gradients: true, recompute });
-        const result = this.#evaluate(items, pass.scores);
-        check(result);
-        pass.backward(
-          result.slopes.map((slope) => slope / totalWeight),
-          gradients,
-        );
-        return { result, tokens: scored.row.tokens.length };
-      });
-  }
-
-  /** Losses of some items, without gradients. */
-  evaluate(items: readonly number[]): LabelResults {
-    return tidy(() =>
-      this.#evaluate(items, scorePass(this.#model, this.#pack(items), { gradients: false }).scores),
-    );
+    return this.at(item).tokens.length;
   }
 
   metrics(results: readonly LabelResults[]): Record<string, number> {
@@ -94,21 +50,21 @@ export class LabelTask implements LoopTask<LabelResults> {
   correct({ items, scores }: LabelResults, index: number): 0 | 0.5 | 1 {
     const score = scores[index]!;
     if (score === 0) return 0.5;
-    return score > 0 === (this.#texts[items[index]!]!.label === 1) ? 1 : 0;
+    return score > 0 === (this.at(items[index]!).label === 1) ? 1 : 0;
   }
 
-  #evaluate(items: readonly number[], scores: Float64Array): LabelResults {
-    return binaryCrossEntropy(
-      items,
-      scores,
-      items.map((item) => this.#texts[item]!.label),
+  protected pack(texts: readonly LabelledTokens[], padTokenId: number | undefined): ScoredRow {
+    return packScoredSequences(
+      texts.map(({ tokens }) => splitFirst(tokens)),
+      padTokenId,
     );
   }
 
-  #pack(items: readonly number[]) {
-    return packScoredSequences(
-      items.map((item) => splitFirst(this.#texts[item]!.tokens)),
-      this.#model.config.padTokenId,
+  protected lossOf(items: readonly number[], scores: Float64Array): LabelResults {
+    return binaryCrossEntropy(
+      items,
+      scores,
+      items.map((item) => this.at(item).label),
     );
   }
 }

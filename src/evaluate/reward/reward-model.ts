@@ -39,6 +39,7 @@ export class RewardModel {
   async score(
     answers: readonly AnswerToScore[],
     onProgress?: (done: number, total: number) => void,
+    signal?: AbortSignal,
   ): Promise<Float64Array> {
     const { model, tokenizer } = this.loaded;
     const sequences = answers.map(({ id, prompt, answer }) => {
@@ -50,7 +51,7 @@ export class RewardModel {
       }
       return tokens;
     });
-    return scoreSequences(model, sequences, onProgress);
+    return scoreSequences(model, sequences, onProgress, signal);
   }
 }
 
@@ -67,18 +68,22 @@ export class RewardJudge implements Judge {
   readonly #model: RewardModel;
   /** Every answer is scored once, however many it is compared with. */
   readonly #scores = new Map<string, number>();
-  #waiting: Waiting[] = [];
+  readonly #waiting = new Map<AbortSignal | undefined, Waiting[]>();
 
   constructor(model: RewardModel) {
     this.name = model.loaded.source.spec;
     this.#model = model;
   }
 
-  /** Pairs that are asked for together are scored together. */
-  compare(pair: ShownPair): Promise<Verdict> {
+  /** Pairs that are asked for together, under one signal, are scored together. */
+  compare(pair: ShownPair, signal?: AbortSignal): Promise<Verdict> {
     return new Promise((resolve, reject) => {
-      if (this.#waiting.length === 0) setImmediate(() => void this.#flush());
-      this.#waiting.push({ pair, resolve, reject });
+      const batch = this.#waiting.get(signal) ?? [];
+      if (batch.length === 0) {
+        this.#waiting.set(signal, batch);
+        setImmediate(() => void this.#flush(batch, signal));
+      }
+      batch.push({ pair, resolve, reject });
     });
   }
 
@@ -86,9 +91,8 @@ export class RewardJudge implements Judge {
     this.#model.loaded.model.dispose();
   }
 
-  async #flush(): Promise<void> {
-    const batch = this.#waiting;
-    this.#waiting = [];
+  async #flush(batch: readonly Waiting[], signal: AbortSignal | undefined): Promise<void> {
+    this.#waiting.delete(signal);
     try {
       const unscored = new Map<string, AnswerToScore>();
       const keyed = batch.map(({ pair: { id, prompt, first, second } }) =>
@@ -98,7 +102,7 @@ export class RewardJudge implements Judge {
           return key;
         }),
       );
-      const scores = await this.#model.score([...unscored.values()]);
+      const scores = await this.#model.score([...unscored.values()], undefined, signal);
       for (const [i, key] of [...unscored.keys()].entries()) this.#scores.set(key, scores[i]!);
       for (const [i, { resolve }] of batch.entries()) {
         const [first, second] = keyed[i]!.map((key) => this.#scores.get(key)!);

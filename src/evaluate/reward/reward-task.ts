@@ -1,9 +1,8 @@
 import { packedLength, type TokenizedPair } from '../../data/index.ts';
-import { tidy } from '../../engine/index.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
-import type { PassOptions, RowPass } from '../../train/pass.ts';
-import type { ItemResults, LoopTask } from '../../train/task.ts';
-import { packScoredPairs, scorePass } from './score-pass.ts';
+import type { ItemResults } from '../../train/task.ts';
+import { packScoredPairs, type ScoredRow } from './score-pass.ts';
+import { ScoringTask } from './scoring-task.ts';
 
 export interface RewardResults extends ItemResults {
   readonly chosenScores: Float64Array;
@@ -40,56 +39,17 @@ export function bradleyTerry(
 }
 
 /** Preference pairs as a reward model learns them. */
-export class RewardTask implements LoopTask<RewardResults> {
-  readonly #pairs: readonly TokenizedPair[];
-  readonly #model: SequenceClassifier;
+export class RewardTask extends ScoringTask<TokenizedPair, RewardResults> {
   readonly #centering: number;
 
   constructor(model: SequenceClassifier, pairs: readonly TokenizedPair[], centering = 0) {
-    this.#model = model;
-    this.#pairs = pairs;
+    super(model, pairs);
     this.#centering = centering;
-  }
-
-  get items(): number {
-    return this.#pairs.length;
-  }
-
-  id(item: number): string {
-    return this.#pairs[item]!.id;
   }
 
   /** Both last tokens are read as well. */
   tokens(item: number): number {
-    return packedLength(this.#pairs[item]!) + 2;
-  }
-
-  weight(): number {
-    return 1;
-  }
-
-  /** The training pass, for `runLoop`. */
-  rowPass({ recompute = 'none' }: Pick<PassOptions, 'recompute'> = {}): RowPass<RewardResults> {
-    return (items, totalWeight, gradients, check) =>
-      tidy(() => {
-        const scored = this.#pack(items);
-        const pass = scorePass(this.#model, scored, { gradients: true, recompute });
-        const result = bradleyTerry(items, pass.scores, this.#centering);
-        check(result);
-        pass.backward(
-          result.slopes.map((slope) => slope / totalWeight),
-          gradients,
-        );
-        return { result, tokens: scored.row.tokens.length };
-      });
-  }
-
-  /** Losses of some items, without gradients. */
-  evaluate(items: readonly number[]): RewardResults {
-    return tidy(() => {
-      const { scores } = scorePass(this.#model, this.#pack(items), { gradients: false });
-      return bradleyTerry(items, scores, this.#centering);
-    });
+    return packedLength(this.at(item)) + 2;
   }
 
   metrics(results: readonly RewardResults[]): Record<string, number> {
@@ -106,11 +66,12 @@ export class RewardTask implements LoopTask<RewardResults> {
     };
   }
 
-  #pack(items: readonly number[]) {
-    return packScoredPairs(
-      items.map((item) => this.#pairs[item]!),
-      this.#model.config.padTokenId,
-    );
+  protected pack(pairs: readonly TokenizedPair[], padTokenId: number | undefined): ScoredRow {
+    return packScoredPairs(pairs, padTokenId);
+  }
+
+  protected lossOf(items: readonly number[], scores: Float64Array): RewardResults {
+    return bradleyTerry(items, scores, this.#centering);
   }
 }
 

@@ -8,7 +8,7 @@ import { GradientStore } from '../../train/gradients.ts';
 import { runLoop } from '../../train/index.ts';
 import { type AnswerToScore, RewardJudge, type RewardModel } from './reward-model.ts';
 import { bradleyTerry, RewardTask } from './reward-task.ts';
-import { packScoredPairs, packScoredSequences, scorePass } from './score-pass.ts';
+import { packScoredPairs, packScoredSequences, scorePass, scoreSequences } from './score-pass.ts';
 
 // Models this small lose more to waking threads than they gain.
 setThreads(1);
@@ -141,6 +141,51 @@ describe('RewardJudge', () => {
     ]);
     expect(await compare('cc', 'ddd')).toBe('second');
     expect(asked).toEqual(['a', 'bb', 'cc', 'ddd']);
+  });
+});
+
+describe('scoring', () => {
+  it('stops at a signal, between rows', async () => {
+    const stop = new AbortController();
+    // 60 times 42 tokens: more than fit into one row.
+    const sequences = Array.from({ length: 60 }, (_, i) => ({
+      prompt: Int32Array.of(5, 6),
+      completion: Int32Array.from({ length: 40 }, (_, j) => 3 + ((i + j) % 50)),
+    }));
+    const done: number[] = [];
+    const scoring = scoreSequences(
+      tinyReward('float32'),
+      sequences,
+      (count) => {
+        done.push(count);
+        stop.abort('SIGINT');
+      },
+      stop.signal,
+    );
+    await expect(scoring).rejects.toBe('SIGINT');
+    expect(done).toHaveLength(1);
+    expect(done[0]!).toBeLessThan(sequences.length);
+  });
+
+  it('of judged pairs follows the signal that they were asked under', async () => {
+    const signals: (AbortSignal | undefined)[] = [];
+    const model = {
+      loaded: { source: { spec: 'length' } },
+      score: async (answers: readonly AnswerToScore[], _: undefined, signal?: AbortSignal) => {
+        signals.push(signal);
+        signal?.throwIfAborted();
+        return Float64Array.from(answers, ({ answer }) => answer.length);
+      },
+    } as unknown as RewardModel;
+    const judge = new RewardJudge(model);
+    const pair = { id: '', prompt: 'p', first: 'a', second: 'bb' };
+    const stopped = AbortSignal.abort('SIGINT');
+    const outcomes = await Promise.allSettled([judge.compare(pair), judge.compare(pair, stopped)]);
+    expect(outcomes).toMatchObject([
+      { status: 'fulfilled', value: { outcome: 'second' } },
+      { status: 'rejected', reason: 'SIGINT' },
+    ]);
+    expect(signals).toEqual([undefined, stopped]);
   });
 });
 

@@ -71,6 +71,7 @@ export async function scoreSequences(
   model: SequenceClassifier,
   sequences: readonly SequenceTokens[],
   onProgress?: (done: number, total: number) => void,
+  signal?: AbortSignal,
 ): Promise<Float64Array> {
   const labels = model.score.outFeatures;
   const scores = new Float64Array(sequences.length * labels);
@@ -79,6 +80,7 @@ export async function scoreSequences(
   try {
     let done = 0;
     for (const items of packByLength(lengths)) {
+      signal?.throwIfAborted();
       tidy(() => {
         const row = packScoredSequences(
           items.map((item) => sequences[item]!),

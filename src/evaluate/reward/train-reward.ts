@@ -1,7 +1,6 @@
 import { intervalOverPrompts, promptKey } from '../../train/evaluation.ts';
 import { type PairSources, readPairSplits } from '../../train/preference-data.ts';
-import { packByLength } from '../../train/reference.ts';
-import { type RewardResults, RewardTask, rewardWin } from './reward-task.ts';
+import { RewardTask, rewardWin } from './reward-task.ts';
 import { type ScorerOptions, type ScorerResult, trainScorer } from './train-scorer.ts';
 
 /** Options of a reward model's training, with the meanings that they have for preference tuning. */
@@ -40,12 +39,7 @@ export async function evaluateReward(
   task: RewardTask,
   prompts: readonly string[],
 ): Promise<Record<string, number>> {
-  const lengths = Array.from({ length: task.items }, (_, item) => task.tokens(item));
-  const results: RewardResults[] = [];
-  for (const items of packByLength(lengths)) {
-    results.push(task.evaluate(items));
-    await new Promise(setImmediate);
-  }
+  const results = await task.evaluateAll();
   const wins = results.flatMap((result) => result.items.map((_, i) => rewardWin(result, i)));
   const promptOfWins = results.flatMap(({ items }) => items.map((item) => prompts[item]!));
   return { ...task.metrics(results), ...intervalOverPrompts('rewards/accuracies', wins, promptOfWins) };

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { type LoadedModel, loadClassifier, modelTensors, saveDirectory } from '../../checkpoints/index.ts';
-import { type Device, devices, engineInfo, Generator, threads } from '../../engine/index.ts';
+import { type Device, engineInfo, Generator, resolveDevice, threads } from '../../engine/index.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import { mergeLora } from '../../nn/lora.ts';
 import { RunDirectory } from '../../runs/index.ts';
@@ -87,7 +87,7 @@ export async function trainScorer(
   const { observer, output, seed = 0, evaluation = {}, recompute } = options;
   const emit: NonNullable<typeof observer> = (event) => observer?.(event);
   emit({ type: 'phase', phase: 'load' });
-  const device = options.device ?? devices().find((each) => each.startsWith('cuda')) ?? 'cpu';
+  const device = resolveDevice(options.device);
   const precision = resolvePrecision(options.dtype ?? 'auto', device);
   const generator = new Generator(seed, device);
   const loaded = await loadClassifier(options.model, {
@@ -104,7 +104,10 @@ export async function trainScorer(
   const session = { loaded, seed, emit, phase: (phase: 'tokenize') => emit({ type: 'phase', phase }) };
   const scoring = await prepare(loaded, session);
   const { task, evaluate, facts } = scoring;
-  const run = output === undefined ? undefined : openRun(output, options, loaded, precision, facts);
+  const run =
+    output === undefined
+      ? undefined
+      : openRun(output, options, { device, precision, seed, model: loaded.source, data: facts });
   try {
     const { parameters, adapted } = trainedParts(model, options, generator);
     const masters = startTraining(model, parameters, precision.dtype);
@@ -163,9 +166,7 @@ function describeOptions(options: ScorerOptions): unknown {
 function openRun(
   path: string,
   options: ScorerOptions,
-  loaded: LoadedModel<SequenceClassifier>,
-  precision: ReturnType<typeof resolvePrecision>,
-  data: unknown,
+  known: Readonly<Record<'device' | 'precision' | 'seed' | 'model' | 'data', unknown>>,
 ): RunDirectory {
   const { torchVersion, cpuCapability } = engineInfo();
   const { resume, overwrite, recipe } = options;
@@ -178,9 +179,7 @@ function openRun(
       torch: torchVersion,
       cpu: cpuCapability,
       threads: threads(),
-      precision,
-      model: loaded.source,
-      data,
+      ...known,
     },
     ...(resume !== undefined && { resume }),
     ...(overwrite !== undefined && { overwrite }),

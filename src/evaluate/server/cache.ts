@@ -19,6 +19,7 @@ export class ResponseCache {
   readonly #lock: RunLock;
   readonly #writer: JsonLinesWriter;
   readonly #entries = new Map<string, unknown>();
+  #hits = 0;
 
   private constructor(path: string, lock: RunLock) {
     this.path = path;
@@ -56,8 +57,15 @@ export class ResponseCache {
     return this.#entries.size;
   }
 
+  /** How often it had what was asked for. */
+  get hits(): number {
+    return this.#hits;
+  }
+
   get(request: unknown): unknown {
-    return this.#entries.get(requestKey(request));
+    const response = this.#entries.get(requestKey(request));
+    if (response !== undefined) this.#hits++;
+    return response;
   }
 
   put(request: unknown, response: unknown): void {

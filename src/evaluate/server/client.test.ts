@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Reply, type SeenRequest, startChatServer } from '../../../tests/support/chat-server.ts';
 import { ResponseCache, requestKey } from './cache.ts';
-import { ChatServer, type ServerOptions } from './client.ts';
+import { ChatServer, type PostOptions, type ServerOptions } from './client.ts';
 import { chatCompletion } from './completions.ts';
 import { retryAfter } from './retry.ts';
 
@@ -17,12 +17,12 @@ async function serve(reply: (request: SeenRequest) => Reply, options: Partial<Se
   const server = await startChatServer(reply);
   open.push(server);
   const client = new ChatServer({ url: server.url, firstDelayMs: 1, ...options });
-  const ask = (content: string, sample = 0) =>
+  const ask = (content: string, options: PostOptions = {}) =>
     client.post(
       '/chat/completions',
       { model: 'm', messages: [{ role: 'user', content }] },
       chatCompletion,
-      sample,
+      options,
     );
   return { server, client, ask };
 }
@@ -65,6 +65,63 @@ describe('ChatServer', () => {
     });
     await expect(ask('two')).rejects.toMatchObject({ code: 'server-unavailable' });
     expect(client.usage.requests).toBe(3);
+  });
+
+  it('wakes requests that wait for another attempt when one ends the run', async () => {
+    const warnings: Error[] = [];
+    const warn = (warning: Error) => warnings.push(warning);
+    process.on('warning', warn);
+    let waiting = 0;
+    const { ask, client } = await serve(
+      ({ body }) =>
+        body.messages![0]!.content === 'wrong key'
+          ? { kind: 'status', status: 401 }
+          : { kind: 'status', status: 503, headers: { 'retry-after': '60' } },
+      {
+        concurrency: 13,
+        signal: new AbortController().signal,
+        onRetry: () => {
+          if (++waiting === 12) ask('wrong key').catch(() => {});
+        },
+      },
+    );
+    const outcomes = await Promise.allSettled(Array.from({ length: 12 }, (_, i) => ask(`patient ${i}`)));
+    process.off('warning', warn);
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'server-refused' } });
+    expect(client.usage.requests).toBe(13);
+    expect(warnings).toEqual([]);
+  });
+
+  it('sends nothing more once an answer cannot be kept', async () => {
+    const full = new Error('no space left');
+    const cache = {
+      get: () => undefined,
+      put: () => {
+        throw full;
+      },
+    } as unknown as ResponseCache;
+    const { ask, client } = await serve(() => ({ kind: 'answer', content: 'yes' }), { cache });
+    await expect(ask('one')).rejects.toBe(full);
+    await expect(ask('two')).rejects.toBe(full);
+    expect(client.usage.requests).toBe(1);
+  });
+
+  it('keeps what was sent when a signal says to send nothing more', async () => {
+    const stop = new AbortController();
+    const { ask, server } = await serve(
+      () => {
+        stop.abort(new Error('enough'));
+        return { kind: 'answer', content: 'yes', delayMs: 20 };
+      },
+      { concurrency: 1 },
+    );
+    const [sent, queued] = await Promise.allSettled(
+      ['one', 'two'].map((content) => ask(content, { signal: stop.signal })),
+    );
+    expect(sent).toMatchObject({ status: 'fulfilled', value: { text: 'yes' } });
+    expect(queued).toMatchObject({ status: 'rejected', reason: stop.signal.reason });
+    expect(server.counts.requests).toBe(1);
+    expect((await ask('three')).text).toBe('yes');
   });
 
   it('does not retry what no wait can cure', async () => {
@@ -117,7 +174,7 @@ describe('ChatServer', () => {
 
   it('asks equal requests once, and again where they are meant as separate samples', async () => {
     const { ask, client } = await serve(() => ({ kind: 'answer', content: 'yes', delayMs: 20 }));
-    await Promise.all([ask('same'), ask('same'), ask('same', 1), ask('other')]);
+    await Promise.all([ask('same'), ask('same'), ask('same', { sample: 1 }), ask('other')]);
     expect(client.usage.requests).toBe(3);
   });
 
@@ -137,6 +194,9 @@ describe('ChatServer', () => {
       onRetry: () => setTimeout(() => stop.abort(new Error('interrupted')), 10),
     });
     await expect(ask('?')).rejects.toThrow('interrupted');
+    const { ask: late, client } = await serve(() => ({ kind: 'silent' }), { signal: stop.signal });
+    await expect(late('?')).rejects.toThrow('interrupted');
+    expect(client.usage.requests).toBe(0);
   });
 });
 

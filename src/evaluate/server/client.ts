@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { MallowsError, UsageError } from '../../errors.ts';
 import type { ResponseCache } from './cache.ts';
@@ -39,6 +40,13 @@ export interface ServerUsage extends TokenCount {
 
 export type JsonBody = Readonly<Record<string, unknown>>;
 
+export interface PostOptions {
+  /** Tells apart requests that are equal on purpose. Default 0. */
+  readonly sample?: number;
+  /** Once it fires the request is not sent; one that was sent is waited for, and its answer kept. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 const RETRIED_STATUS = new Set([408, 409, 425, 429, 500, 502, 503, 504, 529]);
 
 /** Statuses that speak of this one request (too long, filtered), not of the account or the server. */
@@ -64,8 +72,8 @@ export class ChatServer {
   #requests = 0;
   #retries = 0;
   #cachedAnswers = 0;
-  /** What ended the run: no request is sent after it. */
-  #fatal: unknown;
+  /** Aborted by what ended the run, which is its reason: nothing is sent or waited for after it. */
+  readonly #ended = new AbortController();
   readonly #paid = new TokenMeter();
   readonly #cached = new TokenMeter();
 
@@ -74,6 +82,11 @@ export class ChatServer {
     this.#key = options.apiKey === '' ? undefined : options.apiKey;
     const { apiKey: _, ...rest } = options;
     this.#options = rest;
+    const { signal } = options;
+    if (signal?.aborted === true) this.#ended.abort(signal.reason);
+    else signal?.addEventListener('abort', () => this.#ended.abort(signal.reason), { once: true });
+    // Each request that waits listens, and Node takes more than ten for a leak.
+    setMaxListeners(0, this.#ended.signal);
     const timeoutMs = options.timeoutMs ?? 120_000;
     if (!(timeoutMs > 0 && timeoutMs <= 300_000)) {
       throw new UsageError(
@@ -102,13 +115,17 @@ export class ChatServer {
 
   /**
    * Posts `body` to `path` (`/chat/completions`) and returns the parsed response. Answers come from the cache where it
-   * has them; equal requests in flight share one answer. `sample` tells apart requests that are equal on purpose.
-   * `check` rejects a response that lacks what the caller needs, as a damaged one.
+   * has them; equal requests in flight share one answer. `check` rejects a response that lacks what the caller needs, as
+   * a damaged one.
    */
-  async post<T>(path: string, body: JsonBody, check: (response: unknown) => T, sample = 0): Promise<T> {
+  async post<T>(
+    path: string,
+    body: JsonBody,
+    check: (response: unknown) => T,
+    { sample = 0, signal }: PostOptions = {},
+  ): Promise<T> {
     const identity = { url: this.url, path, body, sample };
-    const { cache } = this.#options;
-    const stored = cache?.get(identity);
+    const stored = this.#options.cache?.get(identity);
     if (stored !== undefined) {
       this.#cachedAnswers++;
       this.#cached.add(stored);
@@ -117,39 +134,45 @@ export class ChatServer {
     const key = JSON.stringify(identity);
     let response = this.#pending.get(key);
     if (response === undefined) {
-      response = this.#limit(() => this.#fetchWithRetries(path, body, check))
-        .then((answer) => {
-          cache?.put(identity, answer);
-          return answer;
-        })
-        .finally(() => this.#pending.delete(key));
+      response = this.#limit(() => {
+        signal?.throwIfAborted();
+        return this.#fetchAndKeep(identity, check);
+      }).finally(() => this.#pending.delete(key));
       this.#pending.set(key, response);
     }
     return check(await response);
   }
 
-  #fetchWithRetries(path: string, body: JsonBody, check: (response: unknown) => unknown): Promise<unknown> {
-    if (this.#fatal !== undefined) return Promise.reject(this.#fatal);
-    const { retries = 8, firstDelayMs = 500, signal } = this.#options;
-    return withRetries(() => this.#fetchOnce(path, body, check), {
-      retries,
-      firstDelayMs,
-      maxDelayMs: 60_000,
-      signal,
-      onRetry: (failure, attempt, delay) => {
-        this.#retries++;
-        this.#options.onRetry?.(failure.message, attempt, delay);
-      },
-    }).catch((error: unknown) => {
+  /** Any failure but the refusal of this one request ends the run: an answer that cannot be kept does too. */
+  async #fetchAndKeep(
+    identity: { readonly path: string; readonly body: JsonBody },
+    check: (response: unknown) => unknown,
+  ): Promise<unknown> {
+    const { retries = 8, firstDelayMs = 500, cache } = this.#options;
+    try {
+      const answer = await withRetries(() => this.#fetchOnce(identity.path, identity.body, check), {
+        retries,
+        firstDelayMs,
+        maxDelayMs: 60_000,
+        signal: this.#ended.signal,
+        onRetry: (failure, attempt, delay) => {
+          this.#retries++;
+          this.#options.onRetry?.(failure.message, attempt, delay);
+        },
+      });
+      cache?.put(identity, answer);
+      return answer;
+    } catch (error) {
       if (error instanceof RequestRefused) throw error;
-      this.#fatal ??=
+      this.#ended.abort(
         error instanceof TransientFailure
           ? new ServerError('server-unavailable', `${error.message} (after ${retries + 1} attempts)`, {
               hint: 'Run the same command again when the server answers: what it has answered is kept.',
             })
-          : error;
-      throw this.#fatal;
-    });
+          : error,
+      );
+      throw this.#ended.signal.reason;
+    }
   }
 
   async #fetchOnce(path: string, body: JsonBody, check: (response: unknown) => unknown): Promise<unknown> {

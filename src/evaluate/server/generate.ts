@@ -1,6 +1,7 @@
 import type { PromptExample, TextOrChat } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
-import type { ChatServer } from './client.ts';
+import { settleAll } from '../settle-all.ts';
+import { type ChatServer, RequestRefused } from './client.ts';
 import { type Completion, chatCompletion, textCompletion } from './completions.ts';
 
 export interface ServerGeneration {
@@ -36,6 +37,9 @@ export interface GeneratedRow {
 /**
  * Completes prompts on an OpenAI-compatible server, as many at once as the client allows. Rows come in the order of
  * `prompts`. Sample i of a prompt has the seed `seed + i`, so that samples differ and can be had again.
+ *
+ * Prompts that the server refuses (`RequestRefused`) are named when all others are answered. Whatever is thrown, nothing
+ * is under way any more, and the client's cache has every answer.
  */
 export async function generateOnServer(
   server: ChatServer,
@@ -49,21 +53,54 @@ export async function generateOnServer(
     });
   }
   let done = 0;
-  return await Promise.all(
-    prompts.map(async ({ id, prompt }) => {
-      const completions = await Promise.all(
-        Array.from({ length: samples }, async (_, sample) => {
-          const completion = await complete(server, prompt, options, sample);
-          options.onProgress?.(++done, prompts.length * samples);
-          return {
-            text: completion.text,
-            finish: completion.finish === 'length' ? ('length' as const) : ('stop' as const),
-            ...(completion.completionTokens !== undefined && { tokenCount: completion.completionTokens }),
-          };
-        }),
-      );
-      return { id, prompt, completions };
+  const refused = new Map<string, RequestRefused>();
+  const completionOf = async ({ id, prompt }: PromptExample, sample: number): Promise<ServerCompletion[]> => {
+    try {
+      const { text, finish, completionTokens } = await complete(server, prompt, options, sample);
+      options.onProgress?.(++done, prompts.length * samples);
+      return [
+        {
+          text,
+          finish: finish === 'length' ? 'length' : 'stop',
+          ...(completionTokens !== undefined && { tokenCount: completionTokens }),
+        },
+      ];
+    } catch (error) {
+      if (!(error instanceof RequestRefused)) throw error;
+      refused.set(id, error);
+      return [];
+    }
+  };
+  const rows = await settleAll(
+    prompts.map(async (example) => {
+      const completions = Array.from({ length: samples }, (_, sample) => completionOf(example, sample));
+      return { id: example.id, prompt: example.prompt, completions: (await settleAll(completions)).flat() };
     }),
+  );
+  if (refused.size > 0) throw promptsRefused(prompts, refused);
+  return rows;
+}
+
+const NAMED_PROMPTS = 5;
+
+function promptsRefused(
+  prompts: readonly PromptExample[],
+  refused: ReadonlyMap<string, RequestRefused>,
+): RequestRefused {
+  const ids = prompts.flatMap(({ id }) => (refused.has(id) ? [id] : []));
+  const names = ids.slice(0, NAMED_PROMPTS).map((id) => `"${id}"`);
+  if (ids.length > names.length) names.push(`and ${ids.length - names.length} more`);
+  const cause = refused.get(ids[0]!)!;
+  return new RequestRefused(
+    'request-refused',
+    `The server refused ${ids.length} of ${prompts.length} prompts (${names.join(', ')}): ${cause.message}`,
+    {
+      cause,
+      // When all are refused, it is not for what they say.
+      ...(ids.length < prompts.length && {
+        hint: 'Shorten them or leave them out, and run the same command again: what was answered and kept is not asked again.',
+      }),
+    },
   );
 }
 
@@ -86,8 +123,8 @@ function complete(
         }),
   };
   if (typeof prompt === 'string' && !options.chat) {
-    return server.post('/completions', { ...body, prompt }, textCompletion, sample);
+    return server.post('/completions', { ...body, prompt }, textCompletion, { sample });
   }
   const messages = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt;
-  return server.post('/chat/completions', { ...body, messages }, chatCompletion, sample);
+  return server.post('/chat/completions', { ...body, messages }, chatCompletion, { sample });
 }

@@ -2,6 +2,7 @@ export { ResponseCache } from './cache.ts';
 export {
   apiKeyFromEnvironment,
   ChatServer,
+  type PostOptions,
   RequestRefused,
   ServerError,
   type ServerOptions,

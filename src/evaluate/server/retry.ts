@@ -15,6 +15,7 @@ export interface RetryOptions {
   /** Upper bound of the first wait; it doubles with each attempt. */
   readonly firstDelayMs: number;
   readonly maxDelayMs: number;
+  /** Once it fires, nothing is attempted or waited for; what is under way ends by itself. */
   readonly signal?: AbortSignal | undefined;
   /** Told before each wait. */
   readonly onRetry?: ((failure: TransientFailure, attempt: number, delayMs: number) => void) | undefined;
@@ -27,10 +28,12 @@ export interface RetryOptions {
  */
 export async function withRetries<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
   for (let failures = 0; ; failures++) {
+    options.signal?.throwIfAborted();
     try {
       return await attempt();
     } catch (error) {
       if (!(error instanceof TransientFailure) || failures >= options.retries) throw error;
+      options.signal?.throwIfAborted();
       const bound = Math.min(options.maxDelayMs, options.firstDelayMs * 2 ** failures);
       const jittered = bound * (0.5 + 0.5 * Math.random());
       const delay = Math.max(jittered, error.retryAfterMs ?? 0);
