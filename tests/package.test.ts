@@ -83,7 +83,16 @@ describe('the package', () => {
     for (const file of manifest.files.filter((path) => path !== 'dist')) {
       expect(existsSync(join(ROOT, file)), file).toBe(true);
     }
-    for (const needed of ['assets', 'bin', 'dist', 'docs', 'native', 'recipes', 'examples', 'scripts/setup']) {
+    for (const needed of [
+      'assets',
+      'bin',
+      'dist',
+      'docs',
+      'native',
+      'recipes',
+      'examples',
+      'scripts/setup',
+    ]) {
       expect(manifest.files).toContain(needed);
     }
   });
