@@ -18,7 +18,8 @@ struct Operator {
   c10::OperatorHandle handle;
   std::string name;
   std::vector<Parameter> parameters;
-  /// In-place operators return their first argument: JavaScript has that tensor already, so no handle is made.
+  /// In-place operators return their first argument: JavaScript has that tensor already, so no handle is
+  /// made.
   bool returnsFirstArgument;
 };
 

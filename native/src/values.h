@@ -83,9 +83,11 @@ template <size_t Count>
 std::array<napi_value, Count> Arguments(napi_env env, napi_callback_info info) {
   std::array<napi_value, Count> values{};
   size_t given = Count;
-  check(napi_get_cb_info(env, info, &given, values.data(), nullptr, nullptr), "the call's arguments are unreadable");
+  check(napi_get_cb_info(env, info, &given, values.data(), nullptr, nullptr),
+        "the call's arguments are unreadable");
   if (given != Count) {
-    throw Failure("invalid-argument", std::to_string(Count) + " arguments are expected, not " + std::to_string(given));
+    throw Failure("invalid-argument",
+                  std::to_string(Count) + " arguments are expected, not " + std::to_string(given));
   }
   return values;
 }
