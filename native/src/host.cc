@@ -194,6 +194,13 @@ napi_value makeCapabilities(napi_env env) {
   return object;
 }
 
+/// Whether the current CUDA device has compute capability 8 or more. The hooks tell it by cuDNN's
+/// convolutions; a build without cuDNN does not tell, and is taken for yes.
+bool cudaHasBf16() {
+  const auto& hooks = at::detail::getCUDAHooks();
+  return !hooks.compiledWithCuDNN() || hooks.supportsBFloat16ConvolutionWithCuDNNv8();
+}
+
 std::string nameOf(const kernels::Multiplier* multiplier) {
   return multiplier == nullptr ? "libtorch" : multiplier->name;
 }
@@ -216,6 +223,7 @@ napi_value host(napi_env env, napi_callback_info info) {
     setProperty(env, object, "allocator", makeString(env, allocatorState));
     setProperty(env, object, "cuda", makeString(env, cudaState));
     setProperty(env, object, "cudaDevices", makeNumber(env, cudaDevices));
+    setProperty(env, object, "cudaBf16", makeBool(env, cudaDevices > 0 && cudaHasBf16()));
     setProperty(env, object, "threadedKernels", makeBool(env, kernels::kThreaded));
     setProperty(env, object, "bf16Products", makeString(env, nameOf(kernels::multipliers().bf16)));
     setProperty(env, object, "fp32Products", makeString(env, nameOf(kernels::multipliers().fp32)));

@@ -93,7 +93,9 @@ napi_value toHost(napi_env env, napi_callback_info info) {
     check(napi_create_arraybuffer(env, bytes, &data, &buffer), "the host has no memory left for the copy");
     if (bytes > 0) {
       const c10::NoGradGuard noGrad;
-      at::from_blob(data, tensor.sizes(), at::TensorOptions(scalar)).copy_(tensor);
+      // Widened here, not there: MPS has no fp64.
+      at::from_blob(data, tensor.sizes(), at::TensorOptions(scalar))
+          .copy_(tensor.is_mps() ? tensor.cpu() : tensor);
     }
     check(napi_create_typedarray(env, type, static_cast<size_t>(tensor.numel()), buffer, 0, &array),
           "the typed array could not be made");

@@ -11,7 +11,7 @@ const machine = vi.hoisted(() => ({ devices: [] as Device[] }));
 vi.mock('../engine/index.ts', async (importOriginal) => ({
   ...(await importOriginal<typeof import('../engine/index.ts')>()),
   devices: () => machine.devices,
-  engineInfo: () => ({ bf16Kernels: false, cpuCapability: 'AVX2' }),
+  engineInfo: () => ({ bf16Kernels: false, cpuCapability: 'AVX2', cudaBf16: true }),
 }));
 
 const loadModel = vi.hoisted(() => vi.fn());

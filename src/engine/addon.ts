@@ -54,6 +54,7 @@ export interface HostFacts {
   readonly allocator: string;
   readonly cuda: string;
   readonly cudaDevices: number;
+  readonly cudaBf16: boolean;
   /** Whether the project's own kernels were built to run on libtorch's threads. */
   readonly threadedKernels: boolean;
   /** What multiplies bf16 and IEEE fp32 matrices on the CPU. */

@@ -21,6 +21,8 @@ export interface EngineInfo {
   readonly allocator: string;
   /** `loaded`, or why there is no CUDA. */
   readonly cuda: string;
+  /** Whether the first CUDA device has bf16 instructions: compute capability 8 or more. */
+  readonly cudaBf16: boolean;
 }
 
 /** What the engine is and what it can do here. */
@@ -42,6 +44,7 @@ export function engineInfo(): EngineInfo {
     fp16Kernels: facts.mkldnnFp16,
     allocator: facts.allocator,
     cuda: facts.cuda,
+    cudaBf16: facts.cudaBf16,
   };
 }
 
@@ -61,6 +64,21 @@ export function resolveDevice(
 ): Device {
   if (wanted !== 'auto') return wanted;
   return available.find((device) => device.startsWith('cuda')) ?? 'cpu';
+}
+
+/** Widest heads that FlashAttention has kernels for. */
+const FLASH_WIDTH = 256;
+
+/**
+ * Whether libtorch's FlashAttention computes heads like these: bf16 and fp16 on CUDA from compute capability 8 on, widths
+ * that are multiples of 8.
+ */
+export function hasFlashAttention(
+  { device, dtype }: { readonly device: Device; readonly dtype: DType },
+  headWidth: number,
+): boolean {
+  if (!device.startsWith('cuda') || (dtype !== 'bfloat16' && dtype !== 'float16')) return false;
+  return headWidth % 8 === 0 && headWidth <= FLASH_WIDTH && engineInfo().cudaBf16;
 }
 
 /** Threads that one operator may use. */

@@ -19,6 +19,7 @@ export {
   devices,
   type EngineInfo,
   engineInfo,
+  hasFlashAttention,
   hasOwnKernels,
   memory,
   multiplier,

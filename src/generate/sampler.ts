@@ -43,7 +43,9 @@ export function createSampler(options: SamplingOptions): Sampler {
   );
   check('repetitionPenalty', repetitionPenalty, repetitionPenalty > 0, 'above 0');
   return {
-    choose(rawLogits, uniforms, histories) {
+    choose(given, uniforms, histories) {
+      // MPS has no fp64, which the running sum of a draw needs.
+      const rawLogits = given.device === 'mps' ? ops.toDevice(given, 'cpu', given.dtype) : given;
       const logits = rawLogits.dtype === 'float64' ? rawLogits : ops.to(rawLogits, 'float32');
       const normaliser = ops.logsumexp(logits, [-1]);
       refuseNaN(normaliser);

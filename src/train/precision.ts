@@ -18,9 +18,16 @@ export function resolvePrecision(wanted: TrainingDType, device: Device): Compute
   if (wanted !== 'auto') {
     return { dtype: wanted === 'bf16' ? 'bfloat16' : 'float32', reason: `${wanted} was asked for.` };
   }
-  if (device !== 'cpu')
+  const { bf16Kernels, cpuCapability, cudaBf16 } = engineInfo();
+  if (device.startsWith('cuda') && !cudaBf16) {
+    return {
+      dtype: 'float32',
+      reason: `${device} is older than compute capability 8 and has no bf16 instructions.`,
+    };
+  }
+  if (device !== 'cpu') {
     return { dtype: 'bfloat16', reason: `${device} computes bf16, with fp32 master weights.` };
-  const { bf16Kernels, cpuCapability } = engineInfo();
+  }
   return bf16Kernels
     ? { dtype: 'bfloat16', reason: 'This CPU multiplies bf16 in hardware; master weights are fp32.' }
     : {

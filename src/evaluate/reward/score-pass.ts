@@ -55,7 +55,8 @@ export function scorePass(
         (): Tensor =>
           noGrad(() => {
             const shape = [slopes.length, 1];
-            const seed = tensor(slopes, { shape, dtype: 'float64', device: model.device });
+            const dtype = way.hidden.dtype === 'float64' ? 'float64' : 'float32';
+            const seed = tensor(slopes, { shape, dtype, device: model.device });
             const dScores = ops.to(seed, way.hidden.dtype);
             if (weight.value.requiresGrad) gradients.addProduct(weight, ops.t(dScores), way.hidden);
             return ops.product(dScores, weight.value);

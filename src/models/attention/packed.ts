@@ -1,4 +1,4 @@
-import { hasOwnKernels } from '../../engine/index.ts';
+import { hasFlashAttention, hasOwnKernels } from '../../engine/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { AttentionPlan, Segment, Trunk } from '../contract.ts';
 import { FusedAttention } from './fused.ts';
@@ -16,9 +16,9 @@ export function packedAttention(
   model: Pick<Trunk, 'config' | 'dtype' | 'device'>,
 ): AttentionPlan {
   checkLengths(segments, model);
-  const halfPrecision = model.dtype === 'bfloat16' || model.dtype === 'float16';
-  if (model.device.startsWith('cuda') && halfPrecision)
+  if (hasFlashAttention(model, model.config.headWidth)) {
     return new VariableLengthAttention(segments, model.device);
+  }
   if (hasOwnKernels(model)) return new FusedAttention(segments, model);
   return new PiecewiseAttention(segments, model);
 }
