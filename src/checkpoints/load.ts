@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Device, DType, Generator } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
@@ -12,13 +13,14 @@ import {
 } from '../models/index.ts';
 import type { JsonObject } from '../text/json.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
+import { readTokenizerFiles } from '../text/tokenizer-files.ts';
 import { isAdapterDirectory, linearsOf, loadAdapter, readAdapterConfig } from './adapter.ts';
 import { ggufConfig } from './gguf/config.ts';
 import { readGgufHeader } from './gguf/read.ts';
 import { ggufTokenizer } from './gguf/tokenizer.ts';
 import { ggufWeights } from './gguf/weights.ts';
 import { type OpenCheckpoint, openDirectory } from './huggingface.ts';
-import { type ResolvedModel, type ResolveOptions, resolveModel } from './resolve.ts';
+import { baseSpecification, type ResolvedModel, type ResolveOptions, resolveModel } from './resolve.ts';
 import { type ModelProvenance, provenanceOf } from './source.ts';
 
 export interface LoadOptions extends ResolveOptions {
@@ -46,7 +48,7 @@ export interface FoundCheckpoint extends OpenCheckpoint {
 
 /**
  * Loads a causal language model: a directory, a .gguf file, a hub id, an alias (see `resolveModel`), or the directory
- * of a LoRA adapter, whose base model is loaded and gets the adapter.
+ * of a LoRA adapter, whose base model is loaded and gets the adapter, with the adapter's tokenizer if it has one.
  */
 export async function loadModel(spec: string, options: LoadOptions = {}): Promise<LoadedModel> {
   const found = await openModel(spec, options);
@@ -103,17 +105,27 @@ function build<Model extends Trunk>(
   { dtype = 'float32', device = 'cpu' }: LoadOptions,
 ): LoadedModel<Model> {
   const { tokenizer, generationConfig, source, weights, adapter } = found;
-  const config = readModelConfig(found.config, generationConfig);
-  if (tokenizer.vocabularySize > config.vocabularySize) {
-    throw new ModelError(
-      'vocabulary-mismatch',
-      `The tokenizer has ${tokenizer.vocabularySize} tokens, but the model only ${config.vocabularySize} embeddings.`,
-      { hint: 'Check that tokenizer and weights belong to one model.' },
-    );
-  }
   try {
+    const config = readModelConfig(found.config, generationConfig);
+    if (tokenizer.vocabularySize > config.vocabularySize) {
+      throw new ModelError(
+        'vocabulary-mismatch',
+        `The tokenizer has ${tokenizer.vocabularySize} tokens, but the model only ${config.vocabularySize} embeddings.`,
+        {
+          hint:
+            adapter === undefined
+              ? 'Check that tokenizer and weights belong to one model.'
+              : `Check that the adapter belongs to the model. Without tokenizer.json in ${adapter} the base model's tokenizer is used.`,
+        },
+      );
+    }
     const model = create(config, { dtype, device });
-    if (adapter !== undefined) loadAdapter(adapter, model);
+    try {
+      if (adapter !== undefined) loadAdapter(adapter, model);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
     return { model, tokenizer, config, generationConfig, source };
   } finally {
     weights.close();
@@ -122,19 +134,31 @@ function build<Model extends Trunk>(
 
 async function openAdapter(resolved: ResolvedModel, options: ResolveOptions): Promise<FoundCheckpoint> {
   const directory = resolved.path;
-  const base = await openModel(readAdapterConfig(directory).baseModel, options);
-  if (base.adapter !== undefined) {
-    throw new ModelError(
-      'adapter-invalid',
-      `${directory} is an adapter for another adapter, ${base.adapter}.`,
-    );
-  }
+  const base = await openBase(directory, options);
+  const tokenizer = existsSync(join(directory, 'tokenizer.json'))
+    ? new Tokenizer(await readTokenizerFiles(directory))
+    : base.tokenizer;
   const weightFiles = [...base.weights.files, join(directory, 'adapter_model.safetensors')];
   const source = await provenanceOf(
     { ...resolved.source, baseModel: base.source.baseModel },
-    { weightFiles, config: base.config, tokenizer: base.tokenizer },
+    { weightFiles, config: base.config, tokenizer },
   );
-  return { ...base, source, adapter: directory };
+  return { ...base, tokenizer, source, adapter: directory };
+}
+
+async function openBase(directory: string, options: ResolveOptions): Promise<FoundCheckpoint> {
+  let base: FoundCheckpoint;
+  try {
+    base = await openModel(baseSpecification(readAdapterConfig(directory)), options);
+  } catch (error) {
+    if (!(error instanceof ModelError) || error.code !== 'model-not-found') throw error;
+    throw new ModelError(error.code, `${error.message} The adapter ${directory} names it as its base.`, {
+      hint: 'Set base_model_name_or_path in its adapter_config.json to where the base model is.',
+      cause: error,
+    });
+  }
+  if (base.adapter === undefined) return base;
+  throw new ModelError('adapter-invalid', `${directory} is an adapter for another adapter, ${base.adapter}.`);
 }
 
 function openGguf(path: string): OpenCheckpoint {

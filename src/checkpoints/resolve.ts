@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { ModelError } from '../errors.ts';
 import { type HubProgress, type HubSettings, hubSettings, hubSnapshot } from './hub/index.ts';
 import { isModelDirectory, selectModelFiles } from './huggingface.ts';
@@ -23,14 +23,17 @@ export interface ResolvedModel {
 }
 
 /** Names for models that need no account and no hub. */
-const ALIASES: Readonly<Record<string, { readonly hub: string; readonly packaged: PackagedModel }>> = {
-  'smollm2-135m': { hub: 'HuggingFaceTB/SmolLM2-135M-Instruct', packaged: SMOLLM2_PACKAGE },
-};
+const ALIASES: ReadonlyMap<string, { readonly hub: string; readonly packaged: PackagedModel }> = new Map([
+  ['smollm2-135m', { hub: 'HuggingFaceTB/SmolLM2-135M-Instruct', packaged: SMOLLM2_PACKAGE }],
+]);
 
 /** How long the hub may take to answer when there is a package to fall back on. */
 const LOOKUP_TIMEOUT = 2_000;
 
 const HUB_ID = /^(?:hf:)?(?<repository>[\w.-]+\/[\w.-]+|(?<=hf:)[\w.-]+)(?:@(?<revision>[\w./-]+))?$/;
+
+/** A repository as PEFT names it: the hub's oldest ones have no owner. */
+const HUB_REPOSITORY = /^(?!\.)[\w.-]+(?:\/[\w.-]+)?(?<!\.gguf)$/;
 
 /**
  * Finds the model that a specification names, fetching it if need be. In this order:
@@ -39,7 +42,7 @@ const HUB_ID = /^(?:hf:)?(?<repository>[\w.-]+\/[\w.-]+|(?<=hf:)[\w.-]+)(?:@(?<r
  */
 export async function resolveModel(spec: string, options: ResolveOptions = {}): Promise<ResolvedModel> {
   const [name, variant] = spec.split(':') as [string, string?];
-  const alias = ALIASES[name];
+  const alias = ALIASES.get(name);
   if (alias !== undefined && !existsSync(spec)) return resolveAlias(spec, alias, variant, options);
   if (existsSync(spec)) return resolveLocal(spec);
   const { repository, revision } = HUB_ID.exec(spec)?.groups ?? {};
@@ -48,11 +51,40 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
       'model-not-found',
       `There is no model "${spec}": no such file or directory, and no hub id.`,
       {
-        hint: `Give a directory, a .gguf file, a hub id (owner/name[@revision]) or an alias (${Object.keys(ALIASES).join(', ')}).`,
+        hint: `Give a directory, a .gguf file, a hub id (owner/name[@revision]) or an alias (${[...ALIASES.keys()].join(', ')}).`,
       },
     );
   }
   return resolveHub(spec, repository, revision, options);
+}
+
+/** How an adapter's configuration names the base model that it was trained on. */
+export interface BaseReference {
+  readonly baseModel: string;
+  /** Only for a hub's repository. */
+  readonly revision?: string | undefined;
+}
+
+/** Names a model so that the same weights are found from any directory and, unless they are local, on any machine. */
+export function baseReference({ kind, spec, location, revision }: ModelSource): BaseReference {
+  switch (kind) {
+    case 'hub':
+      return { baseModel: location, revision };
+    case 'package':
+      // The bare alias means the hub's weights wherever the hub can be reached.
+      return { baseModel: `${spec.split(':')[0]}:gguf` };
+    case 'directory':
+    case 'gguf':
+      return { baseModel: resolve(location) };
+  }
+}
+
+/** The other direction, for what PEFT writes too: the specification of the model that an adapter names as its base. */
+export function baseSpecification({ baseModel, revision }: BaseReference): string {
+  if (ALIASES.has(baseModel.split(':')[0]!) || !HUB_REPOSITORY.test(baseModel)) return baseModel;
+  // A directory has no revisions, so that a base with one is the hub's, whatever lies in the working directory.
+  if (revision !== undefined) return `hf:${baseModel}@${revision}`;
+  return existsSync(baseModel) ? baseModel : `hf:${baseModel}`;
 }
 
 async function resolveAlias(
@@ -68,8 +100,10 @@ async function resolveAlias(
     });
   }
   if (variant === undefined) {
+    // Read before the attempt: settings that cannot be used are no reason to take another model.
+    const settings = options.hub ?? hubSettings();
     try {
-      const found = await resolveHub(spec, hub, undefined, options, LOOKUP_TIMEOUT);
+      const found = await resolveHub(spec, hub, undefined, { ...options, hub: settings }, LOOKUP_TIMEOUT);
       notice(`${spec}: using ${hub} from the hub (${found.source.revision?.slice(0, 8)}).`);
       return found;
     } catch (error) {

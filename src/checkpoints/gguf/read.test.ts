@@ -1,12 +1,17 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import type { GgufField } from './format.ts';
 import { shortestFloat32 } from './metadata.ts';
 import { readGgufBytes, readGgufHeader } from './read.ts';
 import { writeGguf } from './write.ts';
+
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  return { ...fs, readSync: vi.fn(fs.readSync) };
+});
 
 const STORIES = fileURLToPath(
   new URL('../../../tests/fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url),
@@ -55,6 +60,40 @@ describe('readGgufHeader', () => {
         expect(error).toMatchObject({ code: expect.stringMatching(/^gguf-(invalid|unsupported)$/) });
       }
     }
+  });
+});
+
+describe('readGgufBytes', () => {
+  it('reads tensors of 2 GiB and more, though Node reads less at a time', () => {
+    const tensor = {
+      name: 'large',
+      shape: [2 ** 29 + 2],
+      type: 'F32',
+      offset: 64,
+      bytes: 2 ** 31 + 8,
+    } as const;
+    const reads: { offset: number; length: number; position: number }[] = [];
+    vi.mocked(readSync).mockImplementation(((
+      _: number,
+      __: unknown,
+      offset: number,
+      length: number,
+      position: number,
+    ) => {
+      // As Node takes the length; nothing is read, so that no memory is touched.
+      const taken = length | 0;
+      if (taken < 0) throw new RangeError(`length is ${taken}`);
+      reads.push({ offset, length: taken, position });
+      return taken;
+    }) as typeof readSync);
+    try {
+      const header = { path: STORIES, version: 3, metadata: new Map(), tensors: new Map() };
+      expect(readGgufBytes(header, tensor)).toHaveLength(tensor.bytes);
+    } finally {
+      vi.mocked(readSync).mockReset();
+    }
+    expect(reads.reduce((sum, { length }) => sum + length, 0)).toBe(tensor.bytes);
+    for (const { offset, position } of reads) expect(position).toBe(tensor.offset + offset);
   });
 });
 

@@ -45,10 +45,8 @@ export function readGgufBytes(header: GgufHeader, tensor: GgufTensor): Uint8Arra
   const file = openSync(header.path, 'r');
   try {
     const bytes = new Uint8Array(tensor.bytes);
-    for (let done = 0; done < bytes.length; ) {
-      const count = readSync(file, bytes, done, bytes.length - done, tensor.offset + done);
-      if (count === 0) throw invalid(header.path, `it ended while tensor ${tensor.name} was read`);
-      done += count;
+    if (!fill(bytes, file, tensor.offset)) {
+      throw invalid(header.path, `it ended while tensor ${tensor.name} was read`);
     }
     return bytes;
   } finally {
@@ -243,16 +241,27 @@ class HeaderBytes {
     const wanted = Math.min(Math.max(length, 1 << 20), this.size - this.position);
     this.#bytes = Buffer.allocUnsafe(wanted);
     this.#base = this.position;
-    for (let done = 0; done < wanted; ) {
-      const count = readSync(this.#file, this.#bytes, done, wanted - done, this.#base + done);
-      if (count === 0) throw this.#damaged('the header', 'could not be read to its end');
-      done += count;
+    if (!fill(this.#bytes, this.#file, this.#base)) {
+      throw this.#damaged('the header', 'could not be read to its end');
     }
   }
 
   #damaged(what: string, problem: string): ModelError {
     return invalid(this.#path, `${what} ${problem} (byte ${this.position})`);
   }
+}
+
+/** Node makes the length of a read a signed 32-bit number, without saying so. */
+const LONGEST_READ = 2 ** 30;
+
+/** Reads from `position` until `bytes` is full; false when the file ends before. */
+function fill(bytes: Uint8Array, file: number, position: number): boolean {
+  for (let done = 0; done < bytes.length; ) {
+    const count = readSync(file, bytes, done, Math.min(bytes.length - done, LONGEST_READ), position + done);
+    if (count === 0) return false;
+    done += count;
+  }
+  return true;
 }
 
 function exact(value: bigint): number | bigint {

@@ -324,6 +324,35 @@ describe('hubSettings', () => {
     });
   });
 
+  it('takes an empty variable for one that is not set', () => {
+    writeFileSync(join(cache, 'token'), 'hf_from_file');
+    const names = ['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HF_TOKEN_PATH', 'HF_ENDPOINT', 'HF_HUB_CACHE'];
+    const empty = Object.fromEntries([...names, 'HUGGINGFACE_HUB_CACHE'].map((name) => [name, '']));
+    expect(hubSettings({ ...empty, HF_HOME: cache })).toMatchObject({
+      endpoint: 'https://huggingface.co',
+      token: 'hf_from_file',
+      cacheDirectory: join(cache, 'hub'),
+    });
+    expect(
+      hubSettings({ HF_HOME: cache, HF_TOKEN: ' \n', HUGGING_FACE_HUB_TOKEN: 'hf_second\n' }).token,
+    ).toBe('hf_second');
+    const { cacheDirectory } = hubSettings({});
+    expect(hubSettings({ HF_HOME: '', XDG_CACHE_HOME: '' }).cacheDirectory).toBe(cacheDirectory);
+  });
+
+  it.each(['huggingface.co', 'localhost:8080', 'ftp://mirror', '/mirror'])(
+    'refuses %s for an endpoint',
+    (address) => {
+      expect(() => hubSettings({ HF_ENDPOINT: address })).toThrowError(
+        expect.objectContaining({
+          code: 'hub-endpoint',
+          message: expect.stringContaining(address),
+          hint: expect.stringContaining('https://huggingface.co'),
+        }),
+      );
+    },
+  );
+
   it('reads the token from its file', () => {
     writeFileSync(join(cache, 'token'), ' hf_from_file\n');
     expect(hubSettings({ HF_HOME: cache }).token).toBe('hf_from_file');
