@@ -5,7 +5,7 @@ import type { DType, Tensor } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
 import type { JsonObject } from '../text/json.ts';
 import { Tokenizer, type TokenizerFiles } from '../text/tokenizer.ts';
-import { readTokenizerFiles, writeTokenizerFiles } from '../text/tokenizer-files.ts';
+import { readTokenizerFiles, withModelTokens, writeTokenizerFiles } from '../text/tokenizer-files.ts';
 import { writeAtomically } from './atomic-file.ts';
 import { readJsonObject, writeJson } from './files.ts';
 import { type ModelCard, renderModelCard } from './model-card.ts';
@@ -34,7 +34,7 @@ export async function openDirectory(directory: string): Promise<OpenCheckpoint> 
   return {
     config,
     generationConfig: readJsonObject(join(directory, 'generation_config.json')) ?? {},
-    tokenizer: new Tokenizer(await readTokenizerFiles(directory)),
+    tokenizer: new Tokenizer(withModelTokens(await readTokenizerFiles(directory), config)),
     weights: openSafetensorsDirectory(directory),
   };
 }

@@ -13,7 +13,7 @@ import {
 } from '../models/index.ts';
 import type { JsonObject } from '../text/json.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
-import { readTokenizerFiles } from '../text/tokenizer-files.ts';
+import { readTokenizerFiles, withModelTokens } from '../text/tokenizer-files.ts';
 import { isAdapterDirectory, linearsOf, loadAdapter, readAdapterConfig } from './adapter.ts';
 import { ggufConfig } from './gguf/config.ts';
 import { readGgufHeader } from './gguf/read.ts';
@@ -136,7 +136,7 @@ async function openAdapter(resolved: ResolvedModel, options: ResolveOptions): Pr
   const directory = resolved.path;
   const base = await openBase(directory, options);
   const tokenizer = existsSync(join(directory, 'tokenizer.json'))
-    ? new Tokenizer(await readTokenizerFiles(directory))
+    ? new Tokenizer(withModelTokens(await readTokenizerFiles(directory), base.config))
     : base.tokenizer;
   const weightFiles = [...base.weights.files, join(directory, 'adapter_model.safetensors')];
   const source = await provenanceOf(

@@ -1,7 +1,7 @@
 import type { LoadedModel } from '../checkpoints/index.ts';
 import { encodePrompt, type TextOrChat } from '../data/index.ts';
 import { DataError } from '../errors.ts';
-import { generate, type SamplingOptions } from '../generate/index.ts';
+import { generate, type SamplingOptions, stopTokensFor } from '../generate/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import type { KeptParts, StageWatch } from './stages.ts';
 
@@ -31,6 +31,7 @@ export async function sampleTexts(
   const encoded = prompts.map((prompt) => encodePrompt(prompt, tokenizer));
   const completions = await generate(model, encoded, {
     ...options,
+    stopTokenIds: stopTokensFor({ model, tokenizer }, prompts),
     samplesPerPrompt: samples,
     batchSize: BATCH,
     ...(onProgress && { onProgress: ({ finished, total }) => onProgress(finished, total) }),

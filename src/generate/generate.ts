@@ -9,7 +9,7 @@ import { createSampler, type Sampler, type SamplingOptions } from './sampler.ts'
 
 export interface GenerateOptions extends SamplingOptions {
   readonly maxNewTokens: number;
-  /** Tokens that end a completion. Default: the model's own. */
+  /** Tokens that end a completion. Default: the model's own; chats may need another too (`stopTokensFor`). */
   readonly stopTokenIds?: readonly number[];
   /** Completions for each prompt; they share the prompt's prefill. Default 1. */
   readonly samplesPerPrompt?: number;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Tokenizer } from './tokenizer.ts';
-import { readTokenizerFiles, writeTokenizerFiles } from './tokenizer-files.ts';
+import { readTokenizerFiles, withModelTokens, writeTokenizerFiles } from './tokenizer-files.ts';
 
 let directory: string;
 beforeEach(async () => {
@@ -44,6 +44,30 @@ describe('tokenizer files', () => {
     await put('merges.txt', '#version: 0.2\nh i\nĠ hi\n');
     const tokenizer = new Tokenizer(await readTokenizerFiles(directory));
     expect([...tokenizer.encode('hi hi<|endoftext|>')]).toEqual([2, 5, 6]);
+  });
+
+  it("of GPT-2 have the special tokens of transformers' class, unless they say otherwise", async () => {
+    await put('merges.txt', '#version: 0.2\nh i\n');
+    await put('vocab.json', { h: 0, i: 1, hi: 2 });
+    expect((await readTokenizerFiles(directory)).config).toEqual({});
+    await put('vocab.json', { h: 0, i: 1, hi: 2, '<|endoftext|>': 3 });
+    const plain = new Tokenizer(await readTokenizerFiles(directory));
+    expect([plain.bosTokenId, plain.eosTokenId, plain.unkTokenId]).toEqual([3, 3, 3]);
+    await put('tokenizer_config.json', { bos_token: null, model_max_length: 8 });
+    await put('special_tokens_map.json', { eos_token: 'h' });
+    const stated = new Tokenizer(await readTokenizerFiles(directory));
+    expect([stated.bosTokenId, stated.eosTokenId, stated.unkTokenId]).toEqual([undefined, 0, 3]);
+  });
+
+  it("take BOS and EOS from a model's ids only where those are added tokens", () => {
+    const added = [
+      { id: 1, content: '<s>', special: true },
+      { id: 2, content: '</s>', special: true },
+    ];
+    const files = { tokenizer: { added_tokens: added }, config: { model_max_length: 8 } };
+    const filled = { ...files, config: { model_max_length: 8, bos_token: '<s>', eos_token: '</s>' } };
+    expect(withModelTokens(files, { bos_token_id: 1, eos_token_id: [2, 1] })).toEqual(filled);
+    expect(withModelTokens(files, { bos_token_id: 0, eos_token_id: null })).toBe(files);
   });
 
   it('that are missing or damaged are named', async () => {

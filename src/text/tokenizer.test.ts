@@ -117,6 +117,31 @@ describe('special tokens', () => {
   });
 });
 
+describe('the end of a turn', () => {
+  const { tokenizer } = cases[0]!;
+  const endOf = (chatTemplate: string) =>
+    new Tokenizer({ tokenizer, config: { ...CONFIG, eos_token: '<|endoftext|>' }, chatTemplate }).endOfTurnId;
+  const turns = (closing: string) =>
+    `{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}${closing}{% endfor %}`;
+
+  it('is what the template writes after an answer, whichever token is EOS', () => {
+    expect(endOf(turns('<|im_end|>\n'))).toBe(2);
+    expect(endOf(turns(' {{ eos_token }}<|im_start|>'))).toBe(0);
+    expect(endOf("{% for m in messages %}{{ m.content }}{{ '<|im_end|>' if loop.last }}{% endfor %}")).toBe(
+      2,
+    );
+  });
+
+  it('is none without a template, or where the template has no special token for it', () => {
+    expect(tokenizerOf('gpt-2').endOfTurnId).toBeUndefined();
+    expect(endOf(turns('\n\n'))).toBeUndefined();
+    expect(endOf('{{ messages[0].content }}<|im_end|>')).toBeUndefined();
+    expect(
+      endOf("{% if messages[1].role == 'assistant' %}{{ raise_exception('no') }}{% endif %}<|im_end|>"),
+    ).toBeUndefined();
+  });
+});
+
 describe('hash', () => {
   it('is the same for equal files and changes with the template', () => {
     const { tokenizer } = cases[0]!;

@@ -33,6 +33,9 @@ export interface DecodeOptions {
 const LONGEST_KNOWN_WORD = 64;
 const MOST_KNOWN_WORDS = 400_000;
 
+/** Stands for an answer where only what follows it matters: no template writes this word itself. */
+const ANSWER = 'mallowspo-answer';
+
 /**
  * Text ↔ token ids, with the ids of `transformers`.
  *
@@ -64,6 +67,7 @@ export class Tokenizer {
   readonly #knownWords = new Map<string, readonly number[]>();
   readonly #decodeTokens: TokenDecoder;
   readonly #specialIds: ReadonlySet<number>;
+  #endOfTurn: { readonly id: number | undefined } | undefined;
   #hash: string | undefined;
 
   constructor(files: TokenizerFiles) {
@@ -148,6 +152,16 @@ export class Tokenizer {
     return this.encode(this.renderChat(messages, options), { addSpecialTokens: false });
   }
 
+  /**
+   * The special token that ends the assistant's turn in a rendered chat: what training on chats teaches as the end of an
+   * answer. It need not be the EOS token: the base models of Qwen2.5 end texts with `<|endoftext|>` and turns with `<|im_end|>`.
+   * Undefined without a chat template, and where turns end in plain text.
+   */
+  get endOfTurnId(): number | undefined {
+    this.#endOfTurn ??= { id: this.#findEndOfTurn() };
+    return this.#endOfTurn.id;
+  }
+
   /** The token's string in the vocabulary, or undefined for an id without one. */
   tokenOf(id: number): string | undefined {
     return this.#library.model.vocab[id];
@@ -168,6 +182,25 @@ export class Tokenizer {
       .update(JSON.stringify([tokenizer, config, specialTokensMap, chatTemplate]))
       .digest('hex');
     return this.#hash;
+  }
+
+  #findEndOfTurn(): number | undefined {
+    if (this.chatTemplate === undefined) return undefined;
+    let text: string;
+    try {
+      text = this.renderChat([
+        { role: 'user', content: 'question' },
+        { role: 'assistant', content: ANSWER },
+      ]);
+    } catch (error) {
+      // A template may refuse this conversation and still serve those that it was written for.
+      if (error instanceof ModelError) return undefined;
+      throw error;
+    }
+    const at = text.lastIndexOf(ANSWER);
+    if (at < 0) return undefined;
+    const closing = this.encode(text.slice(at + ANSWER.length), { addSpecialTokens: false });
+    return closing.find((id) => this.#specialIds.has(id));
   }
 
   #encodeSection(text: string, index: number, ids: number[]): void {

@@ -2,7 +2,7 @@ import type { TokenizedSequence } from '../data/contract.ts';
 import { packSequences } from '../data/pack.ts';
 import type { PackedRow } from '../data/packed.ts';
 import { noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
-import { generate } from '../generate/index.ts';
+import { type GenerateOptions, generate } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
 import { packWeights } from '../models/packed-weights.ts';
 import type { Linear } from '../nn/linear.ts';
@@ -27,7 +27,7 @@ export async function onPolicyKl(
   policy: CausalLM,
   withReference: WithReference,
   prompts: readonly Int32Array[],
-  options: { readonly maxNewTokens: number; readonly seed: number },
+  options: Pick<GenerateOptions, 'maxNewTokens' | 'seed' | 'stopTokenIds'>,
 ): Promise<Float64Array> {
   const sampled = await generate(policy, prompts, options);
   const sequences = sampled.map(([completion], index) => {

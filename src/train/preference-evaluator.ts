@@ -14,6 +14,8 @@ export interface PairEvaluatorOptions {
   /** Prompts that the policy answers for `kl/on_policy`; none: no KL. */
   readonly prompts: readonly { readonly id: string; readonly tokens: Int32Array }[];
   readonly maxNewTokens: number;
+  /** Tokens that end the policy's answers. */
+  readonly stopTokenIds: readonly number[];
   readonly probe?: Probe;
 }
 
@@ -75,10 +77,14 @@ export class PairEvaluator implements Evaluation {
 
   async #onPolicyKl(step: number): Promise<Readonly<Record<string, number>>> {
     const { model, seed, withReference } = this.#session;
-    const { prompts, maxNewTokens } = this.#options;
+    const { prompts, maxNewTokens, stopTokenIds } = this.#options;
     if (prompts.length === 0) return {};
     const tokens = prompts.map((prompt) => prompt.tokens);
-    const kls = await onPolicyKl(model, withReference, tokens, { maxNewTokens, seed: seed + step });
+    const kls = await onPolicyKl(model, withReference, tokens, {
+      maxNewTokens,
+      stopTokenIds,
+      seed: seed + step,
+    });
     const records = prompts.map(({ id }, index) => ({ id, kl: kls[index]! }));
     this.#run?.writeRecords(`evaluations/step-${step}.kl.jsonl`, records);
     return { 'kl/on_policy': mean([...kls]) };

@@ -1,4 +1,5 @@
 import type { LoadedModel, ModelCard } from '../checkpoints/index.ts';
+import { stopTokensFor } from '../generate/index.ts';
 import {
   createObjective,
   type Objective,
@@ -75,6 +76,10 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
       run,
       data.heldOut.pairs,
       new Map(splits.heldOut.examples.map(({ id, prompt }) => [id, promptKey(prompt)])),
+      stopTokensFor(
+        session.loaded,
+        splits.heldOut.examples.map(({ prompt }) => prompt),
+      ),
     );
     session.checkMemory(task);
     session.phase('train');
@@ -91,7 +96,9 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
     const samples = finished ? await sheet.after(run) : [];
     const model =
       finished && run
-        ? await session.save(run, modelCard(session, result, objective, splits))
+        ? await session.save(run, modelCard(session, result, objective, splits), {
+            chats: splits.train.examples.some(({ chosen }) => typeof chosen !== 'string'),
+          })
         : session.finish();
     return { ...result, model, evaluation: evaluator?.latest ?? [], samples };
   } finally {
@@ -131,6 +138,7 @@ function pairEvaluator(
   run: ConstructorParameters<typeof PairEvaluator>[2],
   pairs: readonly { readonly id: string; readonly prompt: Int32Array }[],
   promptKeys: ReadonlyMap<string, string>,
+  stopTokenIds: readonly number[],
 ): PairEvaluator | undefined {
   if (task.items === 0) return undefined;
   const { every = 0, klSamples = 0, maxNewTokens = DEFAULT_MAX_NEW_TOKENS } = evaluation;
@@ -141,6 +149,7 @@ function pairEvaluator(
   return new PairEvaluator(session, task, run, {
     every,
     maxNewTokens,
+    stopTokenIds,
     promptKeyOf: (item) => promptKeys.get(pairs[item]!.id)!,
     prompts: firstPrompts(prompts, klSamples),
     ...(probe && { probe }),

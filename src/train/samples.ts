@@ -1,5 +1,5 @@
 import type { TextOrChat } from '../data/contract.ts';
-import { generate } from '../generate/index.ts';
+import { generate, stopTokensFor } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
 import type { RunDirectory } from '../runs/index.ts';
 import type { Tokenizer } from '../text/index.ts';
@@ -71,6 +71,10 @@ export class SampleSheet {
     const completions = await generate(this.#model, prompts, {
       greedy: true,
       maxNewTokens: this.#maxNewTokens,
+      stopTokenIds: stopTokensFor(
+        { model: this.#model, tokenizer: this.#tokenizer },
+        this.#prompts.map(({ prompt }) => prompt),
+      ),
     });
     return completions.map(([completion]) =>
       this.#tokenizer.decode(completion!.tokens, { skipSpecialTokens: true }),

@@ -18,6 +18,7 @@ import {
   threads,
 } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
+import { chatGenerationConfig } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
 import type { Linear } from '../nn/linear.ts';
 import { attachLora, mergeLora } from '../nn/lora.ts';
@@ -299,15 +300,22 @@ export class Session {
   /**
    * Ends training, and saves the model (with LoRA the adapter) where the run directory wants it. The model that it returns
    * says that it is there; under adapters it is in memory only, because what is saved beside its base is not a whole model.
+   *
+   * @param learnt `chats`: it was trained on chats, so what is saved stops where their turns end
    */
-  async save(run: RunDirectory, card: ModelCard): Promise<LoadedModel> {
-    const { tokenizer, generationConfig, config, source } = this.loaded;
+  async save(
+    run: RunDirectory,
+    card: ModelCard,
+    learnt: { readonly chats?: boolean } = {},
+  ): Promise<LoadedModel> {
+    const { tokenizer, config, source } = this.loaded;
+    const generationConfig =
+      learnt.chats === true ? chatGenerationConfig(this.loaded) : this.loaded.generationConfig;
     const merge = this.#lora?.merge === true;
     if (this.#lora !== undefined) {
       const { rank, alpha } = this.#lora;
       await saveAdapter(merge ? join(run.path, 'adapter') : run.modelPath, this.model, {
-        // A packaged model has no path of its own: its specification is how it is found again.
-        baseModel: source.kind === 'package' ? source.spec : source.location,
+        base: source,
         rank,
         alpha,
         card: { ...card, library: 'peft' },
@@ -328,7 +336,7 @@ export class Session {
     // As loading it would say, so that scores of the one are scores of the other.
     const { source: saved, weights } = await openModel(run.modelPath);
     weights.close();
-    return settle(this.loaded, saved);
+    return settle({ ...this.loaded, generationConfig }, saved);
   }
 }
 

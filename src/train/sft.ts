@@ -72,7 +72,8 @@ export async function trainSft(options: SftOptions): Promise<SftResult> {
       settings: { steps: result.step },
       ...(typeof loss === 'number' && { metrics: { loss: Number(loss.toFixed(4)) } }),
     });
-    const model = finished && run ? await session.save(run, card) : session.finish();
+    const chats = train.examples.some(({ completion }) => typeof completion !== 'string');
+    const model = finished && run ? await session.save(run, card, { chats }) : session.finish();
     return { ...result, model, samples };
   } finally {
     run?.close();

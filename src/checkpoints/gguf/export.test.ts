@@ -136,7 +136,7 @@ describe('a model written to GGUF', () => {
     await expect(exportGguf(path, request)).rejects.toThrowError(/RoPE scaling of the type dynamic/);
     await expect(
       exportGguf(path, { ...request, config: { ...config, model_type: 'bert' } }),
-    ).rejects.toThrowError(/type bert cannot be exported/);
+    ).rejects.toMatchObject({ code: 'unsupported-architecture' });
     await expect(
       exportGguf(path, {
         ...request,
@@ -144,6 +144,67 @@ describe('a model written to GGUF', () => {
       }),
     ).rejects.toThrowError(/no tensor called model.extra.weight/);
     dispose();
+  });
+});
+
+describe("a model's configuration in GGUF", () => {
+  /** Metadata of a fixture that is written under a changed configuration, and what was said about it. */
+  async function metadataOf(name: string, changes: JsonObject) {
+    const path = join(directory, `${name}-changed.gguf`);
+    const { config, tensors, dispose } = openFixture(name);
+    const notices: string[] = [];
+    try {
+      await exportGguf(path, {
+        config: { ...config, ...changes },
+        tensors,
+        tokenizer,
+        type: 'F32',
+        name,
+        notice: (text) => notices.push(text),
+      });
+    } finally {
+      dispose();
+    }
+    return { metadata: readGgufHeader(path).metadata, notices };
+  }
+
+  it.each([
+    ['gpt2-scaled', {}],
+    ['gpt2', { scale_attn_by_inverse_layer_idx: true }],
+    ['gpt2', { scale_attn_weights: false }],
+  ])('cannot hold the attention scales of %s with %j', async (name, changes) => {
+    await expect(metadataOf(name, changes)).rejects.toMatchObject({
+      code: 'gguf-unsupported',
+      message: expect.stringMatching(/attention scales/),
+    });
+  });
+
+  it('has the defaults that the model computes with', async () => {
+    const qwen3 = await metadataOf('qwen3', { head_dim: undefined });
+    expect(qwen3.metadata.get('qwen3.attention.key_length')).toBe(128);
+    const mistral = await metadataOf('mistral', {
+      num_attention_heads: 16,
+      num_key_value_heads: undefined,
+      head_dim: undefined,
+      sliding_window: undefined,
+      max_position_embeddings: 8192,
+    });
+    expect(mistral.metadata.get('llama.attention.head_count_kv')).toBe(8);
+    expect(mistral.metadata.get('llama.context_length')).toBe(4096);
+    const neox = await metadataOf('gpt-neox-parallel', { hidden_act: undefined });
+    expect(neox.notices.join()).toMatch(/GELU by its tanh approximation/);
+  });
+
+  it("keeps GPT-NeoX's linear RoPE scaling, and refuses what llama.cpp would not read", async () => {
+    const scaled = (rope_type: string, rest: JsonObject) => ({
+      rope_parameters: { rope_type, rope_theta: 10_000, partial_rotary_factor: 0.5, factor: 2, ...rest },
+    });
+    const { metadata } = await metadataOf('gpt-neox-parallel', scaled('linear', {}));
+    expect(metadata.get('gptneox.rope.scaling.factor')).toBe(2);
+    const llama3 = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
+    await expect(metadataOf('gpt-neox-parallel', scaled('llama3', llama3))).rejects.toThrowError(
+      /RoPE scaling of the type llama3/,
+    );
   });
 });
 

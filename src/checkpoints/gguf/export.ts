@@ -1,5 +1,7 @@
 import type { Tensor } from '../../engine/index.ts';
 import { ModelError } from '../../errors.ts';
+import { readModelConfig, type SupportedConfig } from '../../models/index.ts';
+import type { RotarySettings } from '../../nn/rotary.ts';
 import type { JsonObject } from '../../text/json.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
 import { tensorFloats } from '../tensor-bytes.ts';
@@ -28,7 +30,9 @@ export interface GgufExport {
 
 /** Writes a model and its tokenizer as a GGUF file that llama.cpp loads. */
 export async function exportGguf(path: string, model: GgufExport): Promise<void> {
-  const { config, tensors, type } = model;
+  const { tensors, tokenizer, type, notice = () => {} } = model;
+  // What the model computes with, defaults included: rules of the exporter's own would describe another model.
+  const config = readModelConfig(model.config);
   const architecture = architectureOf(config);
   const names = [...tensors].map(([name, tensor]) => ({
     ...tensorName(architecture, 'huggingFace', name),
@@ -38,22 +42,22 @@ export async function exportGguf(path: string, model: GgufExport): Promise<void>
   if (embedding === undefined)
     throw new ModelError('gguf-write', 'The model has no token embedding to export.');
   const rows = embedding.tensor.shape[0]!;
-  const counts = headCounts(config);
-  checkActivation(architecture, config, model.notice ?? (() => {}));
+  checkActivation(architecture, config, notice);
+  checkAttentionScales(config);
   const fields: GgufField[] = [
     { key: 'general.architecture', type: 'string', value: architecture },
     { key: 'general.type', type: 'string', value: 'model' },
     { key: 'general.name', type: 'string', value: model.name },
     { key: 'general.file_type', type: 'uint32', value: FILE_TYPES[type] },
     { key: 'general.quantization_version', type: 'uint32', value: 2 },
-    { key: CONFIG_KEY, type: 'string', value: JSON.stringify(config) },
-    ...modelFields(architecture, config, rows, model.notice ?? (() => {})),
-    ...tokenizerFields(model.tokenizer, rows),
+    { key: CONFIG_KEY, type: 'string', value: JSON.stringify(model.config) },
+    ...modelFields(architecture, config, rows, notice),
+    ...tokenizerFields(tokenizer, rows, config),
   ];
-  const written = names.map((entry) => tensorToWrite(entry, type, counts, model.notice));
+  const written = names.map((entry) => tensorToWrite(entry, type, config, notice));
   // llama.cpp's GPT-2 and GPT-NeoX want an output matrix; the others take the embedding for a missing one.
   if (architecture === 'gptneox' && !names.some((entry) => entry.gguf === 'output.weight')) {
-    written.push({ ...tensorToWrite(embedding, type, counts), name: 'output.weight' });
+    written.push({ ...tensorToWrite(embedding, type, config), name: 'output.weight' });
   }
   const frequencies = frequencyFactors(config);
   if (frequencies !== undefined) {
@@ -70,7 +74,7 @@ export async function exportGguf(path: string, model: GgufExport): Promise<void>
 function tensorToWrite(
   { gguf, layout, tensor }: TensorName & { tensor: Tensor },
   wanted: ExportType,
-  heads: { heads: number; kvHeads: number },
+  heads: { readonly heads: number; readonly kvHeads: number },
   notice?: (message: string) => void,
 ): GgufTensorToWrite {
   const shape = layout === 'transposed' ? [...tensor.shape].reverse() : tensor.shape;
@@ -102,35 +106,44 @@ const ARCHITECTURE_OF_MODEL_TYPE: Readonly<Record<string, GgufArchitecture>> = {
   gpt_neox: 'gptneox',
 };
 
-function architectureOf(config: JsonObject): GgufArchitecture {
-  const architecture = ARCHITECTURE_OF_MODEL_TYPE[String(config.model_type)];
+function architectureOf({ modelType }: SupportedConfig): GgufArchitecture {
+  const architecture = ARCHITECTURE_OF_MODEL_TYPE[modelType];
   if (architecture !== undefined) return architecture;
-  throw new ModelError(
-    'gguf-unsupported',
-    `A model of the type ${String(config.model_type)} cannot be exported to GGUF.`,
-  );
+  throw new ModelError('gguf-unsupported', `A model of the type ${modelType} cannot be exported to GGUF.`);
 }
 
 /** llama.cpp fixes each architecture's activation: SiLU, or GELU by its tanh approximation. */
 function checkActivation(
   architecture: GgufArchitecture,
-  config: JsonObject,
+  { activation, family }: SupportedConfig,
   notice: (message: string) => void,
 ): void {
-  const gelu = architecture === 'gpt2' || architecture === 'gptneox';
-  const stated = String(config.hidden_act ?? config.activation_function ?? (gelu ? 'gelu_new' : 'silu'));
-  if (gelu ? TANH_GELUS.includes(stated) : stated === 'silu') return;
-  if (!gelu || stated !== 'gelu') {
-    throw new ModelError('gguf-unsupported', `llama.cpp's ${architecture} has no activation ${stated}.`);
+  const gelu = family !== 'llama';
+  if ((gelu ? TANH_GELUS : SILUS).includes(activation)) return;
+  if (!gelu || activation !== 'gelu') {
+    throw new ModelError('gguf-unsupported', `llama.cpp's ${architecture} has no activation ${activation}.`);
   }
   notice('llama.cpp computes GELU by its tanh approximation: its logits will differ in the third decimal.');
 }
 
+const SILUS = ['silu', 'swish'];
 const TANH_GELUS = ['gelu_new', 'gelu_fast', 'gelu_pytorch_tanh'];
+
+/** llama.cpp multiplies q·k by 1/√d in every layer of every model, and GGUF has no word for GPT-2's other scales. */
+function checkAttentionScales(config: SupportedConfig): void {
+  if (config.family !== 'gpt2') return;
+  const usual = config.headWidth ** -0.5;
+  if (config.attentionScales.every((scale) => scale === usual)) return;
+  throw new ModelError(
+    'gguf-unsupported',
+    "This model's attention scales cannot be exported to GGUF: llama.cpp scales by 1/√d in every layer, config.json asks for something else (scale_attn_weights, scale_attn_by_inverse_layer_idx).",
+    { hint: 'Export a Hugging Face directory instead.' },
+  );
+}
 
 function modelFields(
   architecture: GgufArchitecture,
-  config: JsonObject,
+  config: SupportedConfig,
   rows: number,
   notice: (message: string) => void,
 ): GgufField[] {
@@ -144,118 +157,75 @@ function modelFields(
     type: 'float32',
     value,
   });
-  const { heads, kvHeads } = headCounts(config);
-  if (architecture === 'gpt2') {
-    const width = numberOf(config, 'n_embd');
-    return [
-      whole('block_count', numberOf(config, 'n_layer')),
-      whole('context_length', numberOf(config, 'n_positions', numberOf(config, 'n_ctx', 1024))),
-      whole('embedding_length', width),
-      whole('feed_forward_length', numberOf(config, 'n_inner', 4 * width)),
-      whole('attention.head_count', heads),
-      real('attention.layer_norm_epsilon', numberOf(config, 'layer_norm_epsilon', 1e-5)),
-    ];
-  }
-  const width = numberOf(config, 'hidden_size');
-  const headWidth = numberOf(config, 'head_dim', width / heads);
   const common = [
-    whole('block_count', numberOf(config, 'num_hidden_layers')),
+    whole('block_count', config.layers),
     whole('context_length', contextLength(config, notice)),
-    whole('embedding_length', width),
-    whole('feed_forward_length', numberOf(config, 'intermediate_size')),
-    whole('attention.head_count', heads),
-    real('rope.freq_base', ropeTheta(config)),
+    whole('embedding_length', config.width),
+    whole('feed_forward_length', config.intermediateWidth),
+    whole('attention.head_count', config.heads),
   ];
-  if (architecture === 'gptneox') {
+  if (config.family === 'gpt2') return [...common, real('attention.layer_norm_epsilon', config.normEpsilon)];
+  const rotary = [
+    real('rope.freq_base', config.rotary.theta),
+    whole('rope.dimension_count', config.rotary.width),
+    ...linearScaling(architecture, config.rotary),
+  ];
+  if (config.family === 'gpt_neox') {
     return [
       ...common,
-      whole('rope.dimension_count', Math.trunc(rotaryShare(config) * headWidth)),
-      real('attention.layer_norm_epsilon', numberOf(config, 'layer_norm_eps', 1e-5)),
-      { key: 'gptneox.use_parallel_residual', type: 'bool', value: config.use_parallel_residual !== false },
+      ...rotary,
+      real('attention.layer_norm_epsilon', config.normEpsilon),
+      { key: 'gptneox.use_parallel_residual', type: 'bool', value: config.parallelResidual },
     ];
   }
   return [
     ...common,
-    whole('attention.head_count_kv', kvHeads),
-    whole('attention.key_length', headWidth),
-    whole('attention.value_length', headWidth),
-    whole('rope.dimension_count', headWidth),
+    ...rotary,
+    whole('attention.head_count_kv', config.kvHeads),
+    whole('attention.key_length', config.headWidth),
+    whole('attention.value_length', config.headWidth),
     whole('vocab_size', rows),
-    real('attention.layer_norm_rms_epsilon', numberOf(config, 'rms_norm_eps', 1e-6)),
-    ...linearScaling(architecture, config),
+    real('attention.layer_norm_rms_epsilon', config.normEpsilon),
   ];
 }
 
 /** llama.cpp's models have no sliding window here: within the window, and only there, the two agree. */
-function contextLength(config: JsonObject, notice: (message: string) => void): number {
-  const positions = numberOf(config, 'max_position_embeddings');
-  const window = config.use_sliding_window === false ? undefined : config.sliding_window;
-  if (typeof window !== 'number' || window >= positions) return positions;
+function contextLength(
+  { layerWindows, maxPositions }: SupportedConfig,
+  notice: (message: string) => void,
+): number {
+  const window = Math.min(...layerWindows.map((layerWindow) => layerWindow ?? maxPositions));
+  if (window >= maxPositions) return maxPositions;
   notice(
     `GGUF knows no sliding window for this model: its context length is set to the window, ${window} tokens.`,
   );
   return window;
 }
 
-function linearScaling(architecture: string, config: JsonObject): GgufField[] {
-  const scaling = ropeScaling(config);
-  if (scaling === undefined || scaling.type === 'llama3') return [];
-  if (scaling.type !== 'linear') {
+/** Metadata for the scaling that needs no tensor; throws for those that GGUF cannot say. */
+function linearScaling(architecture: GgufArchitecture, { scaling }: RotarySettings): GgufField[] {
+  // llama.cpp's GPT-NeoX reads no rope_freqs.weight.
+  if (scaling.type === 'dynamic' || (scaling.type === 'llama3' && architecture === 'gptneox')) {
     throw new ModelError(
       'gguf-unsupported',
-      `RoPE scaling of the type ${scaling.type} cannot be exported to GGUF.`,
+      `RoPE scaling of the type ${scaling.type} cannot be exported to GGUF for ${architecture}.`,
     );
   }
+  if (scaling.type !== 'linear') return [];
   return [
     { key: `${architecture}.rope.scaling.type`, type: 'string', value: 'linear' },
-    { key: `${architecture}.rope.scaling.factor`, type: 'float32', value: numberOf(scaling.raw, 'factor') },
+    { key: `${architecture}.rope.scaling.factor`, type: 'float32', value: scaling.factor },
   ];
 }
 
-function frequencyFactors(config: JsonObject): Float32Array | undefined {
-  const scaling = ropeScaling(config);
-  if (scaling?.type !== 'llama3') return undefined;
-  const read: Llama3Scaling = {
-    factor: numberOf(scaling.raw, 'factor'),
-    low_freq_factor: numberOf(scaling.raw, 'low_freq_factor'),
-    high_freq_factor: numberOf(scaling.raw, 'high_freq_factor'),
-    original_max_position_embeddings: numberOf(scaling.raw, 'original_max_position_embeddings'),
+function frequencyFactors(config: SupportedConfig): Float32Array | undefined {
+  if (config.family === 'gpt2' || config.rotary.scaling.type !== 'llama3') return undefined;
+  const { theta, width, scaling } = config.rotary;
+  const stated: Llama3Scaling = {
+    factor: scaling.factor,
+    low_freq_factor: scaling.lowFrequencyFactor,
+    high_freq_factor: scaling.highFrequencyFactor,
+    original_max_position_embeddings: scaling.originalMaxPositions,
   };
-  const headWidth = numberOf(config, 'head_dim', numberOf(config, 'hidden_size') / headCounts(config).heads);
-  return llama3FrequencyFactors(read, headWidth, ropeTheta(config));
-}
-
-/** `rope_scaling` (transformers 4) or `rope_parameters` (5), unless it scales nothing. */
-function ropeScaling(config: JsonObject): { type: string; raw: JsonObject } | undefined {
-  const raw = (config.rope_parameters ?? config.rope_scaling ?? undefined) as JsonObject | undefined;
-  const type = raw?.rope_type ?? raw?.type ?? 'default';
-  return raw === undefined || type === 'default' ? undefined : { type: String(type), raw };
-}
-
-function ropeTheta(config: JsonObject): number {
-  const parameters = (config.rope_parameters ?? {}) as JsonObject;
-  return numberOf(
-    parameters,
-    'rope_theta',
-    numberOf(config, 'rope_theta', numberOf(config, 'rotary_emb_base', 10000)),
-  );
-}
-
-function rotaryShare(config: JsonObject): number {
-  const parameters = (config.rope_parameters ?? {}) as JsonObject;
-  return numberOf(parameters, 'partial_rotary_factor', numberOf(config, 'rotary_pct', 0.25));
-}
-
-function headCounts(config: JsonObject): { heads: number; kvHeads: number } {
-  const heads = numberOf(config, 'num_attention_heads', numberOf(config, 'n_head', Number.NaN));
-  return { heads, kvHeads: numberOf(config, 'num_key_value_heads', heads) };
-}
-
-function numberOf(config: JsonObject, key: string, fallback?: number): number {
-  const value = config[key] ?? fallback;
-  if (typeof value === 'number') return value;
-  throw new ModelError(
-    'config-invalid',
-    `config.json: ${key} should be a number, but is ${JSON.stringify(value)}.`,
-  );
+  return llama3FrequencyFactors(stated, width, theta);
 }

@@ -1,5 +1,5 @@
 import { ModelError } from '../../errors.ts';
-import type { JsonObject } from '../../text/json.ts';
+import { isJsonObject, type JsonObject } from '../../text/json.ts';
 import { GPT2_PATTERN } from '../../text/pre-tokenizer.ts';
 
 /** How a byte-level tokenizer cuts text into words, and what goes with it, by llama.cpp's name for it. */
@@ -87,12 +87,28 @@ export function preTokenizerNamed(name: string, path: string): NamedPreTokenizer
   );
 }
 
-/** llama.cpp's name for a tokenizer.json's way of cutting words, or undefined if it has none. */
-export function nameOfPreTokenizer(preTokenizer: unknown, ignoreMerges: boolean): string | undefined {
-  const wanted = signature(preTokenizer);
+/** llama.cpp's name for a tokenizer.json's way of normalising a text and cutting words, or undefined if it has none. */
+export function nameOfPreTokenizer(
+  preTokenizer: unknown,
+  normalizer: unknown,
+  ignoreMerges: boolean,
+): string | undefined {
+  const words = signature(preTokenizer);
+  const changes = normalizerSignature(normalizer);
   return PRE_TOKENIZERS.find(
-    (entry) => signature(entry.preTokenizer) === wanted && (entry.ignoreMerges ?? false) === ignoreMerges,
+    (entry) =>
+      signature(entry.preTokenizer) === words &&
+      normalizerSignature(entry.normalizer) === changes &&
+      (entry.ignoreMerges ?? false) === ignoreMerges,
   )?.names[0];
+}
+
+/** What of a normalizer changes the text, in one string: empty when nothing does. */
+function normalizerSignature(value: unknown): string {
+  if (!isJsonObject(value)) return '';
+  if (value.type !== 'Sequence') return JSON.stringify(value);
+  const steps = (value.normalizers as unknown[]).map(normalizerSignature);
+  return steps.filter((step) => step !== '').join(' → ');
 }
 
 /** What of a pre-tokenizer decides the words, in one string. */

@@ -1,4 +1,5 @@
 import { ModelError } from '../../errors.ts';
+import type { ModelConfig } from '../../models/index.ts';
 import { mergesFromScores, SENTENCEPIECE_SPACE } from '../../text/bpe.ts';
 import { isJsonObject, type JsonObject } from '../../text/json.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
@@ -8,32 +9,36 @@ import { TOKEN_TYPES } from './tokenizer.ts';
 
 type Merge = readonly [string, string];
 
+/** The ids that a model's configuration names. */
+export type ModelTokenIds = Pick<ModelConfig, 'bosTokenId' | 'eosTokenIds'>;
+
 /**
  * A tokenizer as GGUF metadata. Throws `gguf-unsupported` when llama.cpp has no equal of it: a file with a nearly
  * right tokenizer would give wrong ids without a word.
  *
  * @param rows rows of the model's embedding; those beyond the vocabulary get unused tokens
+ * @param model whose BOS and EOS stand in for those that the tokenizer does not name
  */
-export function tokenizerFields(tokenizer: Tokenizer, rows: number): GgufField[] {
-  const model = tokenizer.files.tokenizer.model;
-  if (!isJsonObject(model) || !Array.isArray(model.merges) || !isJsonObject(model.vocab)) {
+export function tokenizerFields(tokenizer: Tokenizer, rows: number, model: ModelTokenIds): GgufField[] {
+  const bpe = tokenizer.files.tokenizer.model;
+  if (!isJsonObject(bpe) || !Array.isArray(bpe.merges) || !isJsonObject(bpe.vocab)) {
     throw unsupported('only BPE tokenizers can be exported');
   }
-  const merges = (model.merges as (string | [string, string])[]).map((merge): Merge => {
+  const merges = (bpe.merges as (string | [string, string])[]).map((merge): Merge => {
     if (typeof merge !== 'string') return merge;
     const at = merge.indexOf(' ', 1);
     return [merge.slice(0, at), merge.slice(at + 1)];
   });
-  const sentencePiece = model.byte_fallback === true;
+  const sentencePiece = bpe.byte_fallback === true;
   const { tokens, types } = vocabulary(tokenizer, rows, sentencePiece);
   const kind = sentencePiece
-    ? sentencePieceFields(tokenizer.files.tokenizer, model, merges, tokens, types)
-    : byteLevelFields(tokenizer.files.tokenizer, model, merges);
+    ? sentencePieceFields(tokenizer.files.tokenizer, bpe, merges, tokens, types)
+    : byteLevelFields(tokenizer.files.tokenizer, bpe, merges);
   return [
     ...kind,
     { key: 'tokenizer.ggml.tokens', type: 'array', items: 'string', value: tokens },
     { key: 'tokenizer.ggml.token_type', type: 'array', items: 'int32', value: types },
-    ...specialFields(tokenizer),
+    ...specialFields(tokenizer, model),
   ];
 }
 
@@ -64,9 +69,13 @@ function vocabulary(
 }
 
 function byteLevelFields(file: JsonObject, model: JsonObject, merges: readonly Merge[]): GgufField[] {
-  const name = nameOfPreTokenizer(file.pre_tokenizer, model.ignore_merges === true);
+  const { pre_tokenizer: preTokenizer, normalizer = null } = file;
+  const name = nameOfPreTokenizer(preTokenizer, normalizer, model.ignore_merges === true);
   if (name === undefined) {
-    throw unsupported(`llama.cpp has no name for the pre-tokenizer ${JSON.stringify(file.pre_tokenizer)}`);
+    const normalized = normalizer === null ? '' : ` after the normalizer ${JSON.stringify(normalizer)}`;
+    throw unsupported(
+      `llama.cpp has no name for the pre-tokenizer ${JSON.stringify(preTokenizer)}${normalized}`,
+    );
   }
   return [
     { key: 'tokenizer.ggml.model', type: 'string', value: 'gpt2' },
@@ -140,7 +149,7 @@ function scoresOf(
   return tokens.map((token) => scores.get(token) ?? 0);
 }
 
-function specialFields(tokenizer: Tokenizer): GgufField[] {
+function specialFields(tokenizer: Tokenizer, model: ModelTokenIds): GgufField[] {
   const id = (name: string, value: number | undefined): GgufField[] =>
     value === undefined ? [] : [{ key: `tokenizer.ggml.${name}_token_id`, type: 'uint32', value }];
   const { prefix, suffix } = tokenizer;
@@ -155,9 +164,22 @@ function specialFields(tokenizer: Tokenizer): GgufField[] {
     chatTemplate === undefined || typeof chatTemplate === 'string'
       ? chatTemplate
       : chatTemplate.find((entry) => entry.name === 'default')?.template;
+  const named = (ids: readonly (number | undefined)[]) =>
+    ids.find((token) => token !== undefined && tokenizer.tokenOf(token) !== undefined);
+  const eos = tokenizer.eosTokenId ?? named(model.eosTokenIds);
+  // llama.cpp gives files without an EOS token 11, which is a comma in GPT-2's vocabulary.
+  if (eos === undefined) {
+    throw new ModelError(
+      'gguf-unsupported',
+      'This tokenizer cannot be written to GGUF: neither it nor config.json names an end-of-text token.',
+      { hint: 'Set eos_token in tokenizer_config.json, or eos_token_id in config.json.' },
+    );
+  }
+  const endOfTurn = tokenizer.endOfTurnId;
   return [
-    ...id('bos', tokenizer.bosTokenId),
-    ...id('eos', tokenizer.eosTokenId),
+    ...id('bos', tokenizer.bosTokenId ?? named([model.bosTokenId])),
+    ...id('eos', eos),
+    ...id('eot', endOfTurn === eos ? undefined : endOfTurn),
     ...id('padding', tokenizer.padTokenId),
     ...id('unknown', tokenizer.unkTokenId),
     { key: 'tokenizer.ggml.add_bos_token', type: 'bool', value: prefix.length > 0 },

@@ -26,6 +26,9 @@ function storiesWith(changes: Record<string, unknown>): GgufHeader {
   return { ...header, metadata: metadata as GgufHeader['metadata'] };
 }
 
+/** A model whose configuration names no tokens. */
+const NO_IDS = { bosTokenId: undefined, eosTokenIds: [] };
+
 /** Writes a tokenizer as a GGUF file without tensors and reads it back. */
 async function throughFile(tokenizer: Tokenizer, rows = tokenizer.vocabularySize): Promise<Tokenizer> {
   const directory = await mkdtemp(join(tmpdir(), 'mallows-gguf-'));
@@ -33,7 +36,10 @@ async function throughFile(tokenizer: Tokenizer, rows = tokenizer.vocabularySize
     const path = join(directory, 'vocabulary.gguf');
     await writeGguf(
       path,
-      [{ key: 'general.architecture', type: 'string', value: 'llama' }, ...tokenizerFields(tokenizer, rows)],
+      [
+        { key: 'general.architecture', type: 'string', value: 'llama' },
+        ...tokenizerFields(tokenizer, rows, NO_IDS),
+      ],
       [],
     );
     return new Tokenizer(ggufTokenizer(readGgufHeader(path)));
@@ -101,7 +107,7 @@ describe('a SentencePiece tokenizer from GGUF', () => {
       tokenizer: { ...tokenizer.files.tokenizer, model: { ...model, merges: rest } },
     };
     expect(first).toBeDefined();
-    expect(() => tokenizerFields(new Tokenizer(files), 512)).toThrowError(
+    expect(() => tokenizerFields(new Tokenizer(files), 512, NO_IDS)).toThrowError(
       /merges do not follow from one score/,
     );
   });
@@ -116,13 +122,77 @@ describe('a byte-level tokenizer from GGUF', () => {
   it.each(cases)('that cuts words like $name survives being written', async ({ name, tokenizer: file }) => {
     const config = { bos_token: '<|im_start|>', eos_token: '<|im_end|>', pad_token: '<|endoftext|>' };
     const tokenizer = new Tokenizer({ tokenizer: file, config, chatTemplate: '{{ messages[0].content }}' });
-    const fields = tokenizerFields(tokenizer, tokenizer.vocabularySize + 3);
+    const fields = tokenizerFields(tokenizer, tokenizer.vocabularySize + 3, NO_IDS);
     expect(fields.find((field) => field.key === 'tokenizer.ggml.pre')?.value).toBe(name);
     const again = await throughFile(tokenizer, tokenizer.vocabularySize + 3);
     for (const text of texts) expect([...again.encode(text)]).toEqual([...tokenizer.encode(text)]);
     expect(again.files.chatTemplate).toBe('{{ messages[0].content }}');
     expect([again.bosTokenId, again.eosTokenId, again.padTokenId]).toEqual([1, 2, 0]);
     expect(again.vocabularySize).toBe(tokenizer.vocabularySize + 3);
+  });
+
+  const file = cases[0]!.tokenizer;
+
+  it('that normalises to NFC goes by the name that does so too', async () => {
+    const config = { eos_token: '<|im_end|>' };
+    for (const normalizer of [{ type: 'NFC' }, { type: 'Sequence', normalizers: [{ type: 'NFC' }] }]) {
+      const pythia = new Tokenizer({ tokenizer: { ...file, normalizer }, config });
+      const fields = tokenizerFields(pythia, pythia.vocabularySize, NO_IDS);
+      expect(fields.find(({ key }) => key === 'tokenizer.ggml.pre')?.value).toBe('olmo');
+      const again = await throughFile(pythia);
+      // An e and its accent, apart: one letter to NFC.
+      expect([...again.encode('cafe\u0301')]).toEqual([...pythia.encode('cafe\u0301')]);
+      expect([...again.encode('cafe\u0301')]).toEqual([...again.encode('caf\u00e9')]);
+    }
+  });
+
+  it('with a normalizer that llama.cpp has no name for cannot be exported', () => {
+    for (const normalizer of [{ type: 'NFKC' }, { type: 'Sequence', normalizers: [{ type: 'Lowercase' }] }]) {
+      const tokenizer = new Tokenizer({ tokenizer: { ...file, normalizer }, config: {} });
+      expect(() => tokenizerFields(tokenizer, 1000, NO_IDS)).toThrowError(
+        expect.objectContaining({ code: 'gguf-unsupported', message: expect.stringContaining('normalizer') }),
+      );
+    }
+  });
+
+  const tokenIds = (tokenizer: Tokenizer, model: Parameters<typeof tokenizerFields>[2]) =>
+    Object.fromEntries(
+      tokenizerFields(tokenizer, tokenizer.vocabularySize, model)
+        .filter(({ key }) => key.endsWith('_token_id'))
+        .map(({ key, value }) => [key.slice('tokenizer.ggml.'.length), value]),
+    );
+
+  it("that names no BOS and EOS has the model's, because llama.cpp would take commas", () => {
+    const unnamed = new Tokenizer({ tokenizer: file, config: {} });
+    const ids = { bos_token_id: 1, eos_token_id: 0 };
+    expect(tokenIds(unnamed, { bosTokenId: 1, eosTokenIds: [50_256, 0] })).toEqual(ids);
+    for (const eosTokenIds of [[], [50_256]]) {
+      expect(() => tokenIds(unnamed, { bosTokenId: 1, eosTokenIds })).toThrowError(
+        expect.objectContaining({
+          code: 'gguf-unsupported',
+          message: expect.stringContaining('end-of-text'),
+        }),
+      );
+    }
+    const named = new Tokenizer({
+      tokenizer: file,
+      config: { bos_token: '<|im_start|>', eos_token: '<|im_end|>' },
+    });
+    expect(tokenIds(named, { bosTokenId: 0, eosTokenIds: [0] })).toEqual({
+      bos_token_id: 1,
+      eos_token_id: 2,
+    });
+  });
+
+  it('says where turns end when that is not at EOS', () => {
+    const withEos = (eos_token: string) =>
+      new Tokenizer({
+        tokenizer: file,
+        config: { eos_token },
+        chatTemplate: '{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}',
+      });
+    expect(tokenIds(withEos('<|endoftext|>'), NO_IDS)).toEqual({ eos_token_id: 0, eot_token_id: 2 });
+    expect(tokenIds(withEos('<|im_end|>'), NO_IDS)).toEqual({ eos_token_id: 2 });
   });
 
   it('with an unknown pre-tokenizer is an error, and so is an unknown kind', () => {
@@ -155,8 +225,8 @@ describe('a byte-level tokenizer from GGUF', () => {
       pretokenizers: [{ type: 'Digits', individual_digits: false }, file.pre_tokenizer],
     };
     const tokenizer = new Tokenizer({ tokenizer: { ...file, pre_tokenizer: preTokenizer }, config: {} });
-    expect(() => tokenizerFields(tokenizer, 1000)).toThrowError(/no name for the pre-tokenizer/);
-    expect(() => tokenizerFields(new Tokenizer({ tokenizer: file, config: {} }), 10)).toThrowError(
+    expect(() => tokenizerFields(tokenizer, 1000, NO_IDS)).toThrowError(/no name for the pre-tokenizer/);
+    expect(() => tokenizerFields(new Tokenizer({ tokenizer: file, config: {} }), 10, NO_IDS)).toThrowError(
       /only 10 embeddings/,
     );
   });

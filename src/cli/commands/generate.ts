@@ -5,7 +5,7 @@ import type { SamplingOptions } from '../../generate/index.ts';
 import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
-import { Interrupted } from '../errors.ts';
+import { asInterrupted } from '../interrupt.ts';
 import type { ModelOptions } from '../model.ts';
 import { computeTypeOption, DEVICE_HELP, MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
@@ -58,8 +58,9 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
               );
         await deliver(context, records, options.output);
       } catch (error) {
-        if (!interrupt.signal.aborted) throw error;
-        throw new Interrupted(
+        throw asInterrupted(
+          error,
+          interrupt.signal,
           options.server === undefined || options.output === undefined
             ? 'Interrupted; nothing was written.'
             : 'Interrupted. Run the same command again to go on: what was answered is kept.',
@@ -134,7 +135,7 @@ export async function generateHere(
   signal: AbortSignal,
 ): Promise<GenerateRecord[]> {
   const { encodePrompt } = await import('../../data/index.ts');
-  const { generate } = await import('../../generate/index.ts');
+  const { generate, stopTokensFor } = await import('../../generate/index.ts');
   const { openModel } = await import('../model.ts');
   const { model, tokenizer, generationConfig } = await openModel(context, options);
   try {
@@ -153,6 +154,10 @@ export async function generateHere(
       {
         ...(options.greedy ? { greedy: true } : sampling(options, generationConfig)),
         maxNewTokens: options.maxNewTokens,
+        stopTokenIds: stopTokensFor(
+          { model, tokenizer },
+          prompts.map(({ prompt }) => prompt),
+        ),
         samplesPerPrompt: options.n,
         seed: options.seed,
         batchSize: options.batch,
