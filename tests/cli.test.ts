@@ -273,6 +273,7 @@ describe('train', () => {
     }
     const report = JSON.parse(readFileSync(join(at('run'), 'report.json'), 'utf8'));
     expect(report.heldOut).toMatchObject({ pairs: 4, lossBefore: expect.closeTo(Math.LN2, 6) });
+    expect(report.dispersion).toMatchObject({ source: 'entropy', shuffled: false });
     const page = readFileSync(join(at('run'), 'report.html'), 'utf8');
     for (const words of ['Before and after', 'Most dispersed prompts', 'Once upon a time', 'Provenance']) {
       expect(page).toContain(words);
@@ -357,5 +358,11 @@ describe('sft', () => {
     expect(code, stderr).toBe(0);
     expect(existsSync(join(at('sft'), 'report.html'))).toBe(true);
     expect(existsSync(join(at('sft'), 'model', 'model.safetensors'))).toBe(true);
+    const report = JSON.parse(readFileSync(join(at('sft'), 'report.json'), 'utf8'));
+    expect(report.verdict[0]).toMatch(/held-out texts the loss/i);
+    expect(report.heldOutTexts).toMatchObject({ before: { step: 0 }, after: { step: 2 } });
+    const chart = readFileSync(join(at('sft'), 'figures', 'loss.svg'), 'utf8');
+    expect(chart).toContain('nats a token');
+    expect(chart).not.toContain('ln 2');
   });
 });

@@ -100,6 +100,7 @@ async function comparisonPage(directory: string): Promise<string> {
 async function trainingPage(directory: string): Promise<string> {
   const pairs = 100;
   const { html } = await trainingReport({
+    method: 'preference',
     title: 'A model under mallows-theta',
     subtitle: 'β 0.1',
     finished: true,
@@ -120,10 +121,14 @@ async function trainingPage(directory: string): Promise<string> {
       prompts: Array.from({ length: pairs }, (_, i) => `prompt ${i % 40}`),
       lossesBefore: new Float64Array(pairs).fill(Math.LN2),
       lossesAfter: Float64Array.from({ length: pairs }, (_, i) => 0.6 + 0.1 * Math.sin(i)),
+      marginsBefore: new Float64Array(pairs),
+      marginsAfter: Float64Array.from({ length: pairs }, (_, i) => 0.1 + 0.1 * Math.sin(i)),
       correctAfter: Float64Array.from({ length: pairs }, (_, i) => (i % 4 === 0 ? 0 : 1)),
     },
     dispersion: {
       phiStar: 0.3,
+      source: 'entropy',
+      shuffled: false,
       prompts: Array.from({ length: 50 }, (_, i) => ({
         id: String(i),
         prompt: i === 0 ? hostile : `A prompt of some length, number ${i}, ${'word '.repeat(i)}`,

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { plainText, type TextOrChat } from '../data/index.ts';
+import type { DispersionModel } from '../objectives/index.ts';
 import {
   type TrainingNumbers,
   type TrainingReportInput,
@@ -40,8 +41,12 @@ function readRun(runPath: string, options: RunReportOptions): TrainingReportInpu
   const after =
     last === undefined ? [] : readRecords<EvaluatedPair>(runPath, `evaluations/step-${last}.jsonl`);
   const dispersion = readRecords<{ id: string; negLogDispersion: number }>(runPath, 'dispersion.jsonl');
-  const [fitted] = readRecords<{ phiStar: number }>(runPath, 'dispersion.json');
+  const [fitted] = readRecords<DispersionModel>(runPath, 'dispersion.json');
+  const provenance = readProvenance(runPath);
+  const trainedOn = provenance.data as { readonly objective?: unknown } | undefined;
   return {
+    // Only preference tuning has an objective.
+    method: trainedOn?.objective === undefined ? 'sft' : 'preference',
     title,
     subtitle,
     finished,
@@ -52,14 +57,18 @@ function readRun(runPath: string, options: RunReportOptions): TrainingReportInpu
             prompts: after.map(({ id, prompt = id }) => prompt), // Runs of earlier versions do not name prompts.
             lossesBefore: Float64Array.from(before, ({ loss }) => loss),
             lossesAfter: Float64Array.from(after, ({ loss }) => loss),
+            marginsBefore: Float64Array.from(before, rewardMargin),
+            marginsAfter: Float64Array.from(after, rewardMargin),
             correctAfter: Float64Array.from(after, ({ win }) => win),
           },
         }
       : {}),
-    ...(dispersion.length > 0
+    ...(fitted !== undefined && fitted.source !== 'none'
       ? {
           dispersion: {
-            phiStar: fitted?.phiStar,
+            phiStar: fitted.phiStar,
+            source: fitted.source,
+            shuffled: fitted.shuffle !== undefined,
             prompts: dispersion.map(({ id, negLogDispersion }) => ({
               id,
               prompt: lastTurn(prompts?.get(id) ?? id),
@@ -73,8 +82,12 @@ function readRun(runPath: string, options: RunReportOptions): TrainingReportInpu
         second === undefined ? [] : [{ prompt: plainText(prompt), before: first, after: second }],
     ),
     recipe: readFileSync(join(runPath, 'recipe.yaml'), 'utf8'),
-    provenance: readProvenance(runPath),
+    provenance,
   };
+}
+
+function rewardMargin({ chosenReward, rejectedReward }: EvaluatedPair): number {
+  return chosenReward - rejectedReward;
 }
 
 function readRecords<T>(runPath: string, name: string): T[] {

@@ -1,8 +1,26 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Resvg } from '@resvg/resvg-js';
 import { parseHTML } from 'linkedom';
 import { describe, expect, it } from 'vitest';
 import { barChart, histogram, lineChart, scatterChart } from './charts.ts';
-import { type Figure, renderPng } from './figure.ts';
+import { type Figure, renderPng, writeFigure } from './figure.ts';
+import { escapeHtml } from './html.ts';
 import { spread } from './labels.ts';
+import { looksOf } from './looks.ts';
+import { LIGHT } from './palette.ts';
+import { textWidth, wrapText } from './text.ts';
+
+const FONT = {
+  loadSystemFonts: false,
+  fontFiles: ['Regular', 'SemiBold'].map((style) =>
+    fileURLToPath(new URL(`../../assets/fonts/Inter-${style}.ttf`, import.meta.url)),
+  ),
+  defaultFontFamily: 'Inter',
+  sansSerifFamily: 'Inter',
+};
 
 const common = { name: 'figure', title: 'Loss <falls>', description: 'Loss "falls" & stays.' };
 
@@ -96,10 +114,199 @@ describe('charts', () => {
   });
 });
 
+/** The help's own example of a cell's name, and others of a sweep over three objectives, controls and βs. */
+const cells = [
+  'dpo',
+  'mallows-theta',
+  'mallows-theta, shuffled',
+  'mallows-phi',
+  'mallows-phi, shuffled',
+  'ipo',
+].flatMap((objective) => ['0.01', '0.05', '0.1'].map((beta) => `${objective}, beta ${beta}`));
+
+const cloud = (names: readonly string[]) =>
+  scatterChart({
+    ...common,
+    subtitle: 'a point a run',
+    x: { label: 'on-policy KL (nats a completion)' },
+    y: { label: 'rewards/accuracies' },
+    series: names.map((label, i) => ({
+      label,
+      points: [0, 1, 2].map((seed) => ({ x: 1 + i / 10 + seed, y: 0.5 + 0.01 * i + 0.02 * seed })),
+    })),
+    connect: true,
+  });
+
+const curves = (names: readonly string[]) =>
+  lineChart({
+    ...common,
+    x: { label: 'step' },
+    y: { label: 'loss' },
+    series: names.map((label, i) => ({ label, points: [0, 1].map((x) => ({ x, y: 0.7 - 0.001 * i * x })) })),
+  });
+
+const bars = (names: readonly string[]) =>
+  barChart({
+    ...common,
+    x: { label: 'rewards/accuracies' },
+    bars: names.map((label, i) => ({ label, value: 0.5 + i / 100 })),
+  });
+
+interface Box {
+  readonly words: string;
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** Where each text of a figure lies in the PNG's own rendering, in units of the figure. */
+function textBoxes(figure: Figure): Box[] {
+  const count = parse(figure).querySelectorAll('text').length;
+  return Array.from({ length: count }, (_, index) => {
+    const document = parse(figure);
+    const svg = document.querySelector('svg')!;
+    const kept = document.querySelectorAll('text')[index]!;
+    const words = [...kept.childNodes].map((node) => node.textContent).join(' ');
+    for (const element of svg.querySelectorAll('*')) {
+      if (!element.contains(kept) && !kept.contains(element)) element.remove();
+    }
+    const box = new Resvg(svg.outerHTML, { font: FONT }).getBBox()!;
+    return { words, left: box.x, right: box.x + box.width, top: box.y, bottom: box.y + box.height };
+  });
+}
+
+function expectReadable(figure: Figure, names: readonly string[]): void {
+  const boxes = textBoxes(figure);
+  for (const name of names)
+    expect(
+      boxes.map(({ words }) => words),
+      name,
+    ).toContain(name);
+  for (const { words, left, right, top, bottom } of boxes) {
+    expect(Math.min(left, top), words).toBeGreaterThanOrEqual(0);
+    expect(right, words).toBeLessThanOrEqual(figure.width);
+    expect(bottom, words).toBeLessThanOrEqual(figure.height);
+  }
+  for (const [index, a] of boxes.entries()) {
+    for (const b of boxes.slice(index + 1)) {
+      const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+      expect(apart, `${a.words} | ${b.words}`).toBe(true);
+    }
+  }
+}
+
+/** What a reader tells series by: colour, dashes and shape of every line and point, the legend's samples left out. */
+function looksIn(figure: Figure, mark: string): Set<string> {
+  const groups = [...parse(figure).querySelectorAll(`g[aria-label="${mark}"]`)].slice(0, cells.length);
+  return new Set(
+    groups.map((group) =>
+      [
+        ['fill', 'stroke', 'stroke-dasharray'].map((name) => group.getAttribute(name)),
+        group
+          .querySelector('path')
+          ?.getAttribute('d')
+          ?.replace(/[\d.]+/g, '') ?? 'circle',
+      ].join(' '),
+    ),
+  );
+}
+
+describe('figures of a sweep', () => {
+  const long = [
+    'dpo, beta 0.1',
+    'mallows-theta, shuffled, beta 0.05',
+    'mallows-phi, optimizer.lr 0.00002, lora.rank 16',
+  ];
+
+  it.each([
+    ['points, few', cloud, long],
+    ['points, six', cloud, cells.slice(0, 6)],
+    ['points, eighteen', cloud, cells],
+    ['lines, few', curves, long],
+    ['lines, eighteen', curves, cells],
+    ['bars', bars, cells],
+    ['bars with a long name', bars, [...long, `runs/${'a-long-name/'.repeat(8)}`.slice(0, 60)]],
+  ] as const)('keep every name whole, on the canvas and apart: %s', (_, draw, names) => {
+    const figure = draw(names);
+    const whole = names.filter((name) => !name.startsWith('runs/'));
+    expectReadable(figure, whole);
+  });
+
+  it('tells eighteen series apart', () => {
+    expect(looksIn(cloud(cells), 'dot').size).toBe(cells.length);
+    expect(looksIn(cloud(cells), 'line').size).toBe(cells.length);
+    expect(looksIn(curves(cells), 'line').size).toBe(cells.length);
+  });
+
+  it('keeps colours and dashes that were asked for, and gives no other series the same', () => {
+    const looks = looksOf([
+      {},
+      { color: 'blue' },
+      { color: 'grey', dashed: true },
+      { color: 'grey', dashed: true },
+      {},
+    ]);
+    expect(looks[1]).toEqual({ ink: LIGHT.blue, symbol: 'circle', dash: undefined });
+    expect(looks[2]).toMatchObject({ ink: LIGHT.grey, dash: '5 4' });
+    expect(looks[3]!.ink).toBe(LIGHT.grey);
+    expect(new Set(looks.map((look) => JSON.stringify(look))).size).toBe(looks.length);
+    const many = looksOf(Array.from({ length: 35 }, () => ({})));
+    expect(new Set(many.map((look) => JSON.stringify(look))).size).toBe(35);
+  });
+
+  it('writes a taller picture where a legend is needed', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'figure-'));
+    try {
+      const figure = cloud(cells);
+      const { png, svg } = await writeFigure(directory, figure);
+      const bytes = readFileSync(png);
+      expect([bytes.readUInt32BE(16), bytes.readUInt32BE(20)]).toEqual([2 * 520, 2 * figure.height]);
+      expect(figure.height).toBeGreaterThan(320);
+      for (const name of cells) expect(readFileSync(svg, 'utf8')).toContain(`>${name}<`);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
+
+describe('text', () => {
+  it('never takes more room than was reckoned with', () => {
+    const printable = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i));
+    for (const word of [...printable, ...'éßñ…–—×≥αβφΔ', ...cells]) {
+      const text = escapeHtml(word.length === 1 ? word.repeat(10) : word);
+      const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="900" height="40"><text x="0" y="20" font-size="13" font-weight="600">${text}</text></svg>`;
+      const measured = new Resvg(svg, { font: FONT }).getBBox()!.width;
+      const reckoned = textWidth(word.length === 1 ? word.repeat(10) : word);
+      expect(reckoned, word).toBeGreaterThanOrEqual(measured);
+      if (word.length > 1) expect(reckoned, word).toBeLessThan(1.25 * measured);
+    }
+  });
+
+  it('breaks between phrases or words, and in a word only where it is too wide by itself', () => {
+    expect(wrapText('mallows-theta, shuffled, beta 0.05', 168)).toEqual([
+      'mallows-theta,',
+      'shuffled, beta 0.05',
+    ]);
+    expect(wrapText('mallows-theta, beta 0.05', 142)).toEqual(['mallows-theta,', 'beta 0.05']);
+    expect(wrapText('short', 168)).toEqual(['short']);
+    for (const line of wrapText(`runs/${'folder/'.repeat(20)}${'x'.repeat(60)}`, 168)) {
+      expect(textWidth(line)).toBeLessThanOrEqual(168);
+    }
+    expect(wrapText(`runs/${'folder/'.repeat(20)}`, 168).join('')).toBe(`runs/${'folder/'.repeat(20)}`);
+  });
+});
+
 describe('spread', () => {
-  it('keeps labels a line apart and inside the frame', () => {
-    const items = [{ y: 100 }, { y: 101 }, { y: 102 }];
-    spread(items, 0, 120);
+  it('keeps labels apart by their heights and inside the frame', () => {
+    const items = [100, 101, 102].map((y) => ({ y, height: 15 }));
+    spread(items, 0, 127.5);
     expect(items.map((item) => item.y)).toEqual([90, 105, 120]);
+    const mixed = [
+      { y: 0, height: 30 },
+      { y: 1, height: 15 },
+    ];
+    spread(mixed, 0, 100);
+    expect(mixed.map((item) => item.y)).toEqual([15, 37.5]);
   });
 });

@@ -1,9 +1,11 @@
 import * as Plot from '@observablehq/plot';
 import { histogram as countBins, summarize } from '../stats/index.ts';
 import type { Figure } from './figure.ts';
-import { endLabels } from './labels.ts';
+import { dashes, labelsBeside, type Naming, nameSeries } from './labels.ts';
+import { looksOf } from './looks.ts';
 import { LIGHT, SERIES_COLORS, type SeriesColor } from './palette.ts';
-import { draw, type Frame } from './plot.ts';
+import { draw, type Frame, plotHeight } from './plot.ts';
+import { textWidth, wrapText } from './text.ts';
 
 export interface Axis {
   /** What is measured; a unit belongs in it: `"loss (nats a pair)"`. */
@@ -37,7 +39,7 @@ export interface Point {
 }
 
 export interface Series {
-  /** Written at the line's end, so that no legend is needed. */
+  /** Written at the line's end, or in a legend where the labels do not fit there. */
   readonly label: string;
   readonly points: readonly Point[];
   /** An interval around the line, e.g. a 95 % bound. */
@@ -52,26 +54,35 @@ export interface LineChartOptions extends ChartOptions {
   readonly series: readonly Series[];
 }
 
-/** Lines over a common axis, each labelled at its end. Points that are not finite leave a gap. */
+/** Lines over a common axis, each with its name. Points that are not finite leave a gap. */
 export function lineChart(options: LineChartOptions): Figure {
-  const series = options.series.map((one, index) => ({ ...one, ink: inkOf(one.color, index) }));
+  const looks = looksOf(options.series);
+  const series = options.series.map((one, index) => ({ ...one, look: looks[index]! }));
   const marks: Plot.Markish[] = [];
-  for (const { band, ink } of series) {
+  for (const { band, look } of series) {
     if (band !== undefined) {
-      marks.push(Plot.areaY(band, { x: 'x', y1: 'low', y2: 'high', fill: ink, fillOpacity: 0.16 }));
+      marks.push(Plot.areaY(band, { x: 'x', y1: 'low', y2: 'high', fill: look.ink, fillOpacity: 0.16 }));
     }
   }
-  for (const { points, ink, dashed, dots } of series) {
-    const dash = dashed === true ? { strokeDasharray: '5 4' } : {};
+  for (const { points, look, dots } of series) {
+    const { ink, symbol, dash } = look;
     marks.push(
-      Plot.lineY(points, { x: 'x', y: 'y', stroke: ink, strokeWidth: dots === true ? 2 : 1.4, ...dash }),
+      Plot.lineY(points, {
+        x: 'x',
+        y: 'y',
+        stroke: ink,
+        strokeWidth: dots === true ? 2 : 1.4,
+        ...dashes(dash),
+      }),
     );
-    if (dots === true) marks.push(Plot.dot(points, { x: 'x', y: 'y', fill: ink, r: 3 }));
+    if (dots === true) marks.push(Plot.dot(points, { x: 'x', y: 'y', fill: ink, symbol, r: 3 }));
   }
-  const labels = series.map(({ label, points, ink }) => ({ label, ink, at: points.findLast(isFinitePoint) }));
-  return draw(labelledFrame(options, labels), [...marks, ...referenceMarks(options)], (plot) =>
-    endLabels(plot, labels),
+  const names = nameSeries(
+    series.map(({ label, look, points }) => ({ label, look, at: points.findLast(isFinitePoint) })),
+    plotHeight(options),
+    { line: true, dots: series.some(({ dots }) => dots === true) },
   );
+  return draw({ ...frameOf(options), ...roomOf(names) }, [...marks, ...referenceMarks(options)], names.marks);
 }
 
 export interface ScatterChartOptions extends ChartOptions {
@@ -80,31 +91,49 @@ export interface ScatterChartOptions extends ChartOptions {
   readonly connect?: boolean;
 }
 
-/** Points in the plane, one colour and one end label a series. */
+/** Points in the plane, one look and one name a series. */
 export function scatterChart(options: ScatterChartOptions): Figure {
-  const series = options.series.map((one, index) => ({ ...one, ink: inkOf(one.color, index) }));
+  const looks = looksOf(options.series);
+  const series = options.series.map((one, index) => ({ ...one, look: looks[index]! }));
+  const joined = options.connect === true;
   const marks: Plot.Markish[] = [];
-  for (const { points, ink, dashed } of series) {
-    if (options.connect === true) {
-      const dash = dashed === true ? { strokeDasharray: '5 4' } : {};
+  for (const { points, look } of series) {
+    const { ink, symbol, dash } = look;
+    if (joined) {
       marks.push(
-        Plot.line(points, { x: 'x', y: 'y', stroke: ink, strokeWidth: 1.25, strokeOpacity: 0.7, ...dash }),
+        Plot.line(points, {
+          x: 'x',
+          y: 'y',
+          stroke: ink,
+          strokeWidth: 1.25,
+          strokeOpacity: 0.7,
+          ...dashes(dash),
+        }),
       );
     }
     marks.push(
-      Plot.dot(points, { x: 'x', y: 'y', fill: ink, fillOpacity: 0.75, r: points.length > 60 ? 2 : 3 }),
+      Plot.dot(points, {
+        x: 'x',
+        y: 'y',
+        fill: ink,
+        fillOpacity: 0.75,
+        symbol,
+        r: points.length > 60 ? 2 : 3,
+      }),
     );
   }
-  const labels = series.map(({ label, points, ink }) => ({
-    label,
-    ink,
-    at: points
-      .filter(isFinitePoint)
-      .reduce<Point | undefined>((last, p) => (last && last.x >= p.x ? last : p), undefined),
-  }));
-  return draw(labelledFrame(options, labels), [...marks, ...referenceMarks(options)], (plot) =>
-    endLabels(plot, labels),
+  const names = nameSeries(
+    series.map(({ label, look, points }) => ({
+      label,
+      look,
+      at: points
+        .filter(isFinitePoint)
+        .reduce<Point | undefined>((last, p) => (last && last.x >= p.x ? last : p), undefined),
+    })),
+    plotHeight(options),
+    { line: joined, dots: true },
   );
+  return draw({ ...frameOf(options), ...roomOf(names) }, [...marks, ...referenceMarks(options)], names.marks);
 }
 
 export interface HistogramOptions extends Omit<ChartOptions, 'y'> {
@@ -137,7 +166,7 @@ export function histogram(options: HistogramOptions): Figure {
     }));
     marks.push(Plot.rectY(bars, { x1: 'low', x2: 'high', y: 'share', fill: ink, fillOpacity, inset: 0.5 }));
     const peak = bars.reduce((best, bar) => (bar.share > best.share ? bar : best));
-    return { label: groups.length > 1 ? label : '', ink, at: { x: peak.high, y: peak.share } };
+    return { label, ink, at: { x: peak.high, y: peak.share } };
   });
   const frame = frameOf({
     ...options,
@@ -145,7 +174,7 @@ export function histogram(options: HistogramOptions): Figure {
     y: { label: 'share of rows (%)' },
   });
   return draw({ ...frame, yFromZero: true }, [...marks, ...referenceMarks(options)], (plot) =>
-    endLabels(plot, labels, { beside: true }),
+    groups.length > 1 ? labelsBeside(plot, labels) : [],
   );
 }
 
@@ -166,6 +195,9 @@ export interface BarChartOptions {
   readonly references?: readonly ReferenceLine[];
   readonly format?: (value: number) => string;
 }
+
+/** Widest names beside bars; longer ones go on in the next line. */
+const BAR_LABEL = 204;
 
 /** Horizontal bars with their values written beside them, and intervals where given. */
 export function barChart(options: BarChartOptions): Figure {
@@ -191,13 +223,15 @@ export function barChart(options: BarChartOptions): Figure {
     }),
     ...referenceMarks(options),
   ];
-  const longest = Math.max(...bars.map((bar) => bar.label.length), 1);
+  const names = new Map(bars.map(({ label }) => [label, wrapText(label, BAR_LABEL)]));
+  const lines = [...names.values()];
+  const row = Math.max(30, 8 + 13 * Math.max(1, ...lines.map(({ length }) => length)));
   const frame: Frame = {
     ...frameOf({ ...options, y: { label: '' } }),
-    height: 110 + 30 * bars.length,
-    band: bars.map((bar) => bar.label),
-    marginLeft: Math.min(220, 16 + 7.4 * longest),
-    marginRight: 56,
+    height: 110 + row * bars.length,
+    band: [...names].map(([label, words]) => ({ label, text: words.join('\n') })),
+    marginLeft: 16 + Math.max(0, ...lines.flat().map(textWidth)),
+    marginRight: Math.max(56, 12 + Math.max(0, ...bars.map((bar) => textWidth(format(bar.value))))),
   };
   return draw(frame, marks);
 }
@@ -207,10 +241,11 @@ function frameOf(options: ChartOptions): Frame {
   return { name, title, description, x, y, ...(subtitle === undefined ? {} : { subtitle }) };
 }
 
-/** A frame with room on the right for the longest end label. */
-function labelledFrame(options: ChartOptions, labels: readonly { readonly label: string }[]): Frame {
-  const longest = Math.max(0, ...labels.map(({ label }) => label.length));
-  return { ...frameOf(options), marginRight: Math.min(190, 16 + 7.8 * longest) };
+function roomOf({ marginRight, legendHeight }: Naming): Pick<Frame, 'marginRight' | 'legendHeight'> {
+  return {
+    ...(marginRight === undefined ? {} : { marginRight }),
+    ...(legendHeight === undefined ? {} : { legendHeight }),
+  };
 }
 
 function inkOf(color: SeriesColor | undefined, index: number): string {

@@ -43,4 +43,5 @@ export {
   type TrainingReport,
   type TrainingReportInput,
   trainingReport,
+  type UsedDispersion,
 } from './training.ts';

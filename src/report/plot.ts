@@ -3,6 +3,7 @@ import { parseHTML } from 'linkedom';
 import type { Figure } from './figure.ts';
 import { escapeHtml } from './html.ts';
 import { FONT_STACK, LIGHT } from './palette.ts';
+import { FONT_SIZE } from './text.ts';
 
 /** What every chart has in common: words, axes and size. */
 export interface Frame {
@@ -15,8 +16,10 @@ export interface Frame {
   readonly height?: number;
   readonly marginLeft?: number;
   readonly marginRight?: number;
-  /** Categories of the vertical axis, in order; absent for numeric axes. */
-  readonly band?: readonly string[];
+  /** Room for a legend below the horizontal axis. */
+  readonly legendHeight?: number;
+  /** Categories of the vertical axis, in order, and how they are written there; absent for numeric axes. */
+  readonly band?: readonly { readonly label: string; readonly text: string }[];
   readonly yFromZero?: boolean;
 }
 
@@ -40,17 +43,29 @@ export interface Drawing {
   readonly right: number;
   readonly top: number;
   readonly bottom: number;
+  /** Where a legend begins. */
+  readonly legendTop: number;
   toX(value: number): number;
   toY(value: number): number;
 }
 
 // Narrow enough that 13-unit text still reads when a phone scales the figure down.
-const WIDTH = 520;
+export const WIDTH = 520;
 const HEIGHT = 320;
 const TOP = 64;
 const BOTTOM = 46;
-const MARGIN_LEFT = 48;
+// Room for ticks of seven characters: −0.0025.
+const MARGIN_LEFT = 56;
 const MARGIN_RIGHT = 20;
+
+/** Height of the part where data lie, of a frame whose height is not given. */
+export function plotHeight(frame: { readonly subtitle?: string }): number {
+  return HEIGHT - topOf(frame) - BOTTOM;
+}
+
+function topOf({ subtitle }: { readonly subtitle?: string }): number {
+  return subtitle === undefined ? TOP - 16 : TOP;
+}
 
 /**
  * Draws marks in a frame. `annotate` sees where the data fell and adds marks that depend on it (end labels), which
@@ -62,7 +77,10 @@ export function draw(
   annotate?: (drawing: Drawing) => readonly Plot.Markish[],
 ): Figure {
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
-  const height = frame.height ?? HEIGHT;
+  const { legendHeight = 0 } = frame;
+  const height = (frame.height ?? HEIGHT) + legendHeight;
+  const top = topOf(frame);
+  const bottom = height - BOTTOM - legendHeight;
   const left = frame.marginLeft ?? MARGIN_LEFT;
   const right = frame.marginRight ?? MARGIN_RIGHT;
   const render = (all: readonly Plot.Markish[]) =>
@@ -70,13 +88,13 @@ export function draw(
       document,
       width: WIDTH,
       height,
-      marginTop: frame.subtitle === undefined ? TOP - 16 : TOP,
-      marginBottom: BOTTOM,
+      marginTop: top,
+      marginBottom: height - bottom,
       marginLeft: left,
       marginRight: right,
       style: {
         fontFamily: FONT_STACK,
-        fontSize: '13px',
+        fontSize: `${FONT_SIZE}px`,
         color: LIGHT.muted,
         background: 'none',
         overflow: 'visible',
@@ -85,7 +103,7 @@ export function draw(
       y:
         frame.band === undefined
           ? { label: null, ...scaleOf(frame.y), zero: frame.yFromZero === true }
-          : { type: 'band', domain: [...frame.band], label: null },
+          : { type: 'band', domain: frame.band.map(({ label }) => label), label: null },
       marks: [...axes(frame), ...all],
     });
   let svg = render(marks);
@@ -95,8 +113,9 @@ export function draw(
     const drawing: Drawing = {
       left,
       right: WIDTH - right,
-      top: frame.subtitle === undefined ? TOP - 16 : TOP,
-      bottom: height - BOTTOM,
+      top,
+      bottom,
+      legendTop: bottom + BOTTOM,
       toX: (value) => x?.apply(value) as number,
       toY: (value) => y?.apply(value) as number,
     };
@@ -110,10 +129,11 @@ function axes(frame: Frame): Plot.Markish[] {
   const grid = { stroke: LIGHT.rule, strokeOpacity: 1 };
   const ticks = { ticks: 5 };
   if (frame.band !== undefined) {
+    const texts = new Map(frame.band.map(({ label, text }) => [label, text]));
     return [
       Plot.gridX({ ...grid, ...ticks }),
       Plot.axisX({ ...color, ...ticks, label: null }),
-      Plot.axisY({ ...color, label: null }),
+      Plot.axisY({ ...color, label: null, tickFormat: (label: string) => texts.get(label) ?? label }),
     ];
   }
   return [
@@ -166,7 +186,12 @@ function finish(svg: SvgElement, frame: Frame, height: number): Omit<Figure, 'wi
           frame.y.label,
           `font-size="12" fill="${LIGHT.muted}"`,
         ),
-    text(frame.marginLeft ?? MARGIN_LEFT, height - 8, frame.x.label, `font-size="12" fill="${LIGHT.muted}"`),
+    text(
+      frame.marginLeft ?? MARGIN_LEFT,
+      height - (frame.legendHeight ?? 0) - 8,
+      frame.x.label,
+      `font-size="12" fill="${LIGHT.muted}"`,
+    ),
   ].join('');
   // Inserted as text: a DOM made for HTML would take SVG's <title> for its own and write its content unescaped.
   const markup = svg.outerHTML.replace(/^<svg[^>]*>/, (tag) => tag + heading);

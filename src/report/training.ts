@@ -1,4 +1,5 @@
-import { clusterBootstrap, type Interval, type Summary, summarize } from '../stats/index.ts';
+import type { DispersionSource } from '../objectives/index.ts';
+import { clusterBootstrap, type Interval, mean, type Summary, summarize } from '../stats/index.ts';
 import { histogram, lineChart, type Point } from './charts.ts';
 import type { Figure } from './figure.ts';
 import { type Html, html } from './html.ts';
@@ -20,6 +21,9 @@ export interface HeldOutPairs {
   readonly prompts: readonly string[];
   readonly lossesBefore: Float64Array;
   readonly lossesAfter: Float64Array;
+  /** Implicit reward of the chosen completion minus that of the rejected one. */
+  readonly marginsBefore: Float64Array;
+  readonly marginsAfter: Float64Array;
   /** 1 where the chosen completion has the higher reward, ½ where they tie. */
   readonly correctAfter: Float64Array;
 }
@@ -31,7 +35,18 @@ export interface PromptDispersion {
   readonly negLogDispersion: number;
 }
 
+/** w(x) of the training pairs, as training used them. */
+export interface UsedDispersion {
+  readonly prompts: readonly PromptDispersion[];
+  readonly phiStar: number;
+  readonly source: Exclude<DispersionSource, 'none'>;
+  /** The control: the weights were dealt to the prompts at random, so a prompt's w says nothing about it. */
+  readonly shuffled: boolean;
+}
+
 export interface TrainingReportInput {
+  /** Preference tuning is judged by `heldOut`, supervised fine-tuning by the held-out loss in its metrics. */
+  readonly method: 'preference' | 'sft';
   /** What was trained and how, in a few words. */
   readonly title: string;
   readonly subtitle: string;
@@ -39,11 +54,8 @@ export interface TrainingReportInput {
   /** False when the run stopped before its last step. */
   readonly finished: boolean;
   readonly heldOut?: HeldOutPairs;
-  /** w(x) of the training pairs and φ*, where the objective uses them. */
-  readonly dispersion?: {
-    readonly prompts: readonly PromptDispersion[];
-    readonly phiStar: number | undefined;
-  };
+  /** Where the objective uses it. */
+  readonly dispersion?: UsedDispersion;
   readonly samples: readonly { readonly prompt: string; readonly before: string; readonly after: string }[];
   /** `recipe.yaml`. */
   readonly recipe: string;
@@ -67,11 +79,15 @@ export interface TrainingNumbers {
     readonly lossBefore: number;
     readonly loss: Bound;
     readonly lossChange: Bound;
+    readonly marginBefore: number;
+    readonly marginChange: Bound;
     readonly accuracy: Bound;
-    /** Whether the upper end of the loss's interval is below ln 2. */
-    readonly belowLn2: boolean;
+    /** Whether the upper end of the loss's interval is below ln 2; absent where the loss did not start there. */
+    readonly belowLn2?: boolean;
   };
-  readonly dispersion?: Summary & { readonly phiStar: number | undefined };
+  /** Of supervised fine-tuning: the loss of held-out tokens at the first evaluation and the last, nats. */
+  readonly heldOutTexts?: { readonly before: Level; readonly after: Level };
+  readonly dispersion?: Summary & Pick<UsedDispersion, 'phiStar' | 'source' | 'shuffled'>;
   readonly final: Readonly<Record<string, number | null>>;
 }
 
@@ -81,18 +97,25 @@ interface Bound {
   readonly high: number;
 }
 
+/** A mean over held-out texts; without an interval where they have one prompt. */
+interface Level {
+  readonly step: number;
+  readonly loss: number;
+  readonly interval?: readonly [low: number, high: number];
+}
+
 const SEED = 'training-report';
 const SHOWN_PROMPTS = 10;
 
 /** Turns a run's numbers into words, figures and a page. A pure function: the same run gives the same bytes. */
 export async function trainingReport(input: TrainingReportInput): Promise<TrainingReport> {
   const numbers = summarizeRun(input);
-  const curves = curveFigures(input.metrics);
+  const curves = curveFigures(input);
   const dispersion = dispersionFigure(input);
   const sections: ReportSection[] = [
     { heading: 'Learning curves', body: html`${figureGrid(curves)}${ratioWords(input.metrics)}` },
     ...(input.samples.length === 0 ? [] : [sampleSection(input)]),
-    ...(dispersion === undefined ? [] : [dispersionSection(dispersion, input, numbers)]),
+    ...(dispersion === undefined ? [] : [dispersionSection(dispersion, input.dispersion!)]),
     { heading: 'Settings', body: preformatted(input.recipe.trimEnd()) },
     { heading: 'Provenance', body: provenanceTable(input.provenance) },
   ];
@@ -110,8 +133,9 @@ export async function trainingReport(input: TrainingReportInput): Promise<Traini
 
 function summarizeRun(input: TrainingReportInput): TrainingNumbers {
   const last = input.metrics.at(-1);
-  const { heldOut, dispersion } = input;
-  const base = {
+  const { dispersion } = input;
+  const { verdict, ...measured } = input.method === 'sft' ? summarizeTexts(input) : summarizePairs(input);
+  return {
     finished: input.finished,
     steps: last?.step ?? 0,
     final: last ?? {},
@@ -121,54 +145,97 @@ function summarizeRun(input: TrainingReportInput): TrainingNumbers {
           dispersion: {
             ...summarize(dispersion.prompts.map((prompt) => prompt.negLogDispersion)),
             phiStar: dispersion.phiStar,
+            source: dispersion.source,
+            shuffled: dispersion.shuffled,
           },
         }),
+    ...measured,
+    verdict: [
+      ...(input.finished ? [] : ['The run was interrupted: these are its numbers so far.']),
+      ...verdict,
+      ...(dispersion?.shuffled === true
+        ? ['This run is a control: its weights w(x) were dealt to the prompts at random.']
+        : []),
+    ],
   };
+}
+
+type Judged = Pick<TrainingNumbers, 'heldOut' | 'heldOutTexts' | 'verdict'>;
+
+function summarizePairs({ heldOut }: TrainingReportInput): Judged {
   if (heldOut === undefined || heldOut.prompts.length === 0) {
-    return {
-      ...base,
-      verdict: unfinished(input, ['No held-out pairs: whether the model learnt is not known.']),
-    };
+    return { verdict: ['No held-out pairs: whether the model learnt is not known.'] };
   }
   if (new Set(heldOut.prompts).size === 1) {
     const words = `All held-out pairs (${heldOut.prompts.length}) are of one prompt: whether the model learnt anything about others is not known.`;
-    return { ...base, verdict: unfinished(input, [words]) };
+    return { verdict: [words] };
   }
-  const { prompts, lossesBefore, lossesAfter, correctAfter } = heldOut;
+  const { prompts, lossesBefore, lossesAfter, marginsBefore, marginsAfter, correctAfter } = heldOut;
   const overPrompts = (values: Float64Array) => bound(clusterBootstrap(values, prompts, { seed: SEED }));
   const loss = overPrompts(lossesAfter);
   const lossChange = overPrompts(lossesAfter.map((after, pair) => after - lossesBefore[pair]!));
-  const accuracy = overPrompts(correctAfter);
+  const lossBefore = loss.estimate - lossChange.estimate;
   const measured = {
     pairs: lossesAfter.length,
     prompts: new Set(prompts).size,
-    lossBefore: loss.estimate - lossChange.estimate,
+    lossBefore,
     loss,
     lossChange,
-    accuracy,
-    belowLn2: loss.high < Math.LN2,
+    marginBefore: mean(marginsBefore),
+    marginChange: overPrompts(marginsAfter.map((after, pair) => after - marginsBefore[pair]!)),
+    accuracy: overPrompts(correctAfter),
+    ...(knowsNothing(lossBefore) ? { belowLn2: loss.high < Math.LN2 } : {}),
   };
-  return { ...base, heldOut: measured, verdict: unfinished(input, verdict(measured)) };
+  return { heldOut: measured, verdict: pairVerdict(measured) };
 }
 
-function unfinished(input: TrainingReportInput, words: readonly string[]): string[] {
-  return input.finished ? [...words] : ['The run was interrupted: these are its numbers so far.', ...words];
+/** Whether a loss is that of the reference under a log-likelihood of pairs: ln 2, up to what bf16 leaves of it. */
+function knowsNothing(loss: number): boolean {
+  return Math.abs(loss - Math.LN2) < 5e-4;
 }
 
-function verdict(measured: NonNullable<TrainingNumbers['heldOut']>): string[] {
-  const { pairs, prompts, loss, lossBefore, lossChange, accuracy } = measured;
+/** Which way a change went, as far as its interval shows. */
+function direction({ low, high }: Bound): 'up' | 'down' | 'unclear' {
+  return low > 0 ? 'up' : high < 0 ? 'down' : 'unclear';
+}
+
+const MOVED = { up: 'rose', down: 'fell', unclear: 'went' } as const;
+
+/**
+ * Losses may have other parts than the preference (a likelihood term, weights that follow the policy), so a loss that fell
+ * shows no preference by itself: the rewards have to have moved apart, and not on the wrong side.
+ */
+function pairHeadline({
+  lossChange,
+  marginChange,
+  accuracy,
+}: NonNullable<TrainingNumbers['heldOut']>): string {
+  const margin = direction(marginChange);
+  switch (direction(lossChange)) {
+    case 'down':
+      return margin === 'up' && accuracy.high >= 0.5
+        ? 'The model learnt the preference'
+        : 'The loss fell, but this does not show that the model learnt the preference';
+    case 'up':
+      return margin === 'up'
+        ? 'The loss rose, although chosen and rejected answers moved apart'
+        : 'The model got worse';
+    case 'unclear':
+      return {
+        up: 'No effect on the loss beyond chance, although chosen and rejected answers moved apart',
+        down: 'No effect on the loss beyond chance, although rejected answers gained on chosen ones',
+        unclear: 'No effect beyond chance',
+      }[margin];
+  }
+}
+
+function pairVerdict(measured: NonNullable<TrainingNumbers['heldOut']>): string[] {
+  const { pairs, prompts, loss, lossBefore, lossChange, marginBefore, marginChange, accuracy } = measured;
   const on = `on ${pairs} held-out pairs${prompts < pairs ? ` of ${prompts} prompts` : ''}`;
-  const from =
-    Math.abs(lossBefore - Math.LN2) < 5e-4
-      ? 'ln 2 = 0.693, the loss of knowing nothing,'
-      : decimals(lossBefore, 3);
-  const range = `95 % interval ${decimals(loss.low, 3)} to ${decimals(loss.high, 3)}`;
-  const change =
-    lossChange.high < 0
-      ? `The model learnt the preference: ${on} the loss fell from ${from} to ${decimals(loss.estimate, 3)} (${range}).`
-      : lossChange.low > 0
-        ? `The model got worse: ${on} the loss rose from ${from} to ${decimals(loss.estimate, 3)} (${range}).`
-        : `No effect beyond chance: ${on} the loss went from ${from} to ${decimals(loss.estimate, 3)} (${range}).`;
+  const from = knowsNothing(lossBefore)
+    ? 'ln 2 = 0.693, the loss of knowing nothing,'
+    : decimals(lossBefore, 3);
+  const margin = direction(marginChange);
   const better =
     accuracy.low > 0.5
       ? 'more often than chance'
@@ -176,13 +243,75 @@ function verdict(measured: NonNullable<TrainingNumbers['heldOut']>): string[] {
         ? 'less often than chance'
         : 'which chance alone could give';
   return [
-    change,
-    `It gives the chosen answer the higher reward in ${percent(accuracy.estimate)} of them ` +
+    `${pairHeadline(measured)}: ${on} the loss ${MOVED[direction(lossChange)]} from ${from} to ` +
+      `${decimals(loss.estimate, 3)} (${changeWords(lossChange)}).`,
+    `The mean reward of chosen − rejected ${MOVED[margin]} from ${decimals(marginBefore, 3)} to ` +
+      `${decimals(marginBefore + marginChange.estimate, 3)} (${changeWords(marginChange)})` +
+      `${margin === 'unclear' ? ', which chance alone could give' : ''}.`,
+    `The chosen answer has the higher reward in ${percent(accuracy.estimate)} of the pairs ` +
       `(95 % interval ${percent(accuracy.low)} to ${percent(accuracy.high)}), ${better}.`,
   ];
 }
 
-function facts({ heldOut, final, steps }: TrainingNumbers): Fact[] {
+/** The interval is of the change: what a claim about the change is decided by. */
+function changeWords({ estimate, low, high }: Bound): string {
+  return `change ${decimals(estimate, 3)}, 95 % interval ${decimals(low, 3)} to ${decimals(high, 3)}`;
+}
+
+/** Texts are not recorded one by one, so there are intervals of the two losses and none of the change. */
+function summarizeTexts({ metrics }: TrainingReportInput): Judged {
+  const levels = metrics.flatMap((line): Level[] => {
+    const { step, eval_loss: loss, 'eval_loss/low': low, 'eval_loss/high': high } = line;
+    if (typeof loss !== 'number') return [];
+    return [
+      { step, loss, ...(typeof low === 'number' && typeof high === 'number' && { interval: [low, high] }) },
+    ];
+  });
+  const [before, after] = [levels[0], levels.at(-1)];
+  if (before === undefined || after === undefined) {
+    return { verdict: ['No held-out texts: whether the model learnt is not known.'] };
+  }
+  const heldOutTexts = { before, after };
+  if (before === after) {
+    const words = `The held-out loss was measured only once, after step ${before.step}: ${levelWords(before)}. Whether the model learnt is not known.`;
+    return { heldOutTexts, verdict: [words] };
+  }
+  return { heldOutTexts, verdict: textVerdict(before, after) };
+}
+
+function textVerdict(before: Level, after: Level): string[] {
+  const moved = after.loss < before.loss ? 'fell' : after.loss > before.loss ? 'rose' : 'went';
+  const levels = `on held-out texts the loss ${moved} from ${levelWords(before)} to ${levelWords(after)}`;
+  const [first, last] = [before.interval, after.interval];
+  if (first === undefined || last === undefined) {
+    return [
+      `${capital(levels)}.`,
+      'They have one prompt: whether the model learnt anything about others is not known.',
+    ];
+  }
+  // The same texts are in both means, so intervals that lie apart say more than 95 %; overlapping ones say nothing.
+  const apart =
+    last[1] < first[0] ? 'The model learnt' : last[0] > first[1] ? 'The model got worse' : undefined;
+  if (apart !== undefined) return [`${apart}: ${levels}; the intervals do not overlap.`];
+  return [
+    `${capital(levels)}.`,
+    'Whether that is more than chance is not known: the intervals overlap, and they are of each loss, not of its change, which differs less from text to text.',
+  ];
+}
+
+function levelWords({ loss, interval }: Level): string {
+  const range =
+    interval === undefined
+      ? ''
+      : ` (95 % interval ${decimals(interval[0], 3)} to ${decimals(interval[1], 3)})`;
+  return `${decimals(loss, 3)} nats a token${range}`;
+}
+
+function capital(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function facts({ heldOut, heldOutTexts, final, steps }: TrainingNumbers): Fact[] {
   const margin = final['eval_rewards/margins'];
   return [
     ...(heldOut === undefined
@@ -191,7 +320,7 @@ function facts({ heldOut, final, steps }: TrainingNumbers): Fact[] {
           {
             label: 'Held-out loss',
             value: decimals(heldOut.loss.estimate, 3),
-            note: `${decimals(heldOut.loss.low, 3)} to ${decimals(heldOut.loss.high, 3)}; ln 2 is 0.693`,
+            note: `${decimals(heldOut.loss.low, 3)} to ${decimals(heldOut.loss.high, 3)}${heldOut.belowLn2 === undefined ? '' : '; ln 2 is 0.693'}`,
           },
           {
             label: 'Held-out accuracy',
@@ -199,10 +328,25 @@ function facts({ heldOut, final, steps }: TrainingNumbers): Fact[] {
             note: `${percent(heldOut.accuracy.low)} to ${percent(heldOut.accuracy.high)}`,
           },
         ]),
+    ...(heldOutTexts === undefined ? [] : textFacts(heldOutTexts.after)),
     ...(typeof margin === 'number'
       ? [{ label: 'Held-out margin', value: decimals(margin, 3), note: 'reward of chosen − rejected' }]
       : []),
     { label: 'Updates', value: String(steps) },
+  ];
+}
+
+function textFacts({ loss, interval }: Level): Fact[] {
+  const range = (of: (value: number) => string) =>
+    interval === undefined ? '' : `${of(interval[0])} to ${of(interval[1])}, `;
+  const perplexity = (nats: number) => decimals(Math.exp(nats), 2);
+  return [
+    {
+      label: 'Held-out loss',
+      value: decimals(loss, 3),
+      note: `${range((nats) => decimals(nats, 3))}nats a token`,
+    },
+    { label: 'Held-out perplexity', value: perplexity(loss), note: `${range(perplexity)}a token` },
   ];
 }
 
@@ -211,12 +355,16 @@ interface Captioned {
   readonly caption: string;
 }
 
-function curveFigures(metrics: readonly MetricsLine[]): Captioned[] {
+function curveFigures({ metrics, method }: TrainingReportInput): Captioned[] {
+  const start = metrics.find(({ step }) => step === 0)?.eval_loss;
+  const fromLn2 = method === 'preference' && typeof start === 'number' && knowsNothing(start);
+  // Squared, hinge and exponential losses are no log-probabilities and have no unit.
+  const unit = method === 'sft' ? 'nats a token' : fromLn2 ? 'nats a pair' : 'a pair';
   const curve = (name: string, title: string, label: string, key: string, reference?: [number, string]) =>
     trainAndHeldOut(metrics, { name, title, label, key, ...(reference === undefined ? {} : { reference }) });
   return [
     {
-      figure: curve('loss', 'Loss', 'loss (nats a pair)', 'loss', [Math.LN2, 'ln 2']),
+      figure: curve('loss', 'Loss', `loss (${unit})`, 'loss', fromLn2 ? [Math.LN2, 'ln 2'] : undefined),
       caption:
         'Lower is better. Training loss is the mean of one batch and jumps with it; held-out loss decides.',
     },
@@ -225,7 +373,8 @@ function curveFigures(metrics: readonly MetricsLine[]): Captioned[] {
         0,
         'no difference',
       ]),
-      caption: 'How far apart the model holds the two answers: β times the difference of their log-ratios.',
+      caption:
+        'How far apart the model holds the two answers: the difference of their implicit rewards, in DPO β times that of their log-ratios.',
     },
     {
       figure: curve('accuracy', 'Accuracy', 'share of pairs', 'rewards/accuracies', [0.5, 'chance']),
@@ -320,7 +469,7 @@ function sampleSection(input: TrainingReportInput): ReportSection {
 function dispersionFigure({ dispersion }: TrainingReportInput): Figure | undefined {
   if (dispersion === undefined) return undefined;
   const values = dispersion.prompts.map((prompt) => prompt.negLogDispersion);
-  return dispersionHistogram(values, 'training pairs');
+  return dispersionHistogram(values, `training pairs${dispersion.shuffled ? ', shuffled' : ''}`);
 }
 
 /** The histogram of w(x), shared by the training report and `mallows dispersion`. */
@@ -337,29 +486,53 @@ export function dispersionHistogram(values: readonly number[], subject: string):
   });
 }
 
-function dispersionSection(
-  figure: Figure,
-  input: TrainingReportInput,
-  numbers: TrainingNumbers,
-): ReportSection {
-  const sorted = [...input.dispersion!.prompts].sort((a, b) => a.negLogDispersion - b.negLogDispersion);
-  const table = (caption: string, prompts: readonly PromptDispersion[]) =>
-    dataTable(
-      [{ heading: 'w', numeric: true }, { heading: 'Prompt' }],
-      prompts.map(({ negLogDispersion, prompt }) => [decimals(negLogDispersion, 2), shorten(prompt, 240)]),
-      caption,
-    );
-  const phiStar = numbers.dispersion?.phiStar;
+/** Where each source has w(x) from, and what its ends are. */
+const SOURCES: Readonly<Record<UsedDispersion['source'], { from: string; most: string; least: string }>> = {
+  entropy: {
+    from: 'the reference model’s entropies over the answers',
+    most: 'Where the model would accept many answers',
+    least: 'Where it sees one answer',
+  },
+  votes: { from: 'annotators’ votes', most: 'Where annotators disagreed', least: 'Where they agreed' },
+  column: {
+    from: 'the data’s dispersion column',
+    most: 'Where the data say that opinions differ',
+    least: 'Where they say that the answer is settled',
+  },
+};
+
+function dispersionSection(figure: Figure, dispersion: UsedDispersion): ReportSection {
+  const { prompts, phiStar, source, shuffled } = dispersion;
+  const { from } = SOURCES[source];
+  const scale = html`w(x) scales each pair’s margin; in mallows-phi it scales the pair’s −log φ. Its mean is 1 by the choice
+φ* = ${decimals(phiStar, 4)}.`;
   return {
     heading: 'Dispersion',
-    body: html`<p>w(x) scales each pair's loss: above 1 where the answer is settled, below 1 where opinions differ.
-${phiStar !== undefined && `Its mean is 1 by the choice φ* = ${decimals(phiStar, 4)}.`}</p>
+    body: shuffled
+      ? html`<p>This run is a control. ${scale} The weights come from ${from}, but were dealt to the prompts at random: which
+prompt has which weight says nothing about it, so none are listed.</p>
+${figureGrid([{ figure }])}`
+      : html`<p>${scale} It comes from ${from}: above 1 where the answer is settled, below 1 where opinions differ.</p>
 ${figureGrid([{ figure }])}
-<div class="columns">
-<div><h3>Most dispersed prompts</h3>${table('Where the model would accept many answers', distinct(sorted).slice(0, SHOWN_PROMPTS))}</div>
-<div><h3>Least dispersed prompts</h3>${table('Where it sees one answer', distinct(sorted.toReversed()).slice(0, SHOWN_PROMPTS))}</div>
-</div>`,
+${extremePrompts(prompts, source)}`,
   };
+}
+
+function extremePrompts(prompts: readonly PromptDispersion[], source: UsedDispersion['source']): Html {
+  const sorted = [...prompts].sort((a, b) => a.negLogDispersion - b.negLogDispersion);
+  const { most, least } = SOURCES[source];
+  const table = (caption: string, rows: readonly PromptDispersion[]) =>
+    dataTable(
+      [{ heading: 'w', numeric: true }, { heading: 'Prompt' }],
+      distinct(rows)
+        .slice(0, SHOWN_PROMPTS)
+        .map(({ negLogDispersion, prompt }) => [decimals(negLogDispersion, 2), shorten(prompt, 240)]),
+      caption,
+    );
+  return html`<div class="columns">
+<div><h3>Most dispersed prompts</h3>${table(most, sorted)}</div>
+<div><h3>Least dispersed prompts</h3>${table(least, sorted.toReversed())}</div>
+</div>`;
 }
 
 function provenanceTable(provenance: Readonly<Record<string, unknown>>) {
