@@ -2,9 +2,13 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { engineInfo, memory } from 'mallowspo';
 
+/** Where both sides compute, a GPU or not: what is compared is a CPU's work, and the peer's scripts use no other. */
+export const DEVICE = 'cpu';
+
 /** What a figure has to be read with. */
 export interface Machine {
   readonly date: string;
+  readonly device: string;
   readonly cpu: string;
   readonly cores: number;
   readonly memoryBytes: number;
@@ -23,6 +27,7 @@ export function machine(): Machine {
   const { torchVersion, threads, cpuCapability, bf16Kernels, allocator } = engineInfo();
   return {
     date: new Date().toISOString(),
+    device: DEVICE,
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
     memoryBytes: totalmem(),

@@ -12,10 +12,10 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Figure, figuresOf, type Round, rate } from './figures.ts';
 import { type Inputs, prepareInputs } from './inputs.ts';
-import { type Machine, machine } from './machine.ts';
+import { machine } from './machine.ts';
 import { type PeerName, peerPython, peersOf, runPeer } from './peer.ts';
 import { MEASURES, type Measurement, SCENARIOS, type Scenario, type Settings, TARGETS } from './scenarios.ts';
-import { limitText, markdownTable, type Row, targetText, valueText } from './table.ts';
+import { limitText, machineText, markdownTable, type Row, targetText, valueText } from './table.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -183,24 +183,6 @@ function list(): string {
     return `${name.padEnd(16)}${about}${targets.join('')}\n`;
   });
   return lines.join('');
-}
-
-function machineText({
-  cpu,
-  cores,
-  memoryBytes,
-  torch,
-  threads,
-  vectors,
-  bf16Kernels,
-  date,
-  load,
-}: Machine): string {
-  return [
-    `${cpu}, ${cores} cores, ${(memoryBytes / 2 ** 30).toFixed(0)} GiB`,
-    `libtorch ${torch}, ${threads} threads, ${vectors}, bf16 kernels: ${bf16Kernels ? 'yes' : 'no'}`,
-    `${date.slice(0, 10)}, load of others ${load.toFixed(1)}`,
-  ].join('; ');
 }
 
 function say(line: string): void {

@@ -22,7 +22,7 @@ import {
 import { countCalls, type EngineCalls, emptyCallSeconds } from './calls.ts';
 import { forwardFlops, MatmulPeak } from './flops.ts';
 import type { Inputs } from './inputs.ts';
-import { mappedMemory } from './machine.ts';
+import { DEVICE, mappedMemory } from './machine.ts';
 import type {
   Batching,
   GenerateScenario,
@@ -36,6 +36,7 @@ import type {
   TrainScenario,
 } from './scenarios.ts';
 import { spread } from './statistics.ts';
+import { type ChatPair, variedPairs } from './varied.ts';
 
 const [scenario, settings, inputs] = process.argv.slice(2).map((text) => JSON.parse(text)) as [
   Scenario,
@@ -96,6 +97,7 @@ async function run(
     learningRate: 1e-6,
     schedule: { name: 'constant' },
     dtype: precision === 'bf16' ? 'bf16' : 'fp32',
+    device: DEVICE,
     referenceCache: false,
     observer: (event) => {
       if (event.type === 'phase' && event.phase === 'reference') referenceStart = performance.now();
@@ -194,7 +196,7 @@ async function score({ precision }: ScoreScenario): Promise<Measurement> {
 }
 
 async function complete({ precision }: GenerateScenario): Promise<Measurement> {
-  const loaded = await loadModel(inputs.model, { dtype: engineType(precision) });
+  const loaded = await loadModel(inputs.model, { dtype: engineType(precision), device: DEVICE });
   const prompts = readLines<{ ids: number[] }>(inputs.prompts).map(({ ids }) => Int32Array.from(ids));
   const options = { greedy: true, stopTokenIds: [], batchSize: prompts.length };
   await generate(loaded.model, prompts, { ...options, maxNewTokens: 4 });
@@ -246,12 +248,12 @@ async function overhead({ precision }: OverheadScenario): Promise<Measurement> {
   };
 }
 
-/** Pairs that are all different, so that no cache of pieces of text does the work. */
+/** Pairs that are all different, down to many of their words, so that no cache of pieces of text does the work. */
 async function tokenize(): Promise<Measurement> {
   const batching = settings.batching.hh;
   const file = writeVariedPairs(join(inputs.folder, 'many.jsonl'), settings.tokenizedPairs);
   const firstStep = await secondsToFirstStep(file, batching);
-  const { tokenizer } = await loadModel(inputs.thinModel);
+  const { tokenizer } = await loadModel(inputs.thinModel, { device: DEVICE });
   const examples = await loadPairs(file);
   const start = performance.now();
   const { tokens } = await tokenizePairs(examples, tokenizer, batching);
@@ -284,24 +286,8 @@ async function secondsToFirstStep(data: string, batching: Batching): Promise<num
 }
 
 function writeVariedPairs(file: string, count: number): string {
-  type Messages = readonly { readonly role: string; readonly content: string }[];
-  const rows = readLines<Record<'prompt' | 'chosen' | 'rejected', Messages>>(inputs.data.hh.pairs);
-  const varied = (messages: Messages, salt: number) =>
-    messages.map(({ role, content }) => ({
-      role,
-      content: content.replace(/\b\w{4,}\b/g, (word, at: number) => `${word}${(at * salt) % 97}`),
-    }));
-  const lines = Array.from({ length: count }, (_, id) => {
-    const { prompt, chosen, rejected } = rows[id % rows.length]!;
-    const pair = {
-      id: `${id}`,
-      prompt: varied(prompt, id),
-      chosen: varied(chosen, id),
-      rejected: varied(rejected, id),
-    };
-    return `${JSON.stringify(pair)}\n`;
-  });
-  writeFileSync(file, lines.join(''));
+  const pairs = variedPairs(readLines<ChatPair>(inputs.data.hh.pairs), count);
+  writeFileSync(file, pairs.map((pair) => `${JSON.stringify(pair)}\n`).join(''));
   return file;
 }
 
@@ -316,10 +302,10 @@ async function load(): Promise<Measurement> {
     return { resident: resident - heap, ...(anonymous !== undefined && { anonymous: anonymous - heap }) };
   };
   // The engine's own memory is not the checkpoint's.
-  await loadModel(inputs.thinModel);
+  await loadModel(inputs.thinModel, { device: DEVICE });
   const before = now();
   const start = performance.now();
-  const { model } = await loadModel(inputs.model);
+  const { model } = await loadModel(inputs.model, { device: DEVICE });
   const seconds = (performance.now() - start) / 1000;
   // Every page is read, as a pass through the model would.
   for (const { value } of model.parameters.values()) tidy(() => ops.sum(value).item());
@@ -343,7 +329,7 @@ function engineType(precision: Precision): 'bfloat16' | 'float32' {
 }
 
 async function prepared(precision: Precision, data: string, batching: Batching) {
-  const loaded = await loadModel(inputs.model, { dtype: engineType(precision) });
+  const loaded = await loadModel(inputs.model, { dtype: engineType(precision), device: DEVICE });
   const { tokens: tokenized } = await tokenizePairs(await loadPairs(data), loaded.tokenizer, batching);
   return { loaded, tokenized, flops: (pairs: readonly TokenizedPair[]) => forwardFlops(loaded.model, pairs) };
 }

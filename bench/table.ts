@@ -1,4 +1,5 @@
 import type { Figure } from './figures.ts';
+import type { Machine } from './machine.ts';
 import { MEASURES, type Scenario, type Target } from './scenarios.ts';
 import { format, type Spread } from './statistics.ts';
 
@@ -28,6 +29,26 @@ export function markdownTable(rows: readonly Row[]): string {
   );
   const head = ['| scenario | | median (min–max) | target |', '|---|---|---|---|'];
   return [...head, ...lines, ''].join('\n');
+}
+
+/** One line of what the figures have to be read with. */
+export function machineText({
+  cpu,
+  cores,
+  memoryBytes,
+  torch,
+  threads,
+  vectors,
+  bf16Kernels,
+  device,
+  date,
+  load,
+}: Machine): string {
+  return [
+    `${cpu}, ${cores} cores, ${(memoryBytes / 2 ** 30).toFixed(0)} GiB`,
+    `device ${device}, libtorch ${torch}, ${threads} threads, ${vectors}, bf16 kernels: ${bf16Kernels ? 'yes' : 'no'}`,
+    `${date.slice(0, 10)}, load of others ${load.toFixed(1)}`,
+  ].join('; ');
 }
 
 /** `4.71 (4.60–4.80) ×` */

@@ -1,6 +1,17 @@
-import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -22,6 +33,7 @@ function evaluate(body: string, environment: Record<string, string> = {}): unkno
     try { print(await (async () => { ${body} })()) } catch (error) { print({ message: error.message, hint: error.hint }) }`;
   const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
     encoding: 'utf8',
+    timeout: 20_000, // a set-up that waits for itself is a failure, not a test that never ends
     env: { PATH: process.env.PATH ?? '', HOME: work, ...environment },
   });
   expect(stdout, stderr).not.toBe('');
@@ -46,6 +58,17 @@ function pathWith(programs: Record<string, string | null>): string {
     }
   }
   return bin;
+}
+
+/** A folder that looks like an installed PyTorch. */
+function fakeTorch(version: string, environment = 'site-packages'): string {
+  const library = process.platform === 'darwin' ? 'libtorch_cpu.dylib' : 'libtorch_cpu.so';
+  const torch = join(work, environment, 'torch');
+  mkdirSync(join(torch, 'lib'), { recursive: true });
+  mkdirSync(join(torch, 'include', 'ATen'), { recursive: true });
+  writeFileSync(join(torch, 'lib', library), '');
+  writeFileSync(join(torch, 'version.py'), `__version__ = '${version}'\n`);
+  return torch;
 }
 
 describe('the platform', () => {
@@ -106,16 +129,6 @@ describe('missing tools', () => {
 describe('finding PyTorch', () => {
   const find = (environment: Record<string, string>) =>
     evaluate(`const { findEngine } = await import(${url('engine.mjs')}); return findEngine();`, environment);
-  const library = process.platform === 'darwin' ? 'libtorch_cpu.dylib' : 'libtorch_cpu.so';
-
-  function fakeTorch(version: string): string {
-    const torch = join(work, 'site-packages', 'torch');
-    mkdirSync(join(torch, 'lib'), { recursive: true });
-    mkdirSync(join(torch, 'include', 'ATen'), { recursive: true });
-    writeFileSync(join(torch, 'lib', library), '');
-    writeFileSync(join(torch, 'version.py'), `__version__ = '${version}'\n`);
-    return torch;
-  }
 
   it('takes MALLOWS_TORCH as a folder, as site-packages or as a python', () => {
     const torch = fakeTorch('2.11.0+cpu');
@@ -169,6 +182,109 @@ describe('finding PyTorch', () => {
   });
 });
 
+describe('the native addon', () => {
+  let root: string;
+  let bin: string;
+  beforeEach(() => {
+    root = join(work, 'project');
+    const headers = join(root, 'node_modules', 'node-api-headers');
+    for (const folder of [join(root, 'native'), headers]) mkdirSync(folder, { recursive: true });
+    for (const file of [join(root, 'package.json'), join(headers, 'package.json')]) writeFileSync(file, '{}');
+    writeFileSync(join(root, 'native', 'addon.cc'), '');
+    // Node takes the addon for JavaScript, so that no compiler is needed to make one that loads.
+    writeFileSync(
+      join(work, 'hook.cjs'),
+      "const { _extensions } = require('node:module'); _extensions['.node'] = _extensions['.js'];",
+    );
+    const settings = `{ echo "CMAKE_GENERATOR:INTERNAL=$6"; for each; do echo "\${each#-D}"; done; } > "$4/CMakeCache.txt"`;
+    bin = pathWith({
+      cmake: `case "$1" in -S) ${settings};; --build) echo 'exports.host = () => 0;' > "$2/mallows.node";; esac`,
+      'c++': 'exit 0',
+      make: 'exit 0',
+      // As long as no virtual environment is active, python3 has the first PyTorch.
+      python3: `case "$1" in -c) read origin < ${join(work, 'origin')}; echo "$origin";; --version) exit 0;; *) exit 1;; esac`,
+    });
+  });
+
+  const activate = (torch: string) => writeFileSync(join(work, 'origin'), `${join(torch, '__init__.py')}\n`);
+  const build = (environment: Record<string, string> = {}) =>
+    evaluate(
+      `const { buildAddon } = await import(${url('addon.mjs')}); return (await buildAddon(${JSON.stringify(root)})) ?? 'in step';`,
+      { PATH: bin, NODE_OPTIONS: `--require ${join(work, 'hook.cjs')}`, ...environment },
+    );
+  const built = expect.stringMatching(/^built the native addon/);
+  const inBuild = (...path: string[]) => join(root, 'build', ...path);
+  const record = () => JSON.parse(readFileSync(inBuild('engine.json'), 'utf8')) as Record<string, string>;
+
+  it('is built once', () => {
+    activate(fakeTorch('2.11.0+cpu'));
+    expect(build()).toEqual(built);
+    expect(build()).toBe('in step');
+    writeFileSync(join(root, 'native', 'addon.cc'), '// changed');
+    writeFileSync(inBuild('cmake', 'addon.o'), '');
+    expect(build()).toEqual(built);
+    expect(existsSync(inBuild('cmake', 'addon.o')), 'what did not change is kept').toBe(true);
+  });
+
+  it('is built anew, from nothing, when its PyTorch was upgraded in place', () => {
+    activate(fakeTorch('2.11.0+cpu'));
+    expect(build()).toEqual(built);
+    writeFileSync(inBuild('cmake', 'addon.o'), '');
+    fakeTorch('2.11.1+cpu');
+    expect(build()).toEqual(built);
+    expect(record()).toMatchObject({ torchVersion: '2.11.1+cpu', source: 'existing' });
+    expect(existsSync(inBuild('cmake', 'addon.o'))).toBe(false);
+    expect(build()).toBe('in step');
+  });
+
+  it('is not kept on a PyTorch that was upgraded out of the tested range', () => {
+    activate(fakeTorch('2.11.0'));
+    expect(build()).toEqual(built);
+    fakeTorch('2.12.0');
+    expect(build()).toMatchObject({ message: expect.stringContaining('python3 has no pip') });
+  });
+
+  it('follows MALLOWS_TORCH where it leads by now', () => {
+    const [first, second] = [fakeTorch('2.11.0', 'first'), fakeTorch('2.11.0', 'second')];
+    const python = { MALLOWS_TORCH: 'python3' };
+    activate(first);
+    expect(build(python)).toEqual(built);
+    expect(build(python)).toBe('in step');
+    activate(second);
+    expect(build(python)).toEqual(built);
+    expect(record().torch).toBe(second);
+    expect(build({ MALLOWS_TORCH: dirname(first) })).toEqual(built);
+    expect(build({ MALLOWS_TORCH: dirname(first) })).toBe('in step');
+    rmSync(first, { recursive: true });
+    expect(build({ MALLOWS_TORCH: dirname(first) })).toMatchObject({
+      message: expect.stringContaining('leads to no PyTorch'),
+    });
+  });
+
+  it('is built anew, from nothing, when it does not load', () => {
+    activate(fakeTorch('2.11.0'));
+    expect(build()).toEqual(built);
+    writeFileSync(inBuild('mallows.node'), "throw new Error('undefined symbol');");
+    writeFileSync(inBuild('cmake', 'addon.o'), '');
+    expect(build()).toEqual(built);
+    expect(existsSync(inBuild('cmake', 'addon.o'))).toBe(false);
+    expect(build()).toBe('in step');
+  });
+
+  it('stays in step with a fetched PyTorch, whose own version has a suffix', () => {
+    const { torchVersion } = evaluate(`return await import(${url('wheels.mjs')});`) as {
+      torchVersion: string;
+    };
+    const name = `torch-${torchVersion}-${process.platform}-${process.arch}`;
+    fakeTorch(`${torchVersion}+cu130`, join('cache', 'engine', name));
+    writeFileSync(join(work, 'origin'), '\n');
+    const environment = { MALLOWS_CACHE: join(work, 'cache') };
+    expect(build(environment)).toEqual(built);
+    expect(record()).toMatchObject({ torchVersion, source: 'fetched' });
+    expect(build(environment)).toBe('in step');
+  });
+});
+
 describe('what is kept of the wheels', () => {
   const kept = (paths: string[]) =>
     evaluate(`const { keptPaths } = await import(${url('wheels.mjs')}); const kept = new RegExp('^(?:' + keptPaths + ')$');
@@ -216,13 +332,93 @@ describe('locks', () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  it('let one process in at a time', () => {
+  const holder = (pid: number, host = hostname(), began = '1') => JSON.stringify({ pid, host, began });
+
+  it('are taken over from a process whose number another one has by now, such as this one', () => {
+    const file = join(work, 'test.lock');
+    const withLock = (content: string) => `
+      const { readFileSync, writeFileSync } = await import('node:fs');
+      const { locked } = await import(${url('tools.mjs')});
+      writeFileSync(${JSON.stringify(file)}, ${content});
+      return locked(${JSON.stringify(file)}, async () => JSON.parse(readFileSync(${JSON.stringify(file)}, 'utf8')).pid === process.pid);`;
+    expect(evaluate(withLock('String(process.pid)')), 'as older versions wrote it').toBe(true);
+    // Where a process's start is not known, it may be the holder.
+    if (process.platform !== 'linux') return;
+    const reused = `JSON.stringify({ pid: process.pid, host: ${JSON.stringify(hostname())}, began: '1' })`;
+    expect(evaluate(withLock(reused))).toBe(true);
+    expect(readdirSync(work)).toEqual([]);
+  });
+
+  it('are waited for when another host has them, with the name of the file to delete', async () => {
+    const file = join(work, 'test.lock');
+    const held = holder(1, 'elsewhere');
+    writeFileSync(file, held);
+    const program = `const { locked } = await import(${url('tools.mjs')}); await locked(${JSON.stringify(file)}, async () => console.log('in'));`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
+    try {
+      const [said] = (await once(child.stderr, 'data')) as [Buffer];
+      expect(said.toString()).toContain(`process 1 on elsewhere`);
+      expect(said.toString()).toContain(`delete ${file}`);
+      expect(readFileSync(file, 'utf8')).toBe(held);
+      rmSync(file);
+      const [output] = (await once(child.stdout, 'data')) as [Buffer];
+      expect(output.toString()).toBe('in\n');
+      await once(child, 'close');
+      expect(readdirSync(work)).toEqual([]);
+    } finally {
+      child.kill();
+    }
+  });
+
+  it.each([
+    ['', (pid: number) => holder(pid)],
+    [', an older version’s', String],
+  ])('are not taken from whoever took over the same stale one first%s', (_, stale) => {
+    const file = join(work, 'test.lock');
+    writeFileSync(file, stale(spawnSync(process.execPath, ['-e', '']).pid!));
+    const fresh = holder(process.pid, 'elsewhere');
+    // Another process takes the lock over between this one's look at it and what it does about it.
+    const outcome = evaluate(`
+      const fs = (await import('node:fs')).default;
+      const { syncBuiltinESMExports } = await import('node:module');
+      const [file, fresh] = ${JSON.stringify([file, fresh])};
+      const read = fs.readFileSync;
+      fs.readFileSync = (path, ...rest) => {
+        const content = read(path, ...rest);
+        if (path === file) {
+          fs.readFileSync = read;
+          syncBuiltinESMExports();
+          fs.writeFileSync(file, fresh);
+        }
+        return content;
+      };
+      syncBuiltinESMExports();
+      const { locked } = await import(${url('tools.mjs')});
+      let left = 'nothing';
+      setTimeout(() => {
+        left = fs.existsSync(file) ? read(file, 'utf8') : 'nothing';
+        fs.rmSync(file, { force: true });
+      }, 300);
+      return locked(file, async () => left);`);
+    expect(outcome).toBe(fresh);
+  });
+
+  it('are left alone at the end when another process has them by then', () => {
+    const file = join(work, 'test.lock');
+    const other = holder(1, 'elsewhere');
+    const steal = `(await import('node:fs')).writeFileSync(${JSON.stringify(file)}, ${JSON.stringify(other)}); return 1;`;
+    expect(locked(file, steal)).toBe(1);
+    expect(readFileSync(file, 'utf8')).toBe(other);
+  });
+
+  it('let one process in at a time, also when the lock they find is stale', () => {
     const [file, log] = [join(work, 'test.lock'), join(work, 'log')];
     const tools = fileURLToPath(new URL('tools.mjs', folder));
     const program = `
       import { appendFileSync } from 'node:fs';
       import { setTimeout as sleep } from 'node:timers/promises';
       import { locked } from ${JSON.stringify(tools)};
+      setTimeout(() => process.exit(1), 20_000).unref(); // instead of waiting for ever
       await locked(${JSON.stringify(file)}, async () => {
         appendFileSync(${JSON.stringify(log)}, 'in ');
         await sleep(100);
@@ -230,6 +426,7 @@ describe('locks', () => {
       });`;
     const script = join(work, 'contender.mjs');
     writeFileSync(script, program);
+    writeFileSync(file, holder(spawnSync(process.execPath, ['-e', '']).pid!));
     spawnSync('sh', ['-c', `"$0" "$1" & "$0" "$1" & "$0" "$1" & wait`, process.execPath, script], {
       stdio: 'ignore',
     });

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { findEngine, isUsable } from './engine.mjs';
+import { findEngine, isCurrent } from './engine.mjs';
 import { buildTools } from './platform.mjs';
 import { filesUnder, hashOf, run, SetupError, say, seconds } from './tools.mjs';
 
@@ -26,13 +26,11 @@ export async function buildAddon(root) {
   const stampOf = (engine) =>
     hashOf(root, sources, engine.torch, engine.torchVersion, request, `${process.platform}-${process.arch}`);
   const addon = join(build, 'mallows.node');
-  if (
-    before !== undefined &&
-    existsSync(addon) &&
-    isUsable(before.torch) &&
-    before.stamp === stampOf(before)
-  ) {
-    return undefined;
+  if (before !== undefined && existsSync(addon) && before.stamp === stampOf(before) && isCurrent(before)) {
+    if (loadFailure(addon) === undefined) return undefined;
+    // What it was linked against changed under the same version. Who is told to run set-up must not be told in vain.
+    say('  the native addon does not load any more: building it anew');
+    rmSync(join(build, 'cmake'), { recursive: true, force: true });
   }
 
   const engine = await findEngine();
@@ -60,13 +58,18 @@ async function compile(root, build, engine) {
   const generator = buildTools();
   const folder = join(build, 'cmake');
   const headers = dirname(createRequire(join(root, 'package.json')).resolve('node-api-headers/package.json'));
+  const version = `MALLOWS_TORCH_VERSION:STRING=${engine.torchVersion}`;
   const settings = [
+    '--no-warn-unused-cli', // the version is for the comparison below
+    `-D${version}`,
     `-DMALLOWS_TORCH_DIR=${engine.torch}`,
     `-DMALLOWS_NODE_HEADERS=${join(headers, 'include')}`,
   ];
+  // CMake refuses to change generators, and headers exchanged in place need not be newer than what was built of others.
+  const kept = [`CMAKE_GENERATOR:INTERNAL=${generator}\n`, `${version}\n`];
   const cached = readCache(join(folder, 'CMakeCache.txt'));
-  if (cached !== undefined && !cached.includes(`CMAKE_GENERATOR:INTERNAL=${generator}\n`)) {
-    rmSync(folder, { recursive: true, force: true }); // CMake refuses to change generators
+  if (cached !== undefined && !kept.every((line) => cached.includes(line))) {
+    rmSync(folder, { recursive: true, force: true });
   }
   mkdirSync(folder, { recursive: true });
   const hint = 'The message above is CMake’s or the compiler’s. Delete the folder build/ and try again.';
@@ -85,8 +88,18 @@ function readCache(file) {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
 }
 
-/** Loads the addon in a process of its own, so that a crash is a message. */
 function checkLoads(file) {
+  const failure = loadFailure(file);
+  if (failure === undefined) return;
+  throw new SetupError(
+    `the native addon was built but does not load (${failure.ending})`,
+    'A library that the message above names is missing or damaged: reinstall that PyTorch, or delete the cache and run set-up again.',
+    failure.details,
+  );
+}
+
+/** Loads the addon in a process of its own, so that a crash is a message. */
+function loadFailure(file) {
   const { status, signal, stderr } = spawnSync(
     process.execPath,
     ['-e', `require(${JSON.stringify(file)}).host()`],
@@ -94,10 +107,5 @@ function checkLoads(file) {
       encoding: 'utf8',
     },
   );
-  if (status === 0) return;
-  throw new SetupError(
-    `the native addon was built but does not load (${signal ?? `exit code ${status}`})`,
-    'A library that the message above names is missing or damaged: reinstall that PyTorch, or delete the cache and run set-up again.',
-    stderr.trim(),
-  );
+  return status === 0 ? undefined : { ending: signal ?? `exit code ${status}`, details: stderr.trim() };
 }

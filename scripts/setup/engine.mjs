@@ -34,18 +34,26 @@ export async function findEngine() {
   return fetchedEngine();
 }
 
-/** Whether an engine found earlier is still where it was. */
-export function isUsable(torch) {
+/**
+ * Whether an engine found earlier is the one that would be found now: not moved, not upgraded in place, and what
+ * `MALLOWS_TORCH` leads to, as `python3` is another one after a virtual environment was activated.
+ */
+export function isCurrent({ torch, torchVersion: version, source }) {
+  if (!isUsable(torch)) return false;
+  // Recorded under the pin's version, which lacks the build's suffix; nothing changes it in place.
+  if (source === 'fetched') return version === torchVersion;
+  const request = process.env.MALLOWS_TORCH;
+  return readVersion(torch) === version && (!request || requestedTorch(request) === torch);
+}
+
+function isUsable(torch) {
   return existsSync(join(torch, 'lib', library)) && existsSync(join(torch, 'include', 'ATen'));
 }
 
-/** `MALLOWS_TORCH`: a folder named torch, the site-packages around it, or a Python that imports torch. */
 function requestedEngine() {
   const request = process.env.MALLOWS_TORCH;
-  if (request === undefined || request === '') return undefined;
-  const found = isFolder(request)
-    ? [request, join(request, 'torch')].map((folder) => resolve(folder)).find(isUsable)
-    : torchOf(request);
+  if (!request) return undefined;
+  const found = requestedTorch(request);
   if (found === undefined || !isUsable(found)) {
     throw new SetupError(
       `MALLOWS_TORCH=${request} leads to no PyTorch with lib/${library} and include/`,
@@ -59,6 +67,12 @@ function requestedEngine() {
     );
   }
   return { torch: found, torchVersion: version, source: 'existing' };
+}
+
+/** `MALLOWS_TORCH`: a folder named torch, the site-packages around it, or a Python that imports torch. */
+function requestedTorch(request) {
+  if (!isFolder(request)) return torchOf(request);
+  return [request, join(request, 'torch')].map((folder) => resolve(folder)).find(isUsable);
 }
 
 function installedEngine() {
@@ -81,9 +95,15 @@ function torchOf(python) {
 }
 
 function versionOf(torch) {
-  const match = /__version__ = '([^']+)'/.exec(readFileSync(join(torch, 'version.py'), 'utf8'));
-  if (match === null) throw new SetupError(`${torch}/version.py names no version`, 'Reinstall that PyTorch.');
-  return match[1];
+  const version = readVersion(torch);
+  if (version === undefined)
+    throw new SetupError(`${torch}/version.py names no version`, 'Reinstall that PyTorch.');
+  return version;
+}
+
+function readVersion(torch) {
+  const file = join(torch, 'version.py');
+  return existsSync(file) ? /__version__ = '([^']+)'/.exec(readFileSync(file, 'utf8'))?.[1] : undefined;
 }
 
 export function cacheFolder() {

@@ -1,7 +1,8 @@
 // What the steps of set-up share: messages, commands, hashes, locks.
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -70,54 +71,135 @@ export function hashOf(root, files, ...extra) {
   return hash.digest('hex');
 }
 
-/** Runs `body` while no other process on this machine runs under the same lock file. */
+/**
+ * Runs `body` while no other process runs under the same lock file. A lock left by a process that is gone (killed,
+ * crashed) is taken over; one held by a living process, or by another machine or container that shares the disk, is
+ * waited for.
+ */
 export async function locked(file, body) {
   mkdirSync(dirname(file), { recursive: true });
-  let announced = false;
-  while (!acquire(file)) {
-    const owner = ownerOf(file);
-    if (owner !== undefined && !isRunning(owner)) {
-      rmSync(file, { force: true }); // left behind by a process that was killed
-      continue;
+  const mine = JSON.stringify({ pid: process.pid, host: hostname(), began: processBegan(process.pid) });
+  let announced;
+  while (!acquire(file, mine)) {
+    const seen = readIfThere(file);
+    if (seen !== undefined && seen !== announced) {
+      say(waitingText(file, seen));
+      announced = seen;
     }
-    if (!announced) say(`  waiting for another set-up (process ${owner ?? 'unknown'}, ${file})`);
-    announced = true;
     await sleep(500);
   }
   try {
     return await body();
   } finally {
-    rmSync(file, { force: true });
+    release(file, mine);
   }
 }
 
-function acquire(file) {
+function waitingText(file, content) {
+  const holder = parseHolder(content);
+  const waiting = '  waiting for another set-up';
+  switch (stateOf(holder)) {
+    case 'gone':
+      return `${waiting}, which takes ${file} over`;
+    case 'alive':
+      return `${waiting} (process ${holder.pid}, ${file})`;
+    default:
+      return `${waiting} (process ${holder.pid} on ${holder.host}). Whether it still runs cannot be told from here (${hostname()}): if it does not, as after a container’s end, delete ${file}`;
+  }
+}
+
+/**
+ * Takes the lock or returns false. Several processes may find the same stale lock, and whoever is slow must not remove
+ * the fresh one of whoever is quick: it is removed under a lock of its own, and only if it is still the stale one.
+ */
+function acquire(file, mine) {
+  if (createExclusive(file, mine)) return true;
+  const seen = readIfThere(file);
+  if (seen === undefined || stateOf(parseHolder(seen)) !== 'gone') return false;
+  const guard = `${file}.stale`;
+  if (!acquire(guard, mine)) return false;
   try {
-    const handle = openSync(file, 'wx');
-    writeSync(handle, String(process.pid));
-    closeSync(handle);
+    if (readIfThere(file) === seen) rmSync(file, { force: true });
+  } finally {
+    release(guard, mine);
+  }
+  return createExclusive(file, mine);
+}
+
+/** A lock that somebody deleted by hand may be another's by now. */
+function release(file, mine) {
+  if (readIfThere(file) === mine) rmSync(file, { force: true });
+}
+
+/** What disks without hard links (exFAT, many network and FUSE mounts) answer to one. */
+const noLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
+
+/**
+ * Creates a file that must not exist; false when it does. It appears with its content, as whoever finds it empty could
+ * not tell a file that is being written from one whose writer was killed.
+ */
+function createExclusive(file, content) {
+  const temporary = `${file}.new-${randomUUID()}`; // not the process’s number: every container has a process 1
+  try {
+    writeFileSync(temporary, content, { flag: 'wx' });
+    try {
+      linkSync(temporary, file);
+    } catch (error) {
+      if (!noLinks.includes(error.code)) throw error;
+      writeFileSync(file, content, { flag: 'wx' });
+    }
     return true;
   } catch (error) {
     if (error.code === 'EEXIST') return false;
     throw error;
+  } finally {
+    rmSync(temporary, { force: true });
   }
 }
 
-function ownerOf(file) {
+function readIfThere(file) {
   try {
-    const pid = Number(readFileSync(file, 'utf8'));
-    return Number.isInteger(pid) && pid > 0 ? pid : undefined;
-  } catch {
-    return undefined;
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 
-function isRunning(pid) {
+/** Undefined for what no set-up holds: torn by a kill on a disk without hard links, or of a version that wrote a bare number. */
+function parseHolder(content) {
+  try {
+    const { pid, host, began } = JSON.parse(content);
+    if (pid > 0 && typeof host === 'string' && typeof began === 'string') return { pid, host, began };
+  } catch {
+    // not JSON
+  }
+  return undefined;
+}
+
+function stateOf(holder) {
+  if (holder === undefined) return 'gone';
+  const { pid, host, began } = holder;
+  if (host !== hostname()) return 'unknown';
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return error.code === 'EPERM';
+    if (error.code === 'ESRCH') return 'gone';
+  }
+  // A process with this number runs: the same one, or a later one? In containers, numbers repeat soon.
+  const now = processBegan(pid);
+  if (now === '' || began === '') return 'unknown';
+  return now === began ? 'alive' : 'gone';
+}
+
+/** The kernel's start time of a process, where /proc has it. */
+function processBegan(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // Field 22; the command's name (field 2) may itself hold spaces and parentheses.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
   }
 }
 
