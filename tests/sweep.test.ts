@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { comparable, type PlannedRun, parseGrid, planSweep } from '../src/cli/sweep/plan.ts';
+import { comparable, type PlannedRun, parseGrid, planSweep, requireCell } from '../src/cli/sweep/plan.ts';
 import { collectResults } from '../src/cli/sweep/results.ts';
 import { type RunningSweep, runSweep, type SweepEvent } from '../src/cli/sweep/run.ts';
 import { sweepReport, sweepVerdict, writeSweepReport } from '../src/experiments/index.ts';
@@ -73,6 +73,29 @@ describe('planSweep', () => {
     expect(() => plan(['seed=1,2'])).toThrow('chooses seeds');
   });
 
+  it('names its cells to whom asks for another one', () => {
+    const { cells } = plan(['objective.name=dpo,ipo', 'objective.beta=0.1']);
+    expect(() => requireCell('dpo, beta 0.1', cells)).not.toThrow();
+    expect(() => requireCell('dpo', cells)).toThrowError(
+      expect.objectContaining({
+        code: 'sweep-baseline',
+        hint: 'Choose one of: "dpo, beta 0.1", "ipo, beta 0.1".',
+      }),
+    );
+  });
+
+  it('says of what a run reads all that it hangs on', () => {
+    const inputs = (...set: string[]) =>
+      plan(['objective.name=dpo'], { set: [...SET, ...set] }).runs[0]!.inputs;
+    expect(inputs('objective.beta=0.5')).toEqual(inputs());
+    expect(inputs().heldOut).toBeUndefined();
+    expect(inputs('eval_data=held.jsonl').heldOut).toContain('held.jsonl');
+    expect(inputs('data=other.jsonl')).toMatchObject({ model: inputs().model });
+    for (const one of ['data=other.jsonl', 'model=other', 'format=chat', 'columns.chosen=c']) {
+      expect(inputs(one).train, one).not.toBe(inputs().train);
+    }
+  });
+
   it('compares objectives at equal settings', () => {
     const test = comparable(plan(['objective.name=dpo,mallows-theta', 'objective.beta=0.1,0.5']).cells);
     expect(test('dpo, beta 0.1', 'mallows-theta, beta 0.1')).toBe(true);
@@ -98,8 +121,12 @@ if (behaviour === 'data') { process.stderr.write('no rows\\n'); process.exit(3);
 if (behaviour === 'once' && !existsSync(path + '/tried')) {
   writeFileSync(path + '/tried', ''); process.stderr.write('out of luck\\n'); process.exit(1);
 }
-if (behaviour === 'wait') {
-  process.on('SIGINT', () => { note('stopped'); process.exit(130); });
+if (behaviour === 'wait' || behaviour === 'full') {
+  process.stdin.resume().on('end', () => {
+    note('stopped');
+    if (behaviour === 'full') process.stderr.write('error: no space left on the disk\\n');
+    process.exit(behaviour === 'full' ? 1 : 130);
+  });
   process.stdout.write('{"event":"step","step":1,"totalSteps":9}\\n');
   await sleep(30000);
 }
@@ -117,7 +144,9 @@ note('end');
     writeFileSync(log, '');
     const runs = behaviours.map((behaviour, index): PlannedRun => {
       const path = join(folder, name, `run-${index}`);
-      return { cell: `cell ${index}`, seed: 0, path, args: [behaviour, path, log], referenceKey: 'same' };
+      const inputs = { model: 'model', train: 'pairs', heldOut: undefined };
+      const args = [behaviour, path, log];
+      return { cell: `cell ${index}`, seed: 0, path, args, inputs, referenceKey: 'same' };
     });
     const sweep = {
       command: [process.execPath, program],
@@ -159,6 +188,18 @@ note('end');
     const { sweep, lines } = sweepOf('stop', ['wait', 'fine'], { signal: controller.signal, onEvent });
     const outcomes = await runSweep(sweep);
     expect(outcomes.map(({ status }) => status)).toEqual(['interrupted', 'interrupted']);
+    expect(lines()).toEqual(['begin run-0', 'stopped run-0']);
+  });
+
+  it('tells a training that could not save where it was from one that stopped', async () => {
+    const controller = new AbortController();
+    const onEvent = ({ type }: SweepEvent) => type === 'step' && controller.abort();
+    const { sweep, lines } = sweepOf('full', ['full', 'fine'], { signal: controller.signal, onEvent });
+    const outcomes = await runSweep(sweep);
+    expect(outcomes.map(({ status, error }) => [status, error])).toEqual([
+      ['failed', 'error: no space left on the disk'],
+      ['interrupted', undefined],
+    ]);
     expect(lines()).toEqual(['begin run-0', 'stopped run-0']);
   });
 });
@@ -211,6 +252,7 @@ describe('a sweep of real trainings', () => {
         grid: { 'objective.name': ['dpo', 'mallows-theta'] },
         seeds: 1,
         metric: 'rewards/margins',
+        baseline: null,
         higherIsBetter: true,
         controls: plan.cells.filter(({ control }) => control).map(({ name }) => name),
       },

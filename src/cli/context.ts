@@ -25,8 +25,8 @@ export interface CliContext {
   note(text: string): void;
   /** A result for programs; nothing without `--json`. */
   emit(record: object): void;
-  /** From here on the first Ctrl-C sets `signal` and a second one ends the process at once. */
-  interruptible(message: string): Interrupt;
+  /** From here on the first Ctrl-C sets `signal` and a second one ends the process at once, after `onSecond`. */
+  interruptible(message: string, onSecond?: () => void): Interrupt;
 }
 
 export function createContext(argv: readonly string[]): CliContext {
@@ -47,16 +47,19 @@ export function createContext(argv: readonly string[]): CliContext {
     emit: (record) => {
       if (context.json) write(stdout, JSON.stringify(record));
     },
-    interruptible: (message) => watchInterrupt(() => context.note(message)),
+    interruptible: (message, onSecond) => watchInterrupt(() => context.note(message), onSecond),
   };
   return context;
 }
 
-/** A reader that closes the pipe (`mallows … | head`) ends the output, not the work, and is no error. */
+/**
+ * A reader that closes the pipe (`mallows … | head`) ends the output, not the work, and is no error. Nor is a terminal that
+ * has gone, which a checkpoint is yet to be saved after.
+ */
 export function tolerateClosedPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
+      if (error.code !== 'EPIPE' && !(error.code === 'EIO' && stream.isTTY)) throw error;
       stream.destroy();
     });
   }

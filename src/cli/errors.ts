@@ -5,8 +5,8 @@ export const EXIT = { success: 0, failure: 1, usage: 2, data: 3, interrupted: 13
 
 /** A run that stopped because it was asked to; not a failure, but not finished either. */
 export class Interrupted extends Error {
-  constructor(message: string) {
-    super(message);
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
     this.name = 'Interrupted';
   }
 }
@@ -21,12 +21,13 @@ export function exitCodeOf(error: unknown): number {
 /** What went wrong, where, and what to do; causes and stacks only when asked for. */
 export function renderError(error: unknown, options: { paint: Paint; debug: boolean }): string {
   const { paint, debug } = options;
-  if (error instanceof Interrupted) return error.message;
   const lines: string[] = [];
   const field = (name: string, text: string): void => {
     lines.push(`${paint.dim(`${name}:`.padStart(7))} ${text}`);
   };
-  if (error instanceof MallowsError) {
+  if (error instanceof Interrupted) {
+    lines.push(error.message);
+  } else if (error instanceof MallowsError) {
     lines.push(`${paint.red(paint.bold('error:'))} ${error.message}`);
     if (error.at !== undefined)
       field('at', error.at.line === undefined ? error.at.file : `${error.at.file}:${error.at.line}`);

@@ -1,7 +1,7 @@
 import type { EstimatedStage, StageWatch } from '../experiments/index.ts';
 import type { TrainObserver } from '../train/index.ts';
 import type { CliContext } from './context.ts';
-import { Interrupted } from './errors.ts';
+import { asInterrupted } from './interrupt.ts';
 import { formatDuration, Progress } from './progress.ts';
 import { TrainWatcher } from './training.ts';
 
@@ -42,8 +42,8 @@ export async function runExperiment<T>(
       },
     });
   } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    throw new Interrupted('Interrupted; finished stages are kept. Go on with the same command.');
+    const message = 'Interrupted; finished stages are kept. Go on with the same command.';
+    throw asInterrupted(error, interrupt.signal, message);
   } finally {
     finishBar();
     interrupt.release();

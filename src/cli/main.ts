@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { CommanderError } from '@commander-js/extra-typings';
 import { createContext, tolerateClosedPipes } from './context.ts';
 import { EXIT, errorRecord, exitCodeOf, renderError } from './errors.ts';
+import { stopWithStdin } from './interrupt.ts';
 import { createProgram } from './program.ts';
 
 /**
@@ -10,6 +11,7 @@ import { createProgram } from './program.ts';
  */
 export async function main(argv: readonly string[]): Promise<number> {
   tolerateClosedPipes();
+  stopWithStdin();
   const context = createContext(argv);
   const program = createProgram(context, version());
   try {

@@ -2,7 +2,7 @@ import type { PreferencePair } from '../data/index.ts';
 import type { PairScore } from '../train/index.ts';
 import type { CliContext } from './context.ts';
 import { noteRows, readingOptions } from './data.ts';
-import { Interrupted } from './errors.ts';
+import { asInterrupted } from './interrupt.ts';
 import { hubData, type ModelOptions, openModel } from './model.ts';
 import { Progress } from './progress.ts';
 
@@ -49,8 +49,7 @@ export async function scoreData(context: CliContext, options: ScoringOptions): P
     progress.finish();
     return { pairs: tokenized.examples, scores, vocabularySize: model.config.vocabularySize };
   } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    throw new Interrupted('Interrupted; nothing was written.');
+    throw asInterrupted(error, interrupt.signal, 'Interrupted; nothing was written.');
   } finally {
     interrupt.release();
     model.dispose();

@@ -13,13 +13,17 @@ import type { LoopResult, TrainOptions } from '../train/index.ts';
 import type { TrainFlags } from './commands/train.ts';
 import type { CliContext } from './context.ts';
 import { Interrupted } from './errors.ts';
+import { asInterrupted } from './interrupt.ts';
 import { type Prompts, writeRunReport } from './run-report.ts';
+import { shellWord } from './shell.ts';
 import { findRecipe, TrainWatcher, trainOptions } from './training.ts';
 
 /** What differs between preference tuning and SFT as commands. */
 export interface Training<Recipe extends TrainRecipe | SftRecipe> {
   readonly kind: RecipeKind<z.ZodType<Recipe>>;
   readonly name: string;
+  /** The command that goes on with an interrupted run. Default: this one, with the run's recipe. */
+  readonly again?: string;
   /** The method in a few words, for the report's head. */
   describe(recipe: Recipe): string;
   train(recipe: Recipe, options: TrainOptions): Promise<LoopResult>;
@@ -57,13 +61,17 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
     });
   } catch (error) {
     // The reference pass stops by throwing; what it scored so far is kept.
-    if (interrupt.signal.aborted) throw interrupted(context, recipe.output);
-    throw error;
+    throw asInterrupted(error, interrupt.signal, `Interrupted. ${goOn(training, recipe.output)}`);
   } finally {
     interrupt.release();
     await watcher.finish();
   }
-  if (result.status === 'interrupted') throw interrupted(context, recipe.output, result);
+  if (result.status === 'interrupted') {
+    const { step, totalSteps } = result;
+    throw new Interrupted(
+      `Interrupted after step ${step} of ${totalSteps}. ${goOn(training, recipe.output)}`,
+    );
+  }
   const numbers = await writeRunReport(recipe.output, {
     title: `${modelName(recipe.model)} under ${training.describe(recipe)}`,
     subtitle: `${result.totalSteps} updates on ${recipe.data}`,
@@ -87,12 +95,9 @@ function flagValues(flags: TrainFlags): FlagValue[] {
   ];
 }
 
-function interrupted(context: CliContext, output: string, result?: LoopResult): Interrupted {
-  const [, name = 'train'] = context.commandLine;
-  const where = result === undefined ? '' : ` after step ${result.step} of ${result.totalSteps}`;
-  const command =
-    name === 'quickstart' ? 'mallows quickstart' : `mallows ${name} ${join(output, 'recipe.yaml')} --resume`;
-  return new Interrupted(`Interrupted${where}. Go on with: ${command}`);
+function goOn({ name, again }: Pick<Training<never>, 'name' | 'again'>, output: string): string {
+  const byRecipe = `mallows ${name} ${shellWord(join(output, 'recipe.yaml'))} --resume`;
+  return `Go on with: ${again ?? byRecipe}`;
 }
 
 /** A model's name without the folders that lead to it. */

@@ -38,6 +38,8 @@ export interface SweepReport {
     readonly grid: Readonly<Record<string, readonly string[]>>;
     readonly seeds: number;
     readonly metric: string;
+    /** The cell that every other one is tested against; null: every two comparable ones are tested. */
+    readonly baseline: string | null;
     readonly higherIsBetter: boolean;
     readonly controls: readonly string[];
   };
@@ -62,30 +64,30 @@ export interface SweepResults {
   readonly unfinished: SweepReport['unfinished'];
   /** Which two cells are tested against each other. */
   readonly compares: (first: string, second: string) => boolean;
-  readonly baseline?: string;
 }
 
 /** Metrics that every preference run has, in the order of the table. */
 const SHOWN = ['rewards/accuracies', 'rewards/margins', 'loss', 'kl/on_policy'];
 
 export function sweepReport(results: SweepResults): SweepReport {
-  const { settings, runs, failed, unfinished, compares, baseline } = results;
+  const { settings, runs, failed, unfinished, compares } = results;
   const values = runs.flatMap(({ cell, seed, metrics }) => {
     const value = metrics[settings.metric];
     return value === undefined ? [] : [{ cell, seed, value }];
   });
   const names = [...new Set(runs.map(({ cell }) => cell))];
+  const { baseline, higherIsBetter } = settings;
+  const tests =
+    baseline === null
+      ? { compares }
+      : values.some(({ cell }) => cell === baseline)
+        ? { compares, baseline }
+        : // Tests that nobody asked for do not replace those that were.
+          { compares: () => false };
   return {
     experiment: 'sweep',
     settings,
-    summary:
-      values.length === 0
-        ? null
-        : summarizeSweep(values, {
-            higherIsBetter: settings.higherIsBetter,
-            compares,
-            ...(baseline !== undefined && { baseline }),
-          }),
+    summary: values.length === 0 ? null : summarizeSweep(values, { higherIsBetter, ...tests }),
     cells: names.map((cell) => {
       const own = runs.filter((run) => run.cell === cell);
       const metrics = [...new Set(own.flatMap((run) => Object.keys(run.metrics)))];
@@ -108,12 +110,26 @@ function spread(values: readonly number[]): Spread {
 
 /** What the sweep says in plain sentences. */
 export function sweepVerdict({ summary, settings, failed, unfinished }: SweepReport): string[] {
-  if (summary === null) return [`No run was measured by ${settings.metric}.`];
-  const { best, comparisons, unmeasured } = summary;
+  return [
+    ...(summary === null
+      ? [`No run was measured by ${settings.metric}.`]
+      : summaryVerdict(summary, settings)),
+    ...(failed.length > 0 ? [`${failed.length} runs failed; see below.`] : []),
+    ...(unfinished.length > 0 ? [`${unfinished.length} runs are not finished.`] : []),
+  ];
+}
+
+function summaryVerdict(
+  { best, cells, comparisons, unmeasured }: SweepSummary,
+  { metric, baseline }: SweepReport['settings'],
+): string[] {
   const sure = comparisons.filter(({ pValue }) => pValue < 0.05);
   const seeds = (count: number) => `${count} ${count === 1 ? 'seed' : 'seeds'}`;
   return [
-    `Best by ${settings.metric}: ${best.cell}, ${number(best.mean)}${Number.isNaN(best.sd) ? '' : ` ± ${number(best.sd)}`} over ${seeds(best.seeds)}.`,
+    `Best by ${metric}: ${best.cell}, ${number(best.mean)}${Number.isNaN(best.sd) ? '' : ` ± ${number(best.sd)}`} over ${seeds(best.seeds)}.`,
+    ...(baseline === null || cells.some(({ cell }) => cell === baseline)
+      ? []
+      : [`No run of the baseline, ${baseline}, was measured: nothing is tested against it.`]),
     ...(comparisons.length > 0
       ? [
           sure.length === 0
@@ -124,8 +140,6 @@ export function sweepVerdict({ summary, settings, failed, unfinished }: SweepRep
     ...(unmeasured.length > 0
       ? ['With fewer than two common seeds nothing can be said about differences: give --seeds.']
       : []),
-    ...(failed.length > 0 ? [`${failed.length} runs failed; see below.`] : []),
-    ...(unfinished.length > 0 ? [`${unfinished.length} runs are not finished.`] : []),
   ];
 }
 
@@ -198,6 +212,7 @@ export async function sweepPage(report: SweepReport, figures: readonly Figure[])
           ...settings.set.map((one) => `--set ${one}`),
           ...Object.entries(settings.grid).map(([key, values]) => `--grid ${key}=${values.join(',')}`),
           `--seeds ${settings.seeds}`,
+          ...(settings.baseline === null ? [] : [`--baseline ${settings.baseline}`]),
         ].join('\n'),
       ),
     },

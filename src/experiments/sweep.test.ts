@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { pairedTTest } from '../stats/index.ts';
 import { type SweepRun, summarizeSweep } from './sweep.ts';
+import { sweepPage, sweepReport, sweepVerdict } from './sweep-report.ts';
 
 const runs = (cell: string, values: readonly number[], firstSeed = 0): SweepRun[] =>
   values.map((value, i) => ({ cell, seed: firstSeed + i, value }));
@@ -65,5 +66,64 @@ describe('a sweep’s summary', () => {
     expect(() => summarizeSweep(runs('a', [1]), { higherIsBetter: true, baseline: 'b' })).toThrow(
       /no cell 'b'/,
     );
+  });
+});
+
+describe('a sweep’s report', () => {
+  const settings = {
+    recipe: null,
+    set: [],
+    grid: {},
+    seeds: 2,
+    metric: 'accuracy',
+    baseline: 'dpo',
+    higherIsBetter: true,
+    controls: [],
+  };
+  const measured = ['theta', 'phi'].flatMap((cell, i) =>
+    [0, 1].map((seed) => ({ cell, seed, path: `${cell}-${seed}`, metrics: { accuracy: 0.5 + 0.1 * i } })),
+  );
+  const failed = [{ cell: 'dpo', seed: 0, path: 'dpo-0', attempts: 2, error: 'error: out of memory' }];
+  const report = (runs: typeof measured) =>
+    sweepReport({
+      settings,
+      runs,
+      failed,
+      unfinished: [{ cell: 'dpo', seed: 1 }],
+      compares: () => true,
+    });
+
+  it('says that the baseline was not measured, and tests nothing else in its place', async () => {
+    const without = report(measured);
+    expect(without.summary).toMatchObject({ best: { cell: 'phi' }, comparisons: [], unmeasured: [] });
+    expect(sweepVerdict(without)).toEqual([
+      'Best by accuracy: phi, 0.6000 ± 0.0000 over 2 seeds.',
+      'No run of the baseline, dpo, was measured: nothing is tested against it.',
+      '1 runs failed; see below.',
+      '1 runs are not finished.',
+    ]);
+    expect(await sweepPage(without, [])).toContain('error: out of memory');
+  });
+
+  it('tests against a baseline that was', () => {
+    const baseline = [0, 1].map((seed) => ({
+      cell: 'dpo',
+      seed,
+      path: `dpo-${seed}`,
+      metrics: { accuracy: 0.4 },
+    }));
+    const { summary } = report([...measured, ...baseline]);
+    expect(summary!.comparisons.map(({ first, second }) => [first, second])).toEqual([
+      ['theta', 'dpo'],
+      ['phi', 'dpo'],
+    ]);
+  });
+
+  it('tells of failures where nothing was measured at all', () => {
+    expect(sweepVerdict(report([]))).toEqual([
+      'No run was measured by accuracy.',
+      '1 runs failed; see below.',
+      '1 runs are not finished.',
+    ]);
   });
 });

@@ -5,9 +5,12 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { TrainingNumbers } from '../../report/index.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
+import { shellWord } from '../shell.ts';
 import { runTrain } from './train.ts';
 
 const RECIPE = fileURLToPath(new URL('../../../recipes/quickstart.yaml', import.meta.url));
+
+const OUTPUT = 'runs/quickstart';
 
 export function quickstartCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'quickstart', 'tune a real 135M chat model on real pairs, on the CPU, in minutes', [
@@ -15,7 +18,7 @@ export function quickstartCommand(context: CliContext): CommandUnknownOpts {
     'mallows quickstart --overwrite        again from the start',
     'mallows train quickstart --explain    the recipe it runs',
   ])
-    .option('--output <dir>', 'run directory', 'runs/quickstart')
+    .option('--output <dir>', 'run directory', OUTPUT)
     .option('--overwrite', 'delete the run that is there and start again')
     .action(async ({ output, overwrite }) => {
       const report = join(output, 'report.json');
@@ -28,12 +31,16 @@ export function quickstartCommand(context: CliContext): CommandUnknownOpts {
         context.emit({ event: 'done', output, ...numbers });
         return;
       }
-      await runTrain(context, RECIPE, {
-        output,
-        ...(overwrite === true ? { overwrite } : { resume: existsSync(join(output, 'recipe.yaml')) }),
-      });
-      context.note(
-        `try     mallows generate --model ${join(output, 'model')} --chat --prompt "Why is the sky blue?"`,
+      await runTrain(
+        context,
+        RECIPE,
+        {
+          output,
+          ...(overwrite === true ? { overwrite } : { resume: existsSync(join(output, 'recipe.yaml')) }),
+        },
+        `mallows quickstart${output === OUTPUT ? '' : ` --output ${shellWord(output)}`}`,
       );
+      const model = shellWord(join(output, 'model'));
+      context.note(`try     mallows generate --model ${model} --chat --prompt "Why is the sky blue?"`);
     });
 }

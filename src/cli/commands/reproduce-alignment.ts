@@ -1,4 +1,5 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { MallowsError } from '../../errors.ts';
 import type { Judge } from '../../evaluate/index.ts';
 import type { AlignmentKind } from '../../experiments/index.ts';
 import { collect, command } from '../command.ts';
@@ -113,7 +114,15 @@ async function openJudge(
   return {
     name: judge.name,
     orderFree: judge.orderFree,
-    compare: (pair, signal) => judge.compare(pair, signal),
+    compare: async (pair, signal) => {
+      try {
+        return await judge.compare(pair, signal);
+      } catch (error) {
+        // Ctrl-C in a terminal reaches a command too: that it has ended is no news then.
+        if (error instanceof MallowsError && error.code === 'judge-command-failed') signal?.throwIfAborted();
+        throw error;
+      }
+    },
     close: async () => {
       await judge.close();
       cache.close();

@@ -3,7 +3,7 @@ import type { Device } from '../../engine/index.ts';
 import { collect, command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
-import { Interrupted } from '../errors.ts';
+import { asInterrupted } from '../interrupt.ts';
 import { computeTypeOption, MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { announceReport } from './reproduce-report.ts';
@@ -71,8 +71,7 @@ export function dispersionExperimentCommand(context: CliContext): CommandUnknown
         await writeDispersionReport(options.output, report);
         announceReport(context, options.output, report);
       } catch (error) {
-        if (!interrupt.signal.aborted) throw error;
-        throw new Interrupted('Interrupted; nothing was written.');
+        throw asInterrupted(error, interrupt.signal, 'Interrupted; nothing was written.');
       } finally {
         interrupt.release();
         loaded.model.dispose();

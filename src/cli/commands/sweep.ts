@@ -29,7 +29,7 @@ export function sweepCommand(context: CliContext): CommandUnknownOpts {
     .action(async (recipe, options) => {
       const { availableParallelism } = await import('node:os');
       const { sweepReport, sweepVerdict, writeSweepReport } = await import('../../experiments/index.ts');
-      const { comparable, parseGrid, planSweep } = await import('../sweep/plan.ts');
+      const { comparable, parseGrid, planSweep, requireCell } = await import('../sweep/plan.ts');
       const { runSweep } = await import('../sweep/run.ts');
       const { collectResults } = await import('../sweep/results.ts');
       const { findRecipe } = await import('../training.ts');
@@ -50,11 +50,17 @@ export function sweepCommand(context: CliContext): CommandUnknownOpts {
         output: options.output,
         controls: options.control,
       });
+      const { baseline = null } = options;
+      if (baseline !== null) requireCell(baseline, plan.cells);
       const controls = plan.cells.filter(({ control }) => control).map(({ name }) => name);
       context.note(
         `${plan.cells.length} cells${controls.length > 0 ? `, ${controls.length} of them shuffled-dispersion controls` : ''}, ${options.seeds} seeds: ${plan.runs.length} runs`,
       );
-      const interrupt = context.interruptible('Running trainings save a checkpoint and stop.');
+      const kill = new AbortController();
+      const interrupt = context.interruptible(
+        'Running trainings save a checkpoint and stop; press Ctrl-C again to kill them.',
+        () => kill.abort(),
+      );
       let settled = 0;
       const outcomes = await runSweep({
         command: [process.execPath, ...process.execArgv, process.argv[1]!],
@@ -63,6 +69,7 @@ export function sweepCommand(context: CliContext): CommandUnknownOpts {
         retries: options.retries,
         threads: Math.max(1, Math.floor(availableParallelism() / options.parallel)),
         signal: interrupt.signal,
+        kill: kill.signal,
         onEvent: (event) => {
           if (event.type === 'start' && event.attempt > 1) {
             context.note(
@@ -75,8 +82,7 @@ export function sweepCommand(context: CliContext): CommandUnknownOpts {
           if (error !== undefined) context.note(context.paint.red(`  ${plainLine(error, 400)}`));
           context.emit({ event: 'run', cell: run.cell, seed: run.seed, status, path: run.path });
         },
-      });
-      interrupt.release();
+      }).finally(() => interrupt.release());
       const metric = options.metric.replace(/^eval_/, '');
       const report = sweepReport({
         settings: {
@@ -85,25 +91,31 @@ export function sweepCommand(context: CliContext): CommandUnknownOpts {
           grid: Object.fromEntries(grid.map(({ key, values }) => [key, values])),
           seeds: options.seeds,
           metric,
+          baseline,
           higherIsBetter: options.lowerIsBetter !== true && !/loss|kl|perplexity/.test(metric),
           controls,
         },
         ...collectResults(outcomes),
         compares: comparable(plan.cells),
-        ...(options.baseline !== undefined && { baseline: options.baseline }),
       });
       await writeSweepReport(options.output, report);
       for (const sentence of sweepVerdict(report)) context.print(sentence);
       context.note(`wrote ${join(options.output, 'report.html')}`);
       context.emit({ event: 'done', output: options.output, cells: report.cells, failed: report.failed });
-      if (interrupt.signal.aborted) throw new Interrupted('Interrupted. Go on with the same command.');
-      if (report.failed.length > 0) {
+      const { failed, unfinished } = report;
+      if (interrupt.signal.aborted && unfinished.length > 0) {
+        throw new Interrupted('Interrupted. Go on with the same command.');
+      }
+      if (failed.length > 0) {
+        throw new TrainingError('sweep-runs-failed', `${failed.length} of ${plan.runs.length} runs failed.`, {
+          hint: 'Their last words are in the report, all of them beside each run directory (.log). The same command tries them again.',
+        });
+      }
+      if (unfinished.length > 0) {
         throw new TrainingError(
-          'sweep-runs-failed',
-          `${report.failed.length} of ${plan.runs.length} runs failed.`,
-          {
-            hint: 'Their last words are in the report, all of them beside each run directory (.log). The same command tries them again.',
-          },
+          'sweep-runs-stopped',
+          `${unfinished.length} of ${plan.runs.length} runs were stopped from outside.`,
+          { hint: 'The same command goes on with them.' },
         );
       }
     });

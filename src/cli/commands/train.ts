@@ -42,11 +42,12 @@ export function trainCommand(context: CliContext): CommandUnknownOpts {
     });
 }
 
-/** What the command does, for other commands that train by a recipe. */
+/** What the command does, for other commands that train by a recipe; `again` is how they go on when interrupted. */
 export async function runTrain(
   context: CliContext,
   recipeArgument: string | undefined,
   flags: TrainFlags,
+  again?: string,
 ): Promise<void> {
   const { recipeJsonSchema, trainRecipe, trainSchema } = await import('../../config/index.ts');
   if (flags.schema === true) {
@@ -57,6 +58,7 @@ export async function runTrain(
   await runRecipe<TrainRecipe>(context, recipeArgument, flags, {
     kind: trainRecipe,
     name: 'train',
+    ...(again !== undefined && { again }),
     describe: (recipe) => `${recipe.objective.name}, β ${String(recipe.objective.beta ?? '–')}`,
     train: async (recipe, options): Promise<PreferenceResult> => {
       const { trainPreference } = await import('../../train/index.ts');

@@ -30,8 +30,17 @@ export interface PlannedRun {
   readonly path: string;
   /** Arguments of `mallows`. */
   readonly args: readonly string[];
+  readonly inputs: RunInputs;
   /** Equal for runs that read the same scores of the reference model; absent when none are needed. */
   readonly referenceKey: string | undefined;
+}
+
+/** What a run reads, as its recipe says it: runs that say the same have to find the same. */
+export interface RunInputs {
+  readonly model: string;
+  readonly train: string;
+  /** Undefined when held-out pairs are a share of the data. */
+  readonly heldOut: string | undefined;
 }
 
 export interface SweepPlan {
@@ -114,11 +123,20 @@ export function planSweep(request: SweepRequest): SweepPlan {
           '--resume',
           '--json',
         ],
+        inputs: inputsOf(cell.recipe),
         referenceKey: referenceKey(cell.recipe, seed),
       };
     }),
   );
   return { cells, runs: runs.flat() };
+}
+
+/** A baseline that the sweep lacks stops it before anything is trained. */
+export function requireCell(name: string, cells: readonly Cell[]): void {
+  if (cells.some((cell) => cell.name === name)) return;
+  throw new UsageError('sweep-baseline', `The sweep has no cell "${name}" to compare with.`, {
+    hint: `Choose one of: ${cells.map((cell) => `"${cell.name}"`).join(', ')}.`,
+  });
 }
 
 /**
@@ -168,6 +186,12 @@ function nameOf(values: Readonly<Record<string, string>>, recipe: TrainRecipe): 
 
 function weighs({ objective }: TrainRecipe): boolean {
   return createObjective(objective as ObjectiveOptions).usesDispersion;
+}
+
+/** Which rows a file of pairs makes hangs on the model too, by its chat template. */
+function inputsOf({ model, data, eval_data, format, columns }: TrainRecipe): RunInputs {
+  const read = (source: string) => JSON.stringify([source, model, format, columns]);
+  return { model, train: read(data), heldOut: eval_data === undefined ? undefined : read(eval_data) };
 }
 
 /** Everything that the scores of the reference model depend on. Without eval_data the seed chooses what is held out. */

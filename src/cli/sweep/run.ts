@@ -2,11 +2,14 @@ import { spawn } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { EXIT } from '../errors.ts';
+import { STOP_WITH_STDIN, STOPPING } from '../interrupt.ts';
+import { requireSameOrigins } from './origins.ts';
 import type { PlannedRun } from './plan.ts';
 
 export interface RunOutcome {
   readonly run: PlannedRun;
-  /** `kept`: finished in an earlier sweep. */
+  /** `kept`: finished in an earlier sweep. `interrupted`: asked to stop, by this sweep or from outside, or never begun. */
   readonly status: 'finished' | 'kept' | 'failed' | 'interrupted';
   readonly attempts: number;
   /** The last words of a failed run. */
@@ -22,7 +25,10 @@ export interface RunningSweep {
   readonly retries: number;
   /** CPU threads of each run. */
   readonly threads: number;
+  /** Running trainings save a checkpoint and stop, and no more begin. */
   readonly signal?: AbortSignal;
+  /** Running trainings are killed, with all that they started. */
+  readonly kill?: AbortSignal;
   readonly onEvent?: (event: SweepEvent) => void;
 }
 
@@ -32,16 +38,20 @@ export type SweepEvent =
   | { readonly type: 'outcome'; readonly outcome: RunOutcome };
 
 /** Trying again does not help a wrong recipe or unusable data. */
-const NOT_RETRIED = new Set<number | null>([2, 3]);
-const INTERRUPTED = 130;
+const NOT_RETRIED = new Set<number | null>([EXIT.usage, EXIT.data]);
 
 /**
  * Trains every run in a process of its own, `parallel` at a time. Of runs with one reference pass the first goes ahead
- * alone until it is done; the others then find its scores in the cache. When `signal` fires, running ones save a
- * checkpoint and stop; the same sweep later goes on with them.
+ * alone until it is done; the others then find its scores in the cache. The same sweep later goes on with what was
+ * stopped.
+ *
+ * @throws UsageError `sweep-mixed` when runs turn out to be of different data or models; running ones stop first.
  */
 export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
-  const { runs, parallel, signal, onEvent } = sweep;
+  const { runs, parallel, onEvent } = sweep;
+  requireSameOrigins(runs);
+  const mixed = new AbortController();
+  const signal = AbortSignal.any([mixed.signal, ...(sweep.signal === undefined ? [] : [sweep.signal])]);
   const outcomes = new Map<PlannedRun, RunOutcome>();
   const settle = (outcome: RunOutcome): void => {
     outcomes.set(outcome.run, outcome);
@@ -67,14 +77,23 @@ export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
         wake();
       }
     };
-    settle(await trainOne(run, sweep, release));
+    const onPhase = (phase: unknown): void => {
+      if (phase === 'train') release();
+      // By now the run has said what it begins with, and little time is lost yet.
+      try {
+        requireSameOrigins(runs);
+      } catch (error) {
+        mixed.abort(error);
+      }
+    };
+    settle(await trainOne(run, { ...sweep, signal }, onPhase));
     // A run that failed before its pass was done leaves the pass to the next one.
     if (ahead && scoring.delete(key)) wake();
   };
 
   while (waiting.length > 0 || active > 0) {
     const next =
-      active < parallel && signal?.aborted !== true
+      active < parallel && !signal.aborted
         ? waiting.find(({ referenceKey: key }) => key === undefined || !scoring.has(key))
         : undefined;
     if (next !== undefined) {
@@ -91,19 +110,21 @@ export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
       wake = resolve;
     });
   }
+  mixed.signal.throwIfAborted();
   for (const run of waiting) settle({ run, status: 'interrupted', attempts: 0 });
   return runs.map((run) => outcomes.get(run)!);
 }
 
-async function trainOne(run: PlannedRun, sweep: RunningSweep, scored: () => void): Promise<RunOutcome> {
+type OnPhase = (phase: unknown) => void;
+
+async function trainOne(run: PlannedRun, sweep: RunningSweep, onPhase: OnPhase): Promise<RunOutcome> {
   for (let attempt = 1; ; attempt++) {
     sweep.onEvent?.({ type: 'start', run, attempt });
-    const { code, error } = await attemptRun(run, sweep, scored);
-    if (code === 0) return { run, status: 'finished', attempts: attempt };
-    if (sweep.signal?.aborted === true || code === INTERRUPTED) {
-      return { run, status: 'interrupted', attempts: attempt };
-    }
-    if (attempt > sweep.retries || NOT_RETRIED.has(code)) {
+    const { code, stopped, error } = await attemptRun(run, sweep, onPhase);
+    if (code === EXIT.success) return { run, status: 'finished', attempts: attempt };
+    if (stopped) return { run, status: 'interrupted', attempts: attempt };
+    // A training that was asked to stop and could not save where it was has failed like any other.
+    if (attempt > sweep.retries || NOT_RETRIED.has(code) || sweep.signal?.aborted === true) {
       return { run, status: 'failed', attempts: attempt, error };
     }
   }
@@ -111,17 +132,30 @@ async function trainOne(run: PlannedRun, sweep: RunningSweep, scored: () => void
 
 const KEPT_LINES = 12;
 
+interface Attempt {
+  readonly code: number | null;
+  /** Whether it ended because it was asked to. */
+  readonly stopped: boolean;
+  readonly error: string;
+}
+
 function attemptRun(
   run: PlannedRun,
-  { command, threads, signal, onEvent }: RunningSweep,
-  scored: () => void,
-): Promise<{ code: number | null; error: string }> {
+  { command, threads, signal, kill, onEvent }: RunningSweep,
+  onPhase: OnPhase,
+): Promise<Attempt> {
   const [program, ...first] = command;
-  // A group of its own: Ctrl-C reaches it through `signal` only, once.
+  // A group of its own, which Ctrl-C in the terminal does not reach, and a pipe that ends when this process does,
+  // however it does: nothing may go on training that no sweep knows of.
   const child = spawn(program!, [...first, ...run.args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: 'pipe',
     detached: true,
-    env: { ...process.env, OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) },
+    env: {
+      ...process.env,
+      OMP_NUM_THREADS: String(threads),
+      MKL_NUM_THREADS: String(threads),
+      [STOP_WITH_STDIN]: '1',
+    },
   });
   const log = `${run.path}.log`;
   mkdirSync(dirname(log), { recursive: true });
@@ -133,19 +167,35 @@ function attemptRun(
   });
   createInterface({ input: child.stdout }).on('line', (line) => {
     const event = parseEvent(line);
-    if (event?.event === 'phase' && event.phase === 'train') scored();
+    if (event?.event === 'phase') onPhase(event.phase);
     if (event?.event === 'step') {
       onEvent?.({ type: 'step', run, step: Number(event.step), totalSteps: Number(event.totalSteps) });
     }
   });
-  const stop = (): void => void child.kill('SIGINT');
+  // Unlike a signal, this counts once, also where whoever stops the sweep sends one to every process of it.
+  const stop = (): void => void child.stdin.destroy();
+  const killGroup = (): void => {
+    if (child.pid === undefined) return;
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  };
   signal?.addEventListener('abort', stop, { once: true });
+  kill?.addEventListener('abort', killGroup, { once: true });
   return new Promise((resolve) => {
-    child.on('error', (error) => resolve({ code: null, error: error.message }));
+    child.on('error', (error) => resolve({ code: null, stopped: false, error: error.message }));
     child.on('close', (code, killed) => {
       signal?.removeEventListener('abort', stop);
+      kill?.removeEventListener('abort', killGroup);
       const words = lastWords(lastLines);
-      resolve({ code, error: killed === null ? words : `killed by ${killed}\n${words}`.trim() });
+      resolve({
+        code,
+        // By the signal itself where it came before the training listened for it.
+        stopped: code === EXIT.interrupted || STOPPING.some((name) => name === killed),
+        error: killed === null ? words : `killed by ${killed}\n${words}`.trim(),
+      });
     });
   });
 }
