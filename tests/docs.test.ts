@@ -71,7 +71,7 @@ ${sections.join('\n')}`;
   });
 
   it('docs/commands.md shows every help, each on one screen', async () => {
-    const program = createProgram(createContext([]), '0.0.0');
+    const program = createProgram(createContext(), '0.0.0');
     const pages = [program, ...program.commands].flatMap((each) => [
       each,
       ...(each === program ? [] : each.commands),

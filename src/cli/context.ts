@@ -13,8 +13,6 @@ export interface CliContext {
   readonly paint: Paint;
   /** Whether stderr is a terminal that can redraw a line. */
   readonly interactive: boolean;
-  /** The command line, for provenance. */
-  readonly commandLine: readonly string[];
   /** Set by `--json`. */
   json: boolean;
   /** Set by `--debug`. */
@@ -29,7 +27,7 @@ export interface CliContext {
   interruptible(message: string, onSecond?: () => void): Interrupt;
 }
 
-export function createContext(argv: readonly string[]): CliContext {
+export function createContext(): CliContext {
   const { stdout, stderr } = process;
   const write = (stream: Writable, text: string): void => {
     if (!stream.destroyed) stream.write(`${text}\n`);
@@ -39,7 +37,6 @@ export function createContext(argv: readonly string[]): CliContext {
     stderr,
     paint: createPaint(stderr.isTTY === true, process.env),
     interactive: stderr.isTTY === true && process.env.TERM !== 'dumb' && process.env.CI === undefined,
-    commandLine: ['mallows', ...argv],
     json: false,
     debug: process.env.MALLOWS_DEBUG === '1',
     print: (text) => write(context.json ? stderr : stdout, text),

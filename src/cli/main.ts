@@ -12,7 +12,7 @@ import { createProgram } from './program.ts';
 export async function main(argv: readonly string[]): Promise<number> {
   tolerateClosedPipes();
   stopWithStdin();
-  const context = createContext(argv);
+  const context = createContext();
   const program = createProgram(context, version());
   try {
     await program.parseAsync([...argv], { from: 'user' });

@@ -22,7 +22,7 @@ vi.mock('../checkpoints/index.ts', async (importOriginal) => ({
 }));
 
 const note = vi.fn();
-const context = { ...createContext([]), note };
+const context = { ...createContext(), note };
 
 /** Where a model is put on a machine with these devices, and in which type. */
 async function placement(device: string, devices: readonly Device[]): Promise<unknown> {

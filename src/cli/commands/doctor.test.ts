@@ -34,7 +34,7 @@ afterEach(() => {
 async function findings(environment: Readonly<Record<string, string>>): Promise<unknown> {
   for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
   const emit = vi.fn();
-  const run = doctorCommand({ ...createContext([]), emit }).parseAsync(['--json'], { from: 'user' });
+  const run = doctorCommand({ ...createContext(), emit }).parseAsync(['--json'], { from: 'user' });
   await expect(run).rejects.toMatchObject({ code: 'engine-missing', hint: 'Run `mallows setup`.' });
   return emit.mock.calls[0]![0];
 }

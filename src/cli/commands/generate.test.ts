@@ -20,7 +20,7 @@ it('answers in a chat end where the template ends turns, whatever the EOS token 
     });
     const asked = { model: directory, dtype: 'fp32', device: 'cpu', threads: 1, greedy: true } as const;
     const limits = { seed: 0, n: 1, maxNewTokens: 12, batch: 1 };
-    const context = { ...createContext([]), note: () => {} };
+    const context = { ...createContext(), note: () => {} };
     const ask = (chat: boolean) =>
       generateHere(
         context,

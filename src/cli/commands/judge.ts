@@ -13,7 +13,7 @@ import type {
 } from '../../evaluate/index.ts';
 import { command, positiveInteger } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { Interrupted } from '../errors.ts';
+import { asInterrupted } from '../interrupt.ts';
 import type { ModelOptions } from '../model.ts';
 import { DEVICE_HELP, dtypeOption, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
@@ -102,8 +102,9 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
         });
         progress.finish();
       } catch (error) {
-        if (!interrupt.signal.aborted) throw error;
-        throw new Interrupted(
+        throw asInterrupted(
+          error,
+          interrupt.signal,
           cache === undefined
             ? 'Interrupted; no verdict was written.'
             : 'Interrupted. Run the same command again to go on: what was judged is kept.',
@@ -166,8 +167,7 @@ async function answersOf(
     );
     return readAnswers(keepAt);
   } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    throw new Interrupted(`Interrupted while ${source} was answering.`);
+    throw asInterrupted(error, interrupt.signal, `Interrupted while ${source} was answering.`);
   } finally {
     interrupt.release();
   }

@@ -1,5 +1,4 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
-import { MallowsError } from '../../errors.ts';
 import type { Judge } from '../../evaluate/index.ts';
 import type { AlignmentKind } from '../../experiments/index.ts';
 import { collect, command } from '../command.ts';
@@ -114,15 +113,7 @@ async function openJudge(
   return {
     name: judge.name,
     orderFree: judge.orderFree,
-    compare: async (pair, signal) => {
-      try {
-        return await judge.compare(pair, signal);
-      } catch (error) {
-        // Ctrl-C in a terminal reaches a command too: that it has ended is no news then.
-        if (error instanceof MallowsError && error.code === 'judge-command-failed') signal?.throwIfAborted();
-        throw error;
-      }
-    },
+    compare: (pair, signal) => judge.compare(pair, signal),
     close: async () => {
       await judge.close();
       cache.close();

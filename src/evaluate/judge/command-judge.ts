@@ -17,6 +17,8 @@ export interface CommandJudgeOptions {
   readonly concurrency?: number | undefined;
   /** Keeps replies under the command and what it was shown, ids aside: what it has is not asked again. */
   readonly cache?: ResponseCache | undefined;
+  /** Milliseconds in which the program has to end once its input has. Default 5000; then it is told to. */
+  readonly patience?: number;
 }
 
 interface Waiting {
@@ -36,17 +38,20 @@ export class CommandJudge implements Judge {
   readonly #cache: ResponseCache | undefined;
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #limit: LimitFunction;
+  readonly #patience: number;
   readonly #waiting = new Map<string, Waiting>();
   #stderr = '';
   #failure: Error | undefined;
   readonly #exited: Promise<void>;
 
-  constructor(command: string, { concurrency = 8, cache }: CommandJudgeOptions = {}) {
+  constructor(command: string, { concurrency = 8, cache, patience = 5_000 }: CommandJudgeOptions = {}) {
     this.#command = command;
     this.#cache = cache;
     this.#limit = pLimit(concurrency);
+    this.#patience = patience;
     this.name = `cmd:${command}`;
-    this.#child = spawn(command, { shell: true, stdio: 'pipe' });
+    // A group of its own: Ctrl-C is for the process that asks, which lets the command answer and ends it.
+    this.#child = spawn(command, { shell: true, stdio: 'pipe', detached: true });
     this.#child.stderr.on('data', (chunk: Buffer) => {
       this.#stderr = (this.#stderr + chunk.toString()).slice(-2000);
     });
@@ -96,9 +101,22 @@ export class CommandJudge implements Judge {
     }
   }
 
+  /** Lets the command end by itself; one that does not when its input has ended is told to. */
   async close(): Promise<void> {
     this.#child.stdin.end();
+    const impatient = setTimeout(() => this.#stop(), this.#patience);
     await this.#exited;
+    clearTimeout(impatient);
+  }
+
+  #stop(): void {
+    const { pid } = this.#child;
+    try {
+      if (pid !== undefined) process.kill(-pid, 'SIGTERM');
+    } catch (error) {
+      // It has just ended.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 
   #receive(line: string): void {

@@ -344,6 +344,15 @@ describe('CommandJudge', () => {
     expect(kept).toEqual(['0:a', '0:b']);
   });
 
+  it('ends a command that goes on when its input has ended', async () => {
+    const judge = program(`setInterval(() => {}, 1000); ${say(`{ id: pair.id, verdict: 'C' }`)}`, {
+      patience: 50,
+    });
+    expect((await judgePairs([PAIR], judge))[0]!.winner).toBe('tie');
+    // It waits until all that the command started has let go of its output.
+    await judge.close();
+  });
+
   it('keeps replies by command and content, and is not asked for them again', async () => {
     const pairs = [PAIR, { ...PAIR, id: '2', a: 'Because C.' }];
     const cache = openCache();
