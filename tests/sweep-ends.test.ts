@@ -1,26 +1,14 @@
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { STORIES, startMallows, storyPairs } from './support/mallows.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { STORIES, startMallows, storyFolder, storyPairs } from './support/mallows.ts';
 
 /*
  * How sweeps end: as a process with trainings below it, on a trained model of 260,000 weights.
  */
 
-const folder = mkdtempSync(join(tmpdir(), 'mallows-sweep-ends-'));
-const data = join(folder, 'pairs.jsonl');
-
-beforeAll(() => {
-  writeFileSync(data, storyPairs('a girl'));
-  vi.stubEnv('MALLOWS_CACHE', join(folder, 'cache'));
-});
-
-afterAll(() => {
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true });
-});
+const { folder, data } = storyFolder('sweep-ends');
 
 const sweep = (output: string, steps: number, ...more: string[]) => [
   ...['sweep', '--model', STORIES, '--data', data, '--output', output, '--no-control', '--retries', '0'],

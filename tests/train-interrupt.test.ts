@@ -1,21 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { type MallowsEvent, STORIES, startMallows, storyPairs } from './support/mallows.ts';
+import { expect, it } from 'vitest';
+import { type MallowsEvent, STORIES, startMallows, storyFolder } from './support/mallows.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'mallows-interrupt-'));
-const data = join(folder, 'pairs.jsonl');
-
-beforeAll(() => {
-  writeFileSync(data, storyPairs('a girl'));
-  vi.stubEnv('MALLOWS_CACHE', join(folder, 'cache'));
-});
-
-afterAll(() => {
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true });
-});
+const { folder, data } = storyFolder('interrupt');
 
 /** More updates than anybody waits for: only a signal ends it. */
 const training = (output: string) => [

@@ -20,20 +20,25 @@ const PAIRS = ['Tom', 'Mia', 'Sam', 'Sue'].map((name) => ({
   rejected: ' It was sad.',
 }));
 
+/** One update of DPO. */
+const SHORT = {
+  data: PAIRS,
+  evalFraction: 0.5,
+  objective: 'dpo',
+  steps: 1,
+  batch: { pairs: 2 },
+  dtype: 'fp32',
+  referenceCache: false,
+} as const;
+
 it.each([
   ['loaded anew', {}],
   ['the policy without its adapters', { lora: { rank: 2 } }],
 ])('lends the reference for as long as an asynchronous caller needs it: %s', async (_, training) => {
   const seen: { disposed: boolean; adapters: number }[] = [];
   const { model } = await trainPreference({
+    ...SHORT,
     model: STORIES,
-    data: PAIRS,
-    evalFraction: 0.5,
-    objective: 'dpo',
-    steps: 1,
-    batch: { pairs: 2 },
-    dtype: 'fp32',
-    referenceCache: false,
     probe: async ({ withReference }) => {
       const tokens = await withReference(async (reference) => {
         await new Promise(setImmediate);
@@ -62,13 +67,7 @@ it('saves an adapter that finds its base from any working directory', async () =
   const output = mkdtempSync(join(tmpdir(), 'mallows-session-'));
   const { model } = await trainPreference({
     model: relative(process.cwd(), STORIES),
-    data: PAIRS,
-    evalFraction: 0.5,
-    objective: 'dpo',
-    steps: 1,
-    batch: { pairs: 2 },
-    dtype: 'fp32',
-    referenceCache: false,
+    ...SHORT,
     lora: { rank: 2 },
     output,
   });

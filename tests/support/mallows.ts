@@ -1,6 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, vi } from 'vitest';
 
 /** A trained model of 260,000 weights. */
 export const STORIES = 'tests/fixtures/models/stories260K/stories260K-f32.gguf';
@@ -34,6 +38,21 @@ export function startMallows(
     child.on('close', (code, signal) => resolve({ code, signal, stderr }));
   });
   return { child, ended };
+}
+
+/** A folder with pairs in it and a cache of its own, for as long as the tests of a file run. */
+export function storyFolder(name: string): { readonly folder: string; readonly data: string } {
+  const folder = mkdtempSync(join(tmpdir(), `mallows-${name}-`));
+  const data = join(folder, 'pairs.jsonl');
+  beforeAll(() => {
+    writeFileSync(data, storyPairs('a girl'));
+    vi.stubEnv('MALLOWS_CACHE', join(folder, 'cache'));
+  });
+  afterAll(() => {
+    vi.unstubAllEnvs();
+    rmSync(folder, { recursive: true });
+  });
+  return { folder, data };
 }
 
 /** Twelve preference pairs, as JSON lines. */
