@@ -15,16 +15,19 @@ export interface ModelOptions {
 /** Loads a model and its tokenizer, telling on stderr what was chosen and fetched. */
 export async function openModel(context: CliContext, options: ModelOptions): Promise<LoadedModel> {
   const { loadModel } = await import('../checkpoints/index.ts');
+  const placement = await placementOf(options);
+  const { device } = placement;
+  if (device !== 'cpu' && device !== options.device) context.note(`Computing on ${device}.`);
+  return loadModel(options.model, { ...placement, ...hubOptions(context) });
+}
+
+/** Where and in what a model computes, as its options ask; the number of threads is set from here on. */
+export async function placementOf({ dtype, device, threads }: Omit<ModelOptions, 'model'>) {
   const { devices, resolveDevice, setThreads } = await import('../engine/index.ts');
   const { resolvePrecision } = await import('../train/index.ts');
-  if (options.threads !== undefined) setThreads(options.threads);
-  const device = resolveDevice(options.device as Device | 'auto', devices());
-  if (device !== 'cpu' && device !== options.device) context.note(`Computing on ${device}.`);
-  return loadModel(options.model, {
-    dtype: resolvePrecision(options.dtype, device).dtype,
-    device,
-    ...hubOptions(context),
-  });
+  if (threads !== undefined) setThreads(threads);
+  const place = resolveDevice(device as Device | 'auto', devices());
+  return { dtype: resolvePrecision(dtype, place).dtype, device: place };
 }
 
 /** Notices and download progress of everything that may come from the hub. */

@@ -33,6 +33,11 @@ export function isFloating(dtype: DType): boolean {
   return dtype === 'float64' || dtype === 'float32' || dtype === 'bfloat16' || dtype === 'float16';
 }
 
+/** What numbers of a dtype are summed and drawn in: fp32 for half precision. */
+export function wideDType(dtype: DType): 'float64' | 'float32' {
+  return dtype === 'float64' ? 'float64' : 'float32';
+}
+
 export function dtypeCode(dtype: DType): number {
   const code = codes[dtype];
   if (code === undefined) {

@@ -13,7 +13,7 @@ export type {
   TensorOptions,
 } from './contract.ts';
 export { arange, empty, full, ones, scalar, type TensorDataOptions, tensor, zeros } from './create.ts';
-export { bytesPerElement, isDType, isFloating } from './dtypes.ts';
+export { bytesPerElement, isDType, isFloating, wideDType } from './dtypes.ts';
 export {
   availableMemory,
   devices,

@@ -7,6 +7,7 @@ import {
   ops,
   type Tensor,
   tidy,
+  wideDType,
   zeros,
 } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
@@ -162,7 +163,7 @@ export class RandomParameters extends ParameterSource {
     return noGrad(() =>
       tidy(() => {
         // Drawn in fp32 whatever the dtype, so that a seed means the same model everywhere.
-        const value = zeros(shape, { dtype: dtype === 'float64' ? dtype : 'float32', device });
+        const value = zeros(shape, { dtype: wideDType(dtype), device });
         if (initial === 'ones') ops.fill_(value, 1);
         if (initial === 'normal') ops.normal_(value, 0, this.#deviation, { generator: this.#generator });
         if (initial === 'residual')

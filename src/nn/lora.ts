@@ -1,4 +1,4 @@
-import { type DType, type Generator, keep, noGrad, ops, type Tensor, tidy, zeros } from '../engine/index.ts';
+import { type Generator, keep, noGrad, ops, type Tensor, tidy, wideDType, zeros } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import type { Linear } from './linear.ts';
 import { Parameter } from './parameter.ts';
@@ -33,7 +33,7 @@ export function attachLora(linears: Iterable<Linear>, options: LoraOptions): Lin
     const { dtype, device } = linear.weight.value;
     const bound = 1 / Math.sqrt(linear.inFeatures);
     const [a, b] = tidy(() => {
-      const draw = zeros([rank, linear.inFeatures], { dtype: drawDType(dtype), device });
+      const draw = zeros([rank, linear.inFeatures], { dtype: wideDType(dtype), device });
       ops.uniform_(draw, -bound, bound, { generator: options.generator });
       return [ops.to(draw, dtype), zeros([linear.outFeatures, rank], { dtype, device })] as const;
     });
@@ -80,7 +80,7 @@ export function mergeLora(linears: Iterable<Linear>): void {
     const before = weight.value;
     const merged = noGrad(() =>
       tidy(() => {
-        const wide = drawDType(before.dtype);
+        const wide = wideDType(before.dtype);
         const update = ops.mm(ops.to(b.value, wide), ops.to(a.value, wide));
         const stored = layout === 'out-in' ? update : ops.t(update);
         return ops.to(ops.add(ops.to(before, wide), stored, { alpha: scale }), before.dtype);
@@ -107,9 +107,4 @@ function selectBySuffix(linears: readonly Linear[], targets: readonly string[]):
     );
   }
   return linears.filter((linear) => targets.some((target) => matches(linear, target)));
-}
-
-/** Half-precision values are drawn and summed in fp32. */
-function drawDType(dtype: DType): DType {
-  return dtype === 'float64' ? 'float64' : 'float32';
 }

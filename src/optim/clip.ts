@@ -1,4 +1,4 @@
-import { hasOwnKernels, noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
+import { hasOwnKernels, noGrad, ops, type Tensor, tidy, wideDType } from '../engine/index.ts';
 
 /**
  * Global L2 norm over all gradients, summed in fp32 or wider whatever their dtype. Reading it waits for the device once;
@@ -12,7 +12,7 @@ export function globalNorm(gradients: readonly Tensor[]): number {
       const squares = own.reduce((sum, gradient) => sum + ops.sumOfSquares(gradient), 0);
       if (others.length === 0) return Math.sqrt(squares);
       const norms = others.map((gradient) => {
-        const dtype = gradient.dtype === 'float64' ? gradient.dtype : 'float32';
+        const dtype = wideDType(gradient.dtype);
         return ops.linalgVectorNorm(gradient, 2, undefined, false, { dtype });
       });
       return Math.hypot(Math.sqrt(squares), ops.linalgVectorNorm(ops.stack(norms), 2).item());

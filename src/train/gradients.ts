@@ -1,4 +1,4 @@
-import { keep, noGrad, ops, type Tensor, tidy, zeros } from '../engine/index.ts';
+import { keep, noGrad, ops, type Tensor, tidy, wideDType, zeros } from '../engine/index.ts';
 import type { Parameter } from '../nn/parameter.ts';
 
 /**
@@ -63,7 +63,7 @@ export class GradientStore {
     const before = this.#sums.get(parameter);
     if (before !== undefined && isWide(before)) return before;
     const { shape, device, dtype } = parameter.value;
-    const wide = dtype === 'float64' ? dtype : 'float32';
+    const wide = wideDType(dtype);
     const sum = keep(before === undefined ? zeros(shape, { dtype: wide, device }) : ops.to(before, wide));
     before?.dispose();
     this.#sums.set(parameter, sum);

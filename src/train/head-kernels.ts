@@ -1,4 +1,4 @@
-import { hasOwnKernels, ops, type Tensor } from '../engine/index.ts';
+import { hasOwnKernels, ops, type Tensor, wideDType } from '../engine/index.ts';
 
 /** Which statistics are read besides the log-probability. */
 export interface StatisticsWanted {
@@ -71,7 +71,7 @@ export const composedHead: HeadKernel = {
 };
 
 function wideLogSoftmax(logits: Tensor): Tensor {
-  return ops.logSoftmax(logits, 1, logits.dtype === 'float64' ? 'float64' : 'float32');
+  return ops.logSoftmax(logits, 1, wideDType(logits.dtype));
 }
 
 function composedExtras(

@@ -1,4 +1,4 @@
-import { bytesPerElement, keep, noGrad, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
+import { bytesPerElement, keep, noGrad, ops, type Tensor, tensor, tidy, wideDType } from '../engine/index.ts';
 import type { Linear } from '../nn/linear.ts';
 import type { GradientStore } from './gradients.ts';
 import { type ChunkStatistics, type HeadKernel, headKernel, type StatisticsWanted } from './head-kernels.ts';
@@ -164,10 +164,6 @@ function split(rows: number, vocabulary: number, hidden: Tensor, bytes: number):
 }
 
 function column(values: Int32Array | Float64Array, like: Tensor): Tensor {
-  const dtype = values instanceof Int32Array ? 'int64' : wideType(like);
+  const dtype = values instanceof Int32Array ? 'int64' : wideDType(like.dtype);
   return tensor(values, { shape: [values.length, 1], dtype, device: like.device });
-}
-
-function wideType(x: Tensor): 'float64' | 'float32' {
-  return x.dtype === 'float64' ? 'float64' : 'float32';
 }

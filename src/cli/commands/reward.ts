@@ -6,7 +6,7 @@ import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { Interrupted } from '../errors.ts';
-import { hubData, hubOptions, type ModelOptions } from '../model.ts';
+import { hubData, hubOptions, type ModelOptions, placementOf } from '../model.ts';
 import { computeTypeOption, DEVICE_HELP, dtypeOption, MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { TrainWatcher } from '../training.ts';
@@ -171,15 +171,11 @@ function scoreCommand(context: CliContext) {
 
 /** Loads a scoring model where `openModel` would put a language model. */
 export async function openClassifier(
-  { model, dtype, device, threads }: ModelOptions,
+  { model, ...options }: ModelOptions,
   hub: Partial<ReturnType<typeof hubOptions>> = {},
 ) {
   const { loadClassifier } = await import('../../checkpoints/index.ts');
-  const { resolveDevice, setThreads } = await import('../../engine/index.ts');
-  const { resolvePrecision } = await import('../../train/index.ts');
-  if (threads !== undefined) setThreads(threads);
-  const place = resolveDevice(device as Device | 'auto');
-  return loadClassifier(model, { dtype: resolvePrecision(dtype, place).dtype, device: place, ...hub });
+  return loadClassifier(model, { ...(await placementOf(options)), ...hub });
 }
 
 interface ScoreInputs {

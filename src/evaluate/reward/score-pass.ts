@@ -1,6 +1,6 @@
 import type { PackedCompletion } from '../../data/contract.ts';
 import { type PackedRow, packPairs, packSequences, type TokenizedPair } from '../../data/index.ts';
-import { noGrad, ops, type Tensor, tensor, tidy } from '../../engine/index.ts';
+import { noGrad, ops, type Tensor, tensor, tidy, wideDType } from '../../engine/index.ts';
 import { packWeights, type SequenceClassifier } from '../../models/index.ts';
 import type { GradientStore } from '../../train/gradients.ts';
 import { packByLength } from '../../train/reference.ts';
@@ -55,7 +55,7 @@ export function scorePass(
         (): Tensor =>
           noGrad(() => {
             const shape = [slopes.length, 1];
-            const dtype = way.hidden.dtype === 'float64' ? 'float64' : 'float32';
+            const dtype = wideDType(way.hidden.dtype);
             const seed = tensor(slopes, { shape, dtype, device: model.device });
             const dScores = ops.to(seed, way.hidden.dtype);
             if (weight.value.requiresGrad) gradients.addProduct(weight, ops.t(dScores), way.hidden);
