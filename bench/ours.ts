@@ -15,6 +15,7 @@ import {
   scorePairs,
   setMatmulPrecision,
   type TokenizedPair,
+  type TrainEvent,
   tidy,
   tokenizePairs,
   trainPreference,
@@ -81,7 +82,7 @@ async function run(
   precision: Precision,
   { pairs, maxLength }: Batching,
   options: Pick<PreferenceOptions, 'model' | 'data'> & Partial<PreferenceOptions>,
-  onStep?: () => void,
+  watch?: (event: TrainEvent) => void,
 ): Promise<{ steps: Step[]; reference: { seconds: number; pairs: number } }> {
   const steps: Step[] = [];
   let referenceStart = 0;
@@ -106,8 +107,8 @@ async function run(
       }
       if (event.type === 'step') {
         steps.push({ ...event.timing, loss: event.metrics.loss as number });
-        onStep?.();
       }
+      watch?.(event);
     },
     ...options,
   });
@@ -123,7 +124,7 @@ async function train({ precision, lora, data }: TrainScenario): Promise<Measurem
     precision,
     batching,
     { model, data: pairs, ...(lora !== undefined && { lora: { rank: lora, alpha: 2 * lora } }) },
-    () => peak.sample(),
+    ({ type }) => type === 'step' && peak.sample(),
   );
   const peakBytes = memory().peakResidentBytes;
   const { tokenized, flops } = await prepared(precision, pairs, batching);
@@ -218,8 +219,11 @@ async function overhead({ precision }: OverheadScenario): Promise<Measurement> {
   const batching = settings.batching.hh;
   const soFar = countCalls();
   const marks: (EngineCalls & { readonly at: number })[] = [];
-  const { steps } = await run(precision, batching, { model: inputs.model, data: inputs.data.hh.pairs }, () =>
-    marks.push({ ...soFar(), at: performance.now() / 1000 }),
+  const { steps } = await run(
+    precision,
+    batching,
+    { model: inputs.model, data: inputs.data.hh.pairs },
+    ({ type }) => type === 'step' && marks.push({ ...soFar(), at: performance.now() / 1000 }),
   );
   const emptyCall = emptyCallSeconds();
   // From the end of one step to the end of the next: what lies between two steps is part of neither's own time.
@@ -252,7 +256,8 @@ async function overhead({ precision }: OverheadScenario): Promise<Measurement> {
 async function tokenize(): Promise<Measurement> {
   const batching = settings.batching.hh;
   const file = writeVariedPairs(join(inputs.folder, 'many.jsonl'), settings.tokenizedPairs);
-  const firstStep = await secondsToFirstStep(file, batching);
+  const firstScores = await secondsUntil('reference', file, batching);
+  const firstStep = await secondsUntil('step', file, batching);
   const { tokenizer } = await loadModel(inputs.thinModel, { device: DEVICE });
   const examples = await loadPairs(file);
   const start = performance.now();
@@ -266,22 +271,30 @@ async function tokenize(): Promise<Measurement> {
     units: tokens.length,
     peakBytes: memory().peakResidentBytes,
     tokens: realTokens(tokens),
-    own: { seconds: (seconds / tokens.length) * settings.tokenizedPairs, firstStep },
+    own: { seconds: (seconds / tokens.length) * settings.tokenizedPairs, firstScores, firstStep },
   };
 }
 
-/** Reading, tokenising, planning and one update, on a model that costs nothing and an objective without a reference. */
-async function secondsToFirstStep(data: string, batching: Batching): Promise<number> {
+/**
+ * How long a run's first work waits for pairs to become tokens, on a model that costs nothing: with a reference model the
+ * first scores, which need some of the pairs, without one the first update, which needs all of them.
+ */
+async function secondsUntil(first: 'reference' | 'step', data: string, batching: Batching): Promise<number> {
+  const stop = new AbortController();
+  const name = first === 'reference' ? 'dpo' : 'simpo';
   const start = performance.now();
-  let end = start;
-  await run(
-    'fp32',
-    batching,
-    { model: inputs.thinModel, data, objective: { name: 'simpo' }, steps: 1 },
-    () => {
-      end = performance.now();
-    },
-  );
+  let end: number | undefined;
+  const options = { model: inputs.thinModel, data, objective: { name }, steps: 1, signal: stop.signal };
+  try {
+    await run('fp32', batching, options, (event) => {
+      if (event.type !== first || (event.type === 'reference' && event.done === 0)) return;
+      end ??= performance.now();
+      stop.abort();
+    });
+  } catch (error) {
+    if (end === undefined) throw error;
+  }
+  if (end === undefined) throw new Error(`The run ended without a ${first}.`);
   return (end - start) / 1000;
 }
 

@@ -34,7 +34,7 @@ export interface GenerateScenario extends Described {
   readonly precision: Precision;
 }
 
-/** Tokenising and packing as many pairs as `Settings.tokenizedPairs`, and how long a run's first step waits for it. */
+/** Tokenising and packing as many pairs as `Settings.tokenizedPairs`, and how long a run's first work waits for it. */
 export interface TokenizeScenario extends Described {
   readonly kind: 'tokenize';
 }
@@ -97,7 +97,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'overhead-bf16': { kind: 'overhead', precision: 'bf16', about: 'the same, bf16' },
   tokenize: {
     kind: 'tokenize',
-    about: 'tokenising and packing 10,000 different pairs; time to the first step',
+    about: 'tokenising and packing 10,000 different pairs; what waits for it',
   },
   load: { kind: 'load', about: 'memory of a loaded safetensors checkpoint over the size of its file' },
 };
@@ -126,7 +126,8 @@ export const MEASURES = {
   calls: { label: 'calls into the engine a step', unit: '' },
   emptyCall: { label: 'one that computes nothing', unit: 'µs' },
   seconds: { label: 'tokenising and packing', unit: 's' },
-  firstStep: { label: 'from the start to the first step', unit: 's' },
+  firstScores: { label: 'from the start to the reference pass', unit: 's' },
+  firstStep: { label: 'from the start to the first update, without a reference', unit: 's' },
   resident: { label: 'resident memory over the file’s size', unit: '×' },
   copied: { label: 'memory not mapped from the file, over its size', unit: '×' },
 } as const;

@@ -12,6 +12,7 @@ vi.mock('mallowspo', () => {
   return {
     trainPreference: async ({ device, steps, observer }: Observed) => {
       asked.push(['trainPreference', device]);
+      observer({ type: 'reference', done: 1, total: 1 });
       for (let step = 0; step < steps; step++) {
         observer({ type: 'step', timing: { seconds: 1, tokens: 1 }, metrics: { loss: 1 } });
       }
@@ -60,7 +61,7 @@ it.each([
   ['score-fp32', ['loadModel']],
   ['generate-fp32', ['loadModel']],
   ['overhead-fp32', ['trainPreference']],
-  ['tokenize', ['trainPreference', 'loadModel']],
+  ['tokenize', ['trainPreference', 'trainPreference', 'loadModel']],
   ['load', ['loadModel', 'loadModel']],
 ])('our side of %s computes on the CPU, as the peer does', async (name, calls) => {
   const file = (lines: unknown, at: string) => {

@@ -96,7 +96,7 @@ export class TrainWatcher {
         this.#note(event.level === 'warning' ? this.#context.paint.yellow(event.message) : event.message);
         break;
       case 'data':
-        this.#pending = this.#pending.then(() => noteRows(this.#context, event));
+        this.#pending = this.#pending.then(() => noteRows(this.#context, event, (text) => this.#note(text)));
         break;
       case 'reference':
         // One pass over the training pairs, then one over the held-out ones.

@@ -96,6 +96,40 @@ export function tokenizeSequence(
   };
 }
 
+/** What can be tokenised, by the name that it goes by between threads. */
+export interface TokenKinds {
+  readonly pairs: { readonly example: PreferencePair; readonly tokens: TokenizedPair };
+  readonly sequences: { readonly example: SftExample; readonly tokens: TokenizedSequence };
+}
+
+export type TokenKind = keyof TokenKinds;
+
+/** What became of each of a few examples. */
+export type TokenResults<K extends TokenKind> = (TokenKinds[K]['tokens'] | TokenProblem)[];
+
+/** A few examples as token ids. A conversation that the chat template refuses is a problem of that example alone. */
+export function tokenizeExamples<K extends TokenKind>(
+  kind: K,
+  examples: readonly TokenKinds[K]['example'][],
+  tokenizer: PairTokenizer,
+  options: TokenizeOptions,
+): TokenResults<K> {
+  const tokenize = TOKENIZE[kind] as (...given: unknown[]) => TokenResults<K>[number];
+  return examples.map((example) => refusalAsProblem(() => tokenize(example, tokenizer, options)));
+}
+
+const TOKENIZE = { pairs: tokenizePair, sequences: tokenizeSequence } as const;
+
+/** A template may refuse one conversation (no system role, two user turns in a row) and render the next. */
+function refusalAsProblem<T>(tokenize: () => T | TokenProblem): T | TokenProblem {
+  try {
+    return tokenize();
+  } catch (error) {
+    if (!(error instanceof ModelError) || error.code !== 'chat-template-render') throw error;
+    return { reason: 'template-refuses', detail: error.message };
+  }
+}
+
 /** A prompt as token ids, ready for a completion: what generation starts from. */
 export function encodePrompt(prompt: TextOrChat, tokenizer: PairTokenizer): Int32Array {
   return typeof prompt === 'string'

@@ -1,4 +1,3 @@
-import { ModelError } from '../errors.ts';
 import type {
   BadRow,
   Dataset,
@@ -10,13 +9,14 @@ import type {
 } from './contract.ts';
 import { noUsableRows, rejectStrictly } from './read.ts';
 import {
+  DEFAULT_MAX_LENGTH,
   isProblem,
   type PairTokenizer,
   type TokenizeOptions,
-  type TokenProblem,
-  tokenizePair,
-  tokenizeSequence,
+  type TokenKind,
+  type TokenKinds,
 } from './tokenize.ts';
+import { tokenizeInPortions, tokenizingThreads } from './tokenize-threads.ts';
 
 /** Examples that became tokens, beside the tokens, and what happened on the way. */
 export interface Tokenized<E, T> {
@@ -31,88 +31,89 @@ export interface Tokenized<E, T> {
   readonly moved: { readonly examples: number; readonly tokens: number };
 }
 
-export interface TokenizeDatasetOptions extends TokenizeOptions {
+export interface TokenizeDatasetOptions<T = unknown> extends TokenizeOptions {
   /** Stops at the first bad row with a `DataError`. */
   readonly strict?: boolean;
+  /** Whether it is an error that nothing is usable. Default true. */
+  readonly required?: boolean;
   /** Called now and then with how many examples are done. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Given tokens in the order of the examples, a few at a time, while later ones are still text. */
+  readonly onTokens?: (tokens: readonly T[]) => void;
+  /** Worker threads; 0 uses the calling one. Default: up to four for thousands of examples. */
+  readonly threads?: number;
 }
 
 /** Tokenises a data set's pairs. Throws `DataError` when none is usable, or at the first bad row when `strict`. */
 export function tokenizePairs(
   data: PairDataset,
   tokenizer: PairTokenizer,
-  options: TokenizeDatasetOptions = {},
+  options: TokenizeDatasetOptions<TokenizedPair> = {},
 ): Promise<Tokenized<PreferencePair, TokenizedPair>> {
-  return tokenizeAll(
-    { ...data, examples: data.pairs },
-    (pair) => tokenizePair(pair, tokenizer, options),
-    options,
-  );
+  return tokenizeAll('pairs', { ...data, examples: data.pairs }, tokenizer, options);
 }
 
 /** Tokenises a data set's SFT examples; as `tokenizePairs`. */
 export function tokenizeSequences(
   data: Dataset<SftExample>,
   tokenizer: PairTokenizer,
-  options: TokenizeDatasetOptions = {},
+  options: TokenizeDatasetOptions<TokenizedSequence> = {},
 ): Promise<Tokenized<SftExample, TokenizedSequence>> {
-  return tokenizeAll(data, (example) => tokenizeSequence(example, tokenizer, options), options);
+  return tokenizeAll('sequences', data, tokenizer, options);
 }
 
-/** Examples between two breaths of the event loop, so that progress shows and an interrupt is heard. */
-const BREATH = 64;
-
-async function tokenizeAll<
-  E extends { readonly id: string },
-  T extends { readonly cutTokens: number; readonly movedTokens: number },
->(
-  data: Pick<Dataset<E>, 'examples' | 'locations' | 'source'>,
-  tokenize: (example: E) => T | TokenProblem,
-  { strict = false, onProgress }: TokenizeDatasetOptions,
-): Promise<Tokenized<E, T>> {
-  const examples: E[] = [];
-  const tokens: T[] = [];
+async function tokenizeAll<K extends TokenKind>(
+  kind: K,
+  {
+    examples: all,
+    locations,
+    source,
+  }: Pick<Dataset<TokenKinds[K]['example']>, 'examples' | 'locations' | 'source'>,
+  tokenizer: PairTokenizer,
+  {
+    maxLength = DEFAULT_MAX_LENGTH,
+    strict = false,
+    required = true,
+    onProgress,
+    onTokens,
+    threads = tokenizingThreads(all.length, tokenizer, onTokens !== undefined),
+  }: TokenizeDatasetOptions<TokenKinds[K]['tokens']>,
+): Promise<Tokenized<TokenKinds[K]['example'], TokenKinds[K]['tokens']>> {
+  type Tokens = TokenKinds[K]['tokens'];
+  const examples: TokenKinds[K]['example'][] = [];
+  const tokens: Tokens[] = [];
   const badRows: BadRow[] = [];
   const cut = { examples: 0, tokens: 0 };
   const moved = { examples: 0, tokens: 0 };
-  for (const [i, example] of data.examples.entries()) {
-    if (i % BREATH === 0) {
-      onProgress?.(i, data.examples.length);
-      await new Promise((resume) => setImmediate(resume));
+  let done = 0;
+  onProgress?.(0, all.length);
+  for await (const results of tokenizeInPortions(kind, all, tokenizer, { maxLength }, threads)) {
+    const before = tokens.length;
+    for (const result of results) {
+      const index = done++;
+      if (isProblem(result)) {
+        const { file, line = 0 } = locations[index]!;
+        const badRow = { file, line, id: all[index]!.id, ...result };
+        if (strict) throw rejectStrictly(badRow);
+        badRows.push(badRow);
+        continue;
+      }
+      examples.push(all[index]!);
+      tokens.push(result);
+      cut.tokens += result.cutTokens;
+      cut.examples += Number(result.cutTokens > 0);
+      moved.tokens += result.movedTokens;
+      moved.examples += Number(result.movedTokens > 0);
     }
-    const result = refusalAsProblem(() => tokenize(example));
-    if (isProblem(result)) {
-      const { file, line = 0 } = data.locations[i]!;
-      const badRow = { file, line, id: example.id, ...result };
-      if (strict) throw rejectStrictly(badRow);
-      badRows.push(badRow);
-      continue;
-    }
-    examples.push(example);
-    tokens.push(result);
-    cut.tokens += result.cutTokens;
-    cut.examples += Number(result.cutTokens > 0);
-    moved.tokens += result.movedTokens;
-    moved.examples += Number(result.movedTokens > 0);
+    if (tokens.length > before) onTokens?.(tokens.slice(before));
+    onProgress?.(done, all.length);
   }
-  onProgress?.(data.examples.length, data.examples.length);
-  if (examples.length === 0) {
+  if (examples.length === 0 && required) {
     throw noUsableRows(
-      data.source,
+      source,
       badRows,
       'completions that the tokenizer and the maximum length leave something of',
     );
   }
   return { examples, tokens, badRows, cut, moved };
-}
-
-/** A template may refuse one conversation (no system role, two user turns in a row) and render the next. */
-function refusalAsProblem<T>(tokenize: () => T | TokenProblem): T | TokenProblem {
-  try {
-    return tokenize();
-  } catch (error) {
-    if (!(error instanceof ModelError) || error.code !== 'chat-template-render') throw error;
-    return { reason: 'template-refuses', detail: error.message };
-  }
 }

@@ -66,7 +66,7 @@ export class RunDirectory {
       const recipePath = join(path, 'recipe.yaml');
       if (options.overwrite === true) clear(path);
       if (existsSync(recipePath)) {
-        if (options.resume !== true) throw alreadyThere(path);
+        requireFree(path, options);
         requireSameRecipe(path, readFileSync(recipePath, 'utf8'), recipe);
         requireSameOrigins(path, options.provenance);
       } else {
@@ -138,6 +138,22 @@ export class RunDirectory {
   }
 }
 
+/**
+ * Refuses a directory that holds a run, unless that is resumed or overwritten. `RunDirectory.open` does so too, but it has to
+ * know the data: this can be asked before any work.
+ *
+ * @throws UsageError `run-exists`
+ */
+export function requireFree(
+  path: string,
+  { resume, overwrite }: Pick<RunDirectoryOptions, 'resume' | 'overwrite'>,
+): void {
+  if (resume === true || overwrite === true || !existsSync(join(path, 'recipe.yaml'))) return;
+  throw new UsageError('run-exists', `${path} already holds a run.`, {
+    hint: 'Resume it (--resume), choose another output directory, or overwrite it (--overwrite).',
+  });
+}
+
 /** Whether a directory holds the run of this recipe, another run, or none. */
 export function holdsRun(path: string, recipe: unknown): 'same' | 'other' | 'none' {
   const file = join(path, 'recipe.yaml');
@@ -160,12 +176,6 @@ function clear(path: string): void {
   const ours =
     /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples|dispersion)\.jsonl|(report|dispersion)\.json|report\.html|checkpoints|evaluations|model|adapter|figures)$/;
   for (const name of readdirSync(path)) if (ours.test(name)) removeTree(join(path, name));
-}
-
-function alreadyThere(path: string): UsageError {
-  return new UsageError('run-exists', `${path} already holds a run.`, {
-    hint: 'Resume it (--resume), choose another output directory, or overwrite it (--overwrite).',
-  });
 }
 
 function requireSameRecipe(path: string, there: string, wanted: string): void {

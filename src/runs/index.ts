@@ -6,6 +6,7 @@ export {
   type RunDirectoryOptions,
   readMetrics,
   readProvenance,
+  requireFree,
 } from './directory.ts';
 export { readJson, sha256File, writeFileAtomic } from './files.ts';
 export { type JsonLines, JsonLinesWriter, readJsonLines, writeJsonLines } from './jsonl.ts';

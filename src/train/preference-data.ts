@@ -1,6 +1,5 @@
-import { join } from 'node:path';
-import { mallowsCache } from '../checkpoints/files.ts';
 import {
+  type Dataset,
   hashValues,
   type LoadPairsOptions,
   loadPairs,
@@ -10,7 +9,6 @@ import {
   type TokenizedPair,
   tokenizePairs,
 } from '../data/index.ts';
-import { rounding } from '../engine/index.ts';
 import type { SourceLocation } from '../errors.ts';
 import {
   applyDispersion,
@@ -25,18 +23,22 @@ import {
 } from '../objectives/index.ts';
 import type { RunDirectory } from '../runs/index.ts';
 import { defined } from './defined.ts';
-import { inMemoryOnly } from './identity.ts';
 import type { TrainOptions } from './options.ts';
 import type { PreferenceData } from './preference-task.ts';
-import { type PairScore, scorePairs } from './reference.ts';
+import type { PairScore } from './reference.ts';
+import { ReferencePass, type ReferenceScores } from './reference-pass.ts';
 import type { Session } from './session.ts';
 import {
   type DataSession,
   memoryFacts,
-  readSplits,
+  type RowSplits,
+  readRows,
   type Split,
   type SplitOptions,
+  type SplitReader,
   type Splits,
+  type TokenListeners,
+  tokenizeRows,
 } from './splits.ts';
 
 /** Pairs as a file or hub data set, loaded, or in memory. */
@@ -63,94 +65,123 @@ export interface PreferenceDataOptions extends TrainOptions, PairSources {
 
 type PairSplit = Split<PreferencePair, TokenizedPair>;
 
-export interface PairSplits extends Splits<PreferencePair, TokenizedPair> {
-  /** Where each pair stands, for errors that name it. */
+type PairLocations = ReadonlyMap<PreferencePair, SourceLocation>;
+
+/** Where each pair stands, for errors that name it. */
+interface Located {
   readonly locations: PairLocations;
 }
 
-type PairLocations = ReadonlyMap<PreferencePair, SourceLocation>;
+export interface PairRows extends RowSplits<PreferencePair>, Located {}
 
-/** Loads and tokenises training and held-out pairs, telling the observer what was left out and why. */
-export async function readPairSplits(options: PairSources, session: DataSession): Promise<PairSplits> {
-  const locations = new Map<PreferencePair, SourceLocation>();
-  const read = async (input: PairsInput, reading: LoadPairsOptions): Promise<PairDataset> => {
-    const data = await readPairs(input, reading);
-    for (const [index, pair] of data.pairs.entries()) locations.set(pair, data.locations[index]!);
-    return data;
-  };
-  const splits = await readSplits({ read, tokenize: tokenizePairs }, options, session);
-  return { ...splits, locations };
+export interface PairSplits extends Splits<PreferencePair, TokenizedPair>, Located {}
+
+/** Reads training and held-out pairs as text. */
+export async function readPairRows(options: PairSources, session: DataSession): Promise<PairRows> {
+  const rows = await readRows({ read: readPairs }, options, session);
+  const parts = [rows.train, ...(rows.heldOut === undefined ? [] : [rows.heldOut])];
+  const located = parts.flatMap(({ examples, locations }) =>
+    examples.map((pair, index) => [pair, locations[index]!] as const),
+  );
+  return { ...rows, locations: new Map(located) };
 }
 
-async function readPairs(input: PairsInput, reading: LoadPairsOptions): Promise<PairDataset> {
-  if (typeof input === 'string') return loadPairs(input, reading);
-  return 'pairs' in input ? input : { pairs: input, ...memoryFacts(input, hashValues(input)) };
+/** Tokenises both splits, telling the observer what was left out and why, and whoever listens what is done so far. */
+export async function tokenizePairRows(
+  rows: PairRows,
+  options: PairSources,
+  session: DataSession,
+  listeners?: TokenListeners<TokenizedPair>,
+): Promise<PairSplits> {
+  const splits = await tokenizeRows({ tokenize }, rows, options, session, listeners);
+  return { ...splits, locations: rows.locations };
 }
 
-/** Weights w(x) of both splits, on the scale of the training pairs. */
-export interface PairWeights {
-  readonly train: FittedDispersion;
-  readonly heldOut: DispersionWeights;
+async function readPairs(input: PairsInput, reading: LoadPairsOptions): Promise<Dataset<PreferencePair>> {
+  if (typeof input !== 'string' && !('pairs' in input)) {
+    return { examples: input, ...memoryFacts(input, hashValues(input)) };
+  }
+  const { pairs, ...facts } = typeof input === 'string' ? await loadPairs(input, reading) : input;
+  return { examples: pairs, ...facts };
 }
 
-/** What an objective needs of the pairs, and what they state themselves. */
-export interface PairPlan {
-  readonly splits: PairSplits;
+const tokenize: SplitReader<PairsInput, PreferencePair, TokenizedPair>['tokenize'] = (
+  { examples, ...facts },
+  tokenizer,
+  options,
+) => tokenizePairs({ pairs: examples, ...facts }, tokenizer, options);
+
+/** What an objective needs to know of each pair beforehand. */
+export interface PairNeeds {
   readonly needsReference: boolean;
   readonly source: DispersionSource;
-  /** Weights by votes or from a column; absent where they come from the reference's entropies or are not used. */
-  readonly stated?: PairWeights;
 }
 
 /**
  * Pairs that lack the score gaps, votes or column that the objective needs are an error here: before there is a run, and
  * before the reference model is asked.
  */
-export function planPairs(
-  splits: PairSplits,
+export function requirePairs(
+  rows: PairRows,
   options: PreferenceDataOptions,
   objective: Objective,
   session: Session,
-): PairPlan {
-  const examples = [...splits.train.examples, ...splits.heldOut.examples];
-  requireScoreGaps(objective, scoreGapRows(examples, splits.locations));
+): PairNeeds {
+  const heldOut = rows.heldOut ?? NO_PAIRS;
+  const examples = [...rows.train.examples, ...heldOut.examples];
+  requireScoreGaps(objective, scoreGapRows(examples, rows.locations));
   const source = objective.usesDispersion ? (options.dispersion?.source ?? 'entropy') : 'none';
-  const needsReference = objective.needsReference || source === 'entropy';
-  const isStated = source === 'votes' || source === 'column';
-  return {
-    splits,
-    needsReference,
-    source,
-    ...(isStated && { stated: weigh(splits, options, source, session) }),
-  };
+  if (isStated(source)) weigh({ ...rows, heldOut }, options, source, session);
+  return { needsReference: objective.needsReference || source === 'entropy', source };
+}
+
+const NO_PAIRS = { examples: [] };
+
+/** Whether the pairs themselves say their weights. */
+function isStated(source: DispersionSource): boolean {
+  return source === 'votes' || source === 'column';
+}
+
+/** The reference pass over rows that are about to be tokenised: give its listeners to `tokenizePairRows`. */
+export function beginReference(
+  { train, heldOut }: PairRows,
+  options: PreferenceDataOptions,
+  session: Session,
+): ReferencePass {
+  session.castForReference();
+  const most = options.evaluation?.maxPairs ?? Number.POSITIVE_INFINITY;
+  return new ReferencePass(session, options, {
+    train: train.examples.length,
+    heldOut: Math.min(heldOut?.examples.length ?? 0, most),
+  });
 }
 
 /**
- * Scores under the reference model and weights w(x) of both splits, as far as the objective needs them. The session's
- * model still has to be the reference. Pairs that votes leave contested drop out here.
+ * Scores under the reference model and weights w(x) of both splits, as far as the objective needs them. Pairs that votes
+ * leave contested drop out here.
  */
-export async function preparePairs(
-  { splits, needsReference, source, stated }: PairPlan,
+export function preparePairs(
+  splits: PairSplits,
+  reference: ReferenceScores | undefined,
+  source: DispersionSource,
   options: PreferenceDataOptions,
   session: Session,
   run: RunDirectory | undefined,
-): Promise<{ train: PreferenceData; heldOut: PreferenceData }> {
+): { train: PreferenceData; heldOut: PreferenceData } {
   const { train, heldOut } = splits;
-  if (needsReference) session.phase('reference');
-  const score = async (split: PairSplit, name: string) => {
-    if (!needsReference || split.examples.length === 0) return undefined;
-    const scores = await referenceScores(split, options, session);
-    run?.writeRecords(name, scores);
-    return scores;
-  };
-  const reference = await score(train, 'reference.jsonl');
-  const evalReference = await score(heldOut, 'eval-reference.jsonl');
-  if (source === 'none') {
-    return { train: preferenceData(train, reference), heldOut: preferenceData(heldOut, evalReference) };
+  if (reference !== undefined) run?.writeRecords('reference.jsonl', reference.train);
+  if (reference !== undefined && heldOut.examples.length > 0) {
+    run?.writeRecords('eval-reference.jsonl', reference.heldOut);
   }
-  const weights =
-    stated ?? weigh(splits, options, source, session, { train: reference, heldOut: evalReference });
-  const data = preferenceData(train, reference, weights.train);
+  if (source === 'none') {
+    return {
+      train: preferenceData(train, reference?.train),
+      heldOut: preferenceData(heldOut, reference?.heldOut),
+    };
+  }
+  const weights = weigh(splits, options, source, session, reference);
+  reportContested(session, [...weights.train.contested, ...weights.heldOut.contested]);
+  const data = preferenceData(train, reference?.train, weights.train);
   run?.writeRecords('dispersion.json', [{ ...weights.train.model, ...weights.train.summary }]);
   run?.writeRecords(
     'dispersion.jsonl',
@@ -159,73 +190,32 @@ export async function preparePairs(
       return { id, negLogDispersion: w, dispersion: Math.exp(-w) };
     }),
   );
-  return { train: data, heldOut: preferenceData(heldOut, evalReference, weights.heldOut) };
+  return { train: data, heldOut: preferenceData(heldOut, reference?.heldOut, weights.heldOut) };
 }
 
+/** Weights w(x) of both splits, on the scale of the training pairs. */
 function weigh(
-  { train, heldOut, locations }: PairSplits,
+  { train, heldOut, locations }: { readonly train: Examples; readonly heldOut: Examples } & Located,
   { dispersion }: PreferenceDataOptions,
   source: DispersionSource,
   session: Session,
-  scores: {
-    readonly train?: readonly PairScore[] | undefined;
-    readonly heldOut?: readonly PairScore[] | undefined;
-  } = {},
-): PairWeights {
+  scores?: ReferenceScores,
+): { readonly train: FittedDispersion; readonly heldOut: DispersionWeights } {
   const { shuffle, floor } = dispersion ?? {};
-  const fitted = fitDispersion(dispersionRows(train, scores.train, locations), {
+  const fitted = fitDispersion(dispersionRows(train, scores?.train, locations), {
     source,
     vocabularySize: session.loaded.config.vocabularySize,
     ...(floor !== undefined && { floor }),
     ...(shuffle === true && { shuffle: session.seed }),
   });
-  const applied = applyDispersion(fitted.model, dispersionRows(heldOut, scores.heldOut, locations));
-  reportContested(session, [...fitted.contested, ...applied.contested]);
+  const applied = applyDispersion(fitted.model, dispersionRows(heldOut, scores?.heldOut, locations));
   return { train: fitted, heldOut: applied };
 }
 
-async function referenceScores(
-  split: PairSplit,
-  options: TrainOptions,
-  session: Session,
-): Promise<PairScore[]> {
-  const { loaded, precision, weightsDType } = session;
-  // Scores are for whoever loads the same files later. Of a model that is in none, nobody could.
-  const directory =
-    !inMemoryOnly(loaded.source) && (options.referenceCache ?? join(mallowsCache(), 'references'));
-  const { signal } = options;
-  return await scorePairs(loaded.model, split.tokens, {
-    asTraining: true,
-    onProgress: (done, total) => session.emit({ type: 'reference', done, total }),
-    notice: (message) => session.note('warning', 'reference-cache', message),
-    ...(signal && { signal }),
-    ...(directory !== false && {
-      cache: {
-        directory,
-        key: {
-          model: loaded.source.hash,
-          data: hashValues(
-            split.tokens.map(({ id, prompt, chosen, rejected }) => [
-              id,
-              [...prompt],
-              [...chosen],
-              [...rejected],
-            ]),
-          ),
-          maxLength: options.maxLength ?? 0,
-          dtype:
-            weightsDType === precision.dtype
-              ? precision.dtype
-              : `${weightsDType}, computed in ${precision.dtype}`,
-          rounding: rounding(loaded.model.device),
-        },
-      },
-    }),
-  });
-}
+type Examples = Pick<PairSplit, 'examples'>;
 
 function dispersionRows(
-  { examples }: PairSplit,
+  { examples }: Examples,
   scores: readonly PairScore[] | undefined,
   locations: PairLocations,
 ): DispersionRow[] {

@@ -6,15 +6,18 @@ import {
   type ObjectiveOptions,
   requireUpdateSize,
 } from '../objectives/index.ts';
+import type { RunDirectory } from '../runs/index.ts';
 import { type EvaluatedPair, promptKey } from './evaluation.ts';
 import { type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_MAX_NEW_TOKENS } from './options.ts';
 import {
+  beginReference,
   type PairSplits,
   type PreferenceDataOptions,
-  planPairs,
   preparePairs,
-  readPairSplits,
+  readPairRows,
+  requirePairs,
+  tokenizePairRows,
 } from './preference-data.ts';
 import { PairEvaluator, type Probe } from './preference-evaluator.ts';
 import { PreferenceTask } from './preference-task.ts';
@@ -56,14 +59,17 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
   const { objective, objectiveFacts } = resolveObjective(options.objective ?? 'mallows-theta');
   requireUpdateSize(objective, options.batch);
   const session = await Session.open(options);
-  const splits = await readPairSplits(options, session);
-  const measuresKl = (options.evaluation?.klSamples ?? 0) > 0 && splits.heldOut.tokens.length > 0;
+  const rows = await readPairRows(options, session);
+  const measuresKl = (options.evaluation?.klSamples ?? 0) > 0 && rows.heldOut !== undefined;
   if (measuresKl) session.requireReference();
-  const plan = planPairs(splits, options, objective, session);
-  const run = session.openRun({ objective: objectiveFacts, ...splits.facts });
+  const { needsReference, source } = requirePairs(rows, options, objective, session);
+  const reference = needsReference ? beginReference(rows, options, session) : undefined;
+  let run: RunDirectory | undefined;
   try {
-    session.castForReference();
-    const data = await preparePairs(plan, options, session, run);
+    const splits = await tokenizePairRows(rows, options, session, reference?.listeners);
+    run = session.openRun({ objective: objectiveFacts, ...splits.facts });
+    if (reference === undefined) session.castForReference();
+    const data = preparePairs(splits, await reference?.finish(), source, options, session, run);
     const sheet = sampleSheet(options, session, splits);
     await sheet.before(run);
 
@@ -102,6 +108,7 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
         : session.finish();
     return { ...result, model, evaluation: evaluator?.latest ?? [], samples };
   } finally {
+    await reference?.stop();
     run?.close();
   }
 }

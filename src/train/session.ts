@@ -24,7 +24,7 @@ import type { Linear } from '../nn/linear.ts';
 import { attachLora, mergeLora } from '../nn/lora.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import type { MasterWeights, OptimizerOptions } from '../optim/index.ts';
-import { RunDirectory } from '../runs/index.ts';
+import { RunDirectory, requireFree } from '../runs/index.ts';
 import { cast, startTraining } from './compute.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { inMemoryOnly, leaveFiles, settle, withCurrentSource } from './identity.ts';
@@ -68,6 +68,8 @@ export class Session {
   }
 
   static async open(options: TrainOptions): Promise<Session> {
+    const { output, resume = false, overwrite = false } = options;
+    if (output !== undefined) requireFree(output, { resume, overwrite });
     const emit = (event: TrainEvent) => options.observer?.(event);
     emit({ type: 'phase', phase: 'load' });
     const given = typeof options.model === 'string' ? undefined : withCurrentSource(options.model);
@@ -89,7 +91,7 @@ export class Session {
         hint: 'Merge them first: mallows export --model ADAPTER --to DIRECTORY.',
       });
     }
-    if (options.lora !== undefined && options.output !== undefined && inMemoryOnly(loaded.source)) {
+    if (options.lora !== undefined && output !== undefined && inMemoryOnly(loaded.source)) {
       throw new UsageError(
         'base-not-saved',
         `The weights of ${loaded.source.spec} are in no file, so a saved adapter could not name the model that it belongs to.`,

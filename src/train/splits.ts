@@ -1,9 +1,18 @@
-import type { BadRow, TextOrChat, TokenizeDatasetOptions, Tokenized } from '../data/index.ts';
+import type { BadRow, Dataset, TextOrChat, TokenizeDatasetOptions, Tokenized } from '../data/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
 import { holdOut } from './holdout.ts';
 import type { TrainOptions } from './options.ts';
+
+/** Rows to train on and rows that are held out, still text. Which is which does not depend on the tokenizer. */
+export interface RowSplits<Example> {
+  readonly train: Dataset<Example>;
+  /** Undefined where nothing is held out. */
+  readonly heldOut: Dataset<Example> | undefined;
+  /** What both are parts of; absent where held-out rows are a data set of their own. */
+  readonly shared?: { readonly data: Dataset<Example>; readonly fraction: number };
+}
 
 /** Examples with their tokens, in one order. */
 export interface Split<Example, Tokens> {
@@ -18,6 +27,12 @@ export interface Splits<Example, Tokens> {
   readonly facts: { readonly train: { readonly source: string }; readonly eval: unknown };
 }
 
+/** Who is given tokens while later rows are still text: those of training rows first, all of them, then held-out ones. */
+export interface TokenListeners<Tokens> {
+  readonly train: (tokens: readonly Tokens[]) => void;
+  readonly heldOut: (tokens: readonly Tokens[]) => void;
+}
+
 /** What reading data needs of a session: whose tokens, whom to tell, and the seed that holds rows out. */
 export interface DataSession {
   readonly loaded: { readonly tokenizer: Tokenizer };
@@ -27,20 +42,13 @@ export interface DataSession {
 }
 
 /** What pairs and sequences differ in: how an input becomes a data set, and a data set tokens. */
-export interface SplitReader<Input, Data extends ReadData, Example, Tokens> {
-  read(input: Input, reading: NonNullable<TrainOptions['reading']>): Promise<Data>;
+export interface SplitReader<Input, Example, Tokens> {
+  read(input: Input, reading: NonNullable<TrainOptions['reading']>): Promise<Dataset<Example>>;
   tokenize(
-    data: Data,
+    data: Dataset<Example>,
     tokenizer: Tokenizer,
-    options: TokenizeDatasetOptions,
+    options: TokenizeDatasetOptions<Tokens>,
   ): Promise<Tokenized<Example, Tokens>>;
-}
-
-interface ReadData {
-  readonly source: string;
-  readonly format: string;
-  readonly hash: string;
-  readonly badRows: readonly BadRow[];
 }
 
 /** Where examples come from, and how they are read. */
@@ -51,78 +59,134 @@ export interface SplitOptions<Input>
   readonly evalData?: Input;
 }
 
+type AnyExample = { readonly id: string; readonly prompt?: TextOrChat };
+
 const DEFAULT_EVAL_FRACTION = 0.1;
 
-/** Loads and tokenises training and held-out examples, telling the observer what was left out and why. */
-export async function readSplits<
-  Input,
-  Data extends ReadData,
-  Example extends { readonly prompt?: TextOrChat },
-  Tokens,
->(
-  reader: SplitReader<Input, Data, Example, Tokens>,
+/** Reads training and held-out rows. */
+export async function readRows<Input, Example extends AnyExample>(
+  { read }: Pick<SplitReader<Input, Example, never>, 'read'>,
   options: SplitOptions<Input>,
   session: DataSession,
-): Promise<Splits<Example, Tokens>> {
+): Promise<RowSplits<Example>> {
   session.phase('tokenize');
-  const most = options.evaluation?.maxPairs ?? Number.POSITIVE_INFINITY;
-  const all = await readSplit(reader, options.data, 'train', options, session);
-  if (options.evalData !== undefined) {
-    const heldOut = await readSplit(reader, options.evalData, 'eval', options, session);
-    const first = [...heldOut.split.examples.keys()].slice(0, most);
-    return {
-      train: all.split,
-      heldOut: select(heldOut.split, first),
-      facts: { train: all.facts, eval: heldOut.facts },
-    };
-  }
+  const chatTemplate = session.loaded.tokenizer.chatTemplate !== undefined;
+  const reading = { chatTemplate, ...options.reading };
+  const data = await read(options.data, reading);
+  if (options.evalData !== undefined) return { train: data, heldOut: await read(options.evalData, reading) };
   const fraction = options.evalFraction ?? DEFAULT_EVAL_FRACTION;
-  const { train, heldOut } = holdOut(all.split.examples, fraction, session.seed);
+  const { train, heldOut } = holdOut(data.examples, fraction, session.seed);
   return {
-    train: select(all.split, train),
-    heldOut: select(all.split, heldOut.slice(0, most)),
-    facts: { train: all.facts, eval: { heldOutFraction: fraction, rows: heldOut.length } },
+    train: select(data, train),
+    heldOut: heldOut.length === 0 ? undefined : select(data, heldOut),
+    shared: { data, fraction },
   };
 }
 
-async function readSplit<Input, Data extends ReadData, Example, Tokens>(
-  reader: SplitReader<Input, Data, Example, Tokens>,
-  input: Input,
-  name: 'train' | 'eval',
+/** Tokenises both splits, telling the observer what was left out and why. */
+export async function tokenizeRows<Input, Example extends AnyExample, Tokens>(
+  { tokenize }: Pick<SplitReader<Input, Example, Tokens>, 'tokenize'>,
+  { train, heldOut, shared }: RowSplits<Example>,
   options: SplitOptions<Input>,
   session: DataSession,
-) {
-  const { tokenizer } = session.loaded;
-  const chatTemplate = tokenizer.chatTemplate !== undefined;
-  const data = await reader.read(input, { chatTemplate, ...options.reading });
-  const { examples, tokens, badRows, cut, moved } = await reader.tokenize(
-    data,
-    tokenizer,
-    defined({ maxLength: options.maxLength, strict: options.reading?.strict }),
-  );
-  const { source, format, hash } = data;
-  const bad = [...data.badRows, ...badRows];
-  session.emit({
-    type: 'data',
-    split: name,
-    source,
-    format,
-    usable: examples.length,
-    badRows: bad,
-    cut,
-    moved,
-  });
-  const facts = { source, format, hash, rows: examples.length, badRows: bad.length, cut, moved };
-  return { split: { examples, tokens }, facts };
+  listeners?: TokenListeners<Tokens>,
+): Promise<Splits<Example, Tokens>> {
+  const tokenized = (data: Dataset<Example>, onTokens?: (tokens: readonly Tokens[]) => void) => {
+    const { maxLength, reading } = options;
+    const required = data !== heldOut || shared === undefined;
+    const given = defined({ maxLength, strict: reading?.strict, required, onTokens });
+    return tokenize(data, session.loaded.tokenizer, given);
+  };
+  const most = options.evaluation?.maxPairs ?? Number.POSITIVE_INFINITY;
+  const trained = await tokenized(train, listeners?.train);
+  const trainFacts = shared === undefined ? report(train, trained, 'train', session) : undefined;
+  const held = heldOut && (await tokenized(heldOut, listeners && upTo(most, listeners.heldOut)));
+  const splits = { train: trained, heldOut: firstOf(held ?? NOTHING, most) };
+  if (shared === undefined) {
+    const evalFacts = report(heldOut!, held!, 'eval', session);
+    return { ...splits, facts: { train: trainFacts!, eval: evalFacts } };
+  }
+  const { data, fraction } = shared;
+  const facts = report(data, held === undefined ? trained : joined(data, trained, held), 'train', session);
+  if (held?.examples.length === 0) session.emit(nothingHeldOut(held.badRows.length));
+  const rows = held?.examples.length ?? 0;
+  return { ...splits, facts: { train: facts, eval: { heldOutFraction: fraction, rows } } };
 }
 
-function select<Example, Tokens>(
-  { examples, tokens }: Split<Example, Tokens>,
-  indices: readonly number[],
-): Split<Example, Tokens> {
+/** `readRows`, then `tokenizeRows`. */
+export async function readSplits<Input, Example extends AnyExample, Tokens>(
+  reader: SplitReader<Input, Example, Tokens>,
+  options: SplitOptions<Input>,
+  session: DataSession,
+): Promise<Splits<Example, Tokens>> {
+  const rows = await readRows(reader, options, session);
+  return tokenizeRows(reader, rows, options, session);
+}
+
+const NOTHING = { examples: [], tokens: [] };
+
+function firstOf<Example, Tokens>(split: Split<Example, Tokens>, most: number): Split<Example, Tokens> {
+  return { examples: split.examples.slice(0, most), tokens: split.tokens.slice(0, most) };
+}
+
+/** Passes the first so many on. */
+function upTo<T>(most: number, listener: (values: readonly T[]) => void): (values: readonly T[]) => void {
+  let room = most;
+  return (values) => {
+    const taken = values.slice(0, room);
+    room -= taken.length;
+    if (taken.length > 0) listener(taken);
+  };
+}
+
+/** Tells the observer about a data set; returns the same for provenance.json. */
+function report<Example, Tokens>(
+  { source, format, hash, badRows: unread }: Dataset<Example>,
+  { examples, badRows: untokenized, cut, moved }: Tokenized<Example, Tokens>,
+  split: 'train' | 'eval',
+  session: DataSession,
+) {
+  const badRows = [...unread, ...untokenized];
+  const usable = examples.length;
+  session.emit({ type: 'data', split, source, format, usable, badRows, cut, moved });
+  return { source, format, hash, rows: usable, badRows: badRows.length, cut, moved };
+}
+
+/** What tokenising made of a data set's two parts, as if it had been one. */
+function joined<Example extends AnyExample, Tokens>(
+  { examples }: Dataset<Example>,
+  a: Tokenized<Example, Tokens>,
+  b: Tokenized<Example, Tokens>,
+): Tokenized<Example, Tokens> {
+  const sum = (name: 'cut' | 'moved') => ({
+    examples: a[name].examples + b[name].examples,
+    tokens: a[name].tokens + b[name].tokens,
+  });
+  const places = new Map(examples.map(({ id }, place) => [id, place]));
+  const place = ({ id }: BadRow) => places.get(id!)!;
   return {
-    examples: indices.map((index) => examples[index]!),
-    tokens: indices.map((index) => tokens[index]!),
+    examples: [...a.examples, ...b.examples],
+    tokens: [...a.tokens, ...b.tokens],
+    badRows: [...a.badRows, ...b.badRows].sort((x, y) => place(x) - place(y)),
+    cut: sum('cut'),
+    moved: sum('moved'),
+  };
+}
+
+function nothingHeldOut(rows: number): TrainEvent {
+  return {
+    type: 'note',
+    level: 'warning',
+    code: 'nothing-held-out',
+    message: `Nothing is evaluated: none of the ${rows} held-out rows is usable. Hold more out, or raise the maximum length.`,
+  };
+}
+
+function select<Example>(data: Dataset<Example>, indices: readonly number[]): Dataset<Example> {
+  return {
+    ...data,
+    examples: indices.map((index) => data.examples[index]!),
+    locations: indices.map((index) => data.locations[index]!),
   };
 }
 

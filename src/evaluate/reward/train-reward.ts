@@ -1,5 +1,5 @@
 import { intervalOverPrompts, promptKey } from '../../train/evaluation.ts';
-import { type PairSources, readPairSplits } from '../../train/preference-data.ts';
+import { type PairSources, readPairRows, tokenizePairRows } from '../../train/preference-data.ts';
 import { RewardTask, rewardWin } from './reward-task.ts';
 import { type ScorerOptions, type ScorerResult, trainScorer } from './train-scorer.ts';
 
@@ -19,7 +19,8 @@ export type RewardResult = ScorerResult;
 export async function trainReward(options: RewardOptions): Promise<RewardResult> {
   const { centering = 0.01 } = options;
   return trainScorer(options, async (loaded, session) => {
-    const { train, heldOut, facts } = await readPairSplits(options, session);
+    const rows = await readPairRows(options, session);
+    const { train, heldOut, facts } = await tokenizePairRows(rows, options, session);
     const task = new RewardTask(loaded.model, train.tokens, centering);
     const prompts = heldOut.examples.map(({ prompt }) => promptKey(prompt));
     const heldOutTask = new RewardTask(loaded.model, heldOut.tokens, centering);

@@ -3,7 +3,7 @@ import { type LoadedModel, loadClassifier, modelTensors, saveDirectory } from '.
 import { type Device, engineInfo, Generator, resolveDevice, threads } from '../../engine/index.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import { mergeLora } from '../../nn/lora.ts';
-import { RunDirectory } from '../../runs/index.ts';
+import { RunDirectory, requireFree } from '../../runs/index.ts';
 import { cast, startTraining } from '../../train/compute.ts';
 import {
   type LoopResult,
@@ -85,6 +85,8 @@ export async function trainScorer(
   prepare: (loaded: LoadedModel<SequenceClassifier>, session: ScorerSession) => Promise<Scoring>,
 ): Promise<ScorerResult> {
   const { observer, output, seed = 0, evaluation = {}, recompute } = options;
+  const { resume = false, overwrite = false } = options;
+  if (output !== undefined) requireFree(output, { resume, overwrite });
   const emit: NonNullable<typeof observer> = (event) => observer?.(event);
   emit({ type: 'phase', phase: 'load' });
   const device = resolveDevice(options.device);
