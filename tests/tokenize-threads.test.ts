@@ -18,17 +18,20 @@ const tokenizer = new Tokenizer({ ...files, chatTemplate: TEMPLATE });
 const REFUSED = [3, 777];
 const LONG = 1500;
 const COUNT = 2100;
+const WITH_FUNCTION = 90;
 const chats = Array.from({ length: COUNT }, (_, index) => ({
   id: `${index}`,
   prompt: [
     {
+      // Nor this, which goes with a message.
+      ...(index === WITH_FUNCTION && { when: () => index }),
       role: REFUSED.includes(index) ? ('system' as const) : ('user' as const),
       content: `Story ${index}`.repeat(index === LONG ? 20 : 1),
     },
   ],
   chosen: [{ role: 'assistant' as const, content: `${index} is happy.` }],
   rejected: [{ role: 'assistant' as const, content: 'no.' }],
-  // Not for another thread.
+  // No other thread can have this, and none needs it.
   meta: { when: () => index } as unknown as { score_chosen: number },
 }));
 const facts = {

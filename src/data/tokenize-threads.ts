@@ -57,7 +57,7 @@ export async function* tokenizeInPortions<K extends TokenKind>(
   }
   const pool = new ThreadPool({ kind, files: tokenizer.files, options }, threads);
   try {
-    const answers = portions.map((portion) => pool.ask<TokenResults<K>>(portion.map(textOf)));
+    const answers = portions.map((portion) => pool.ask<TokenResults<K>>(() => portion.map(textOf)));
     // What a thread could not do is done here, so that its error is thrown as it is.
     for (const [index, answer] of answers.entries()) yield (await answer) ?? here(portions[index]!);
   } finally {
@@ -83,10 +83,10 @@ class ThreadPool {
   }
 
   /** The answer of the least busy thread; undefined where it could not answer. */
-  ask<Answer>(question: object): Promise<Answer | undefined> {
+  ask<Answer>(question: () => object): Promise<Answer | undefined> {
     const answer = this.#limit(() => {
       const [least] = [...this.#threads].sort((a, b) => a.asked - b.asked);
-      return least!.ask(question) as Promise<Answer | undefined>;
+      return least!.ask(question()) as Promise<Answer | undefined>;
     });
     // Questions are asked together and their answers awaited in turn: one that fails meanwhile is heard when its turn comes.
     answer.catch(() => undefined);
@@ -116,11 +116,15 @@ class TokenizingThread {
     return this.#open.length;
   }
 
-  ask(question: object): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#open.push({ resolve, reject });
+  async ask(question: object): Promise<unknown> {
+    try {
       this.#worker.postMessage(question);
-    });
+    } catch (error) {
+      // Rows made in memory may hold what no other thread can have.
+      if (error instanceof DOMException && error.name === 'DataCloneError') return undefined;
+      throw error;
+    }
+    return new Promise((resolve, reject) => this.#open.push({ resolve, reject }));
   }
 
   async close(): Promise<void> {
