@@ -3357,6 +3357,28 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor 
 }
 let linear$bound: NativeOperator | undefined;
 
+/** `mallows::adapted_linear(Tensor x, Tensor weight, Tensor? bias, Tensor a, Tensor b, float scale) -> Tensor` */
+export function adaptedLinear(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null | undefined,
+  a: Tensor,
+  b: Tensor,
+  scale: number,
+): Tensor {
+  return wrap(
+    (adaptedLinear$bound ??= bind('mallows::adapted_linear', ''))(
+      handleOf(x),
+      handleOf(weight),
+      bias == null ? undefined : handleOf(bias),
+      handleOf(a),
+      handleOf(b),
+      scale,
+    ) as Handle,
+  );
+}
+let adaptedLinear$bound: NativeOperator | undefined;
+
 /** `mallows::pack_linear(Tensor weight) -> Tensor` */
 export function packLinear(weight: Tensor): Tensor {
   return wrap((packLinear$bound ??= bind('mallows::pack_linear', ''))(handleOf(weight)) as Handle);

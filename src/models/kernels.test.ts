@@ -130,6 +130,59 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
     );
   });
 
+  it('map linearly with a low-rank update, with the gradients of input and update', () => {
+    const sizes = fc.record({
+      rows: fc.constantFrom(1, 31, 33, 150, 300),
+      from: fc.constantFrom(1, 32, 40, 576),
+      to: fc.constantFrom(1, 32, 70, 129),
+      rank: fc.constantFrom(1, 4, 16, 33),
+    });
+    fc.assert(
+      fc.property(
+        sizes,
+        fc.boolean(),
+        fc.boolean(),
+        seeds,
+        ({ rows, from, to, rank }, biased, stored, seed) => {
+          const frozen = stored
+            ? random([to, from], dtype, seed + 1)
+            : ops.t(random([from, to], dtype, seed + 1));
+          const bias = biased ? random([to], dtype, seed + 2) : null;
+          const inputs = [
+            [rows, from],
+            [rank, from],
+            [to, rank],
+          ].map((shape, i) => random(shape, dtype, seed + 3 + i));
+          expectSame(
+            both((x, a, b) => ops.adaptedLinear(x!, frozen, bias, a!, b!, 0.7), inputs),
+            both((x, a, b) => {
+              const update = ops.linear(ops.linear(x!, a!), b!);
+              return ops.add(ops.linear(x!, exact(frozen), bias && exact(bias)), update, { alpha: 0.7 });
+            }, inputs.map(exact)),
+            tolerance,
+          );
+          const [x, a, b] = inputs;
+          const nothing = ops.adaptedLinear(x!, frozen, bias, a!, ops.zerosLike(b!), 2);
+          expect(nothing.toFloat64()).toEqual(ops.linear(x!, frozen, bias).toFloat64());
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it('refuse an update of another width, and give slopes of a weight that is trained with its update', () => {
+    const x = (...shape: number[]) => random(shape, dtype, 1);
+    expect(() => ops.adaptedLinear(x(40, 8), x(5, 8), null, x(4, 7), x(5, 4), 1)).toThrow(EngineError);
+    expect(() => ops.adaptedLinear(x(40, 8), x(5, 8), null, x(4, 8), x(6, 4), 1)).toThrow(EngineError);
+    const inputs = [x(40, 8), random([5, 8], dtype, 2), random([4, 8], dtype, 3), random([5, 4], dtype, 4)];
+    const map = (x: Tensor, w: Tensor, a: Tensor, b: Tensor) => ops.adaptedLinear(x, w, null, a, b, 0.5);
+    expectSame(
+      both((x, w, a, b) => map(x!, w!, a!, b!), inputs),
+      both((x, w, a, b) => map(x!, w!, a!, b!), inputs.map(exact)),
+      tolerance,
+    );
+  });
+
   it('multiply factors by rows and by columns, and by a weight laid out beforehand', () => {
     for (const [rows, inner, columns] of [
       [40, 64, 32],

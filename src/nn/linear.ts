@@ -67,18 +67,17 @@ export class Linear {
 
   /** `x [rows, in]` → `[rows, out]`. */
   forward(x: Tensor): Tensor {
-    const output = this.#affine(x);
-    if (this.adapter === undefined) return output;
-    const { a, b, scale } = this.adapter;
-    const update = ops.linear(ops.linear(x, a.value), b.value);
-    return ops.add(output, update, { alpha: scale });
-  }
-
-  #affine(x: Tensor): Tensor {
-    if (this.#packed !== undefined) {
-      return ops.packedLinear(x, this.#packed, this.outFeatures, this.bias?.value ?? null);
-    }
     const { value } = this.weight;
-    return ops.linear(x, this.layout === 'out-in' ? value : ops.t(value), this.bias?.value ?? null);
+    const weight = this.layout === 'out-in' ? value : ops.t(value);
+    const bias = this.bias?.value ?? null;
+    if (this.adapter === undefined) {
+      return this.#packed === undefined
+        ? ops.linear(x, weight, bias)
+        : ops.packedLinear(x, this.#packed, this.outFeatures, bias);
+    }
+    const { a, b, scale } = this.adapter;
+    if (this.#packed === undefined) return ops.adaptedLinear(x, weight, bias, a.value, b.value, scale);
+    const update = ops.linear(ops.linear(x, a.value), b.value);
+    return ops.add(ops.packedLinear(x, this.#packed, this.outFeatures, bias), update, { alpha: scale });
   }
 }

@@ -283,6 +283,63 @@ Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>
   return multiplyByWeight(way, x, weight, bias);
 }
 
+/// The map's output, and `inner`: scale · x · aᵀ `[rows, rank]`. The update is added by the product that
+/// makes it, so that nothing of the output's size lies between; the scale is applied where the fewest numbers
+/// are.
+Tensor adapted(const Way& way, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+               const Tensor& a, const Tensor& b, double scale, Tensor& inner) {
+  inner = multiplyByWeight(way, x, a, std::nullopt).mul_(scale);
+  Tensor output = multiplyByWeight(way, x, weight, bias);
+  multiply(way, inner, b.t(), output, std::nullopt, true);
+  return output;
+}
+
+/// A map that does not change, with a low-rank update that does.
+struct AdaptedLinear : torch::autograd::Function<AdaptedLinear> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
+                        const std::optional<Tensor>& bias, const Tensor& a, const Tensor& b, double scale) {
+    Tensor inner;
+    Tensor output = adapted(wayFor(x), x, weight, bias, a, b, scale, inner);
+    context->save_for_backward({x, weight, a, b, inner});
+    context->saved_data["scale"] = scale;
+    return output;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& slopes) {
+    refuseSecondDerivative("mallows::adapted_linear");
+    const variable_list saved = context->get_saved_variables();
+    const Tensor& x = saved[0];
+    const Tensor& weight = saved[1];
+    const Tensor& a = saved[2];
+    const Tensor& b = saved[3];
+    const Tensor& inner = saved[4];
+    const Tensor& dy = slopes[0];
+    const Tensor dInner = product(dy, b).mul_(context->saved_data["scale"].toDouble());
+    Tensor dx;
+    if (context->needs_input_grad(0)) {
+      dx = product(dy, weight);
+      addProduct(dx, dInner, a);
+    }
+    return {dx, Tensor(), Tensor(), product(dInner.t(), x), product(dy.t(), inner), Tensor()};
+  }
+};
+
+/// x · weightᵀ + bias + scale · (x · aᵀ) · bᵀ.
+Tensor adaptedLinear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+                     const Tensor& a, const Tensor& b, double scale) {
+  const bool frozen = !tracked({weight}) && !(bias && tracked({*bias}));
+  const bool fit = fits(bias, x, weight.size(0)) && b.dim() == 2 && b.size(0) == weight.size(0) &&
+                   b.is_cpu() && b.scalar_type() == x.scalar_type() && a.dim() == 2 && a.size(0) == b.size(1);
+  const Way way = frozen && fit && wayFor(x, weight, 1) ? wayFor(x, a, 1) : Way{};
+  if (!way) {
+    const Tensor update = kernels::linear(kernels::linear(x, a, std::nullopt), b, std::nullopt);
+    return at::add(kernels::linear(x, weight, bias), update, scale);
+  }
+  if (tracked({x, a, b})) return AdaptedLinear::apply(x, weight, bias, a, b, scale);
+  Tensor inner;
+  return adapted(way, x, weight, bias, a, b, scale, inner);
+}
+
 /// `weight [out, in]` laid out for `packed_linear`: as our own kernels read it, or else as oneDNN's bf16
 /// kernels do, which without that lay it out anew at every call.
 Tensor packLinear(const Tensor& weight) {
@@ -343,6 +400,9 @@ TORCH_LIBRARY_FRAGMENT(mallows, library) {
   library.def("product(Tensor left, Tensor right) -> Tensor", product);
   library.def("add_product_(Tensor(a!) sum, Tensor left, Tensor right) -> Tensor(a!)", addProduct);
   library.def("linear(Tensor x, Tensor weight, Tensor? bias=None) -> Tensor", linear);
+  library.def(
+      "adapted_linear(Tensor x, Tensor weight, Tensor? bias, Tensor a, Tensor b, float scale) -> Tensor",
+      adaptedLinear);
   library.def("pack_linear(Tensor weight) -> Tensor", packLinear);
   library.def("packed_silu_gate(Tensor x, Tensor gate, Tensor up, int out) -> Tensor", packedSiluGate);
   library.def("packed_linear(Tensor x, Tensor packed, int out, Tensor? bias) -> Tensor", packedLinear);
