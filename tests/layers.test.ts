@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../src/', import.meta.url));
  * included. Layers in one row do not know each other.
  */
 const LAYERS: readonly (readonly string[])[] = [
-  ['errors', 'suggest'],
+  ['errors', 'suggest', 'threads'],
   ['stats'],
   ['engine'],
   ['nn'],

@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
-import pLimit from 'p-limit';
 import { Tokenizer } from '../text/index.ts';
+import { ThreadPool } from '../threads.ts';
 import {
   type PairTokenizer,
   type TokenizeOptions,
@@ -55,11 +54,18 @@ export async function* tokenizeInPortions<K extends TokenKind>(
     }
     return;
   }
-  const pool = new ThreadPool({ kind, files: tokenizer.files, options }, threads);
+  const workerData = { kind, files: tokenizer.files, options } satisfies TokenWork;
+  const program = new URL('./tokenize-worker.js', import.meta.url);
+  const pool = new ThreadPool<object, TokenResults<K> | undefined>(program, threads, {
+    workerData,
+    ahead: PORTIONS_AHEAD,
+  });
   try {
-    const answers = portions.map((portion) => pool.ask<TokenResults<K>>(() => portion.map(textOf)));
+    const answers = portions.map((portion) => pool.ask(() => portion.map(textOf)));
     // What a thread could not do is done here, so that its error is thrown as it is.
-    for (const [index, answer] of answers.entries()) yield (await answer) ?? here(portions[index]!);
+    for (const [index, answer] of answers.entries()) {
+      yield (await answer.catch(ifNotForThreads)) ?? here(portions[index]!);
+    }
   } finally {
     await pool.close();
   }
@@ -72,62 +78,8 @@ function textOf(example: Example<TokenKind>): object {
     : { id: example.id, prompt: example.prompt, completion: example.completion };
 }
 
-/** A few threads that answer in the order in which they are asked, each question by one of them. */
-class ThreadPool {
-  readonly #threads: readonly TokenizingThread[];
-  readonly #limit: ReturnType<typeof pLimit>;
-
-  constructor(work: TokenWork, threads: number) {
-    this.#threads = Array.from({ length: threads }, () => new TokenizingThread(work));
-    this.#limit = pLimit(threads * PORTIONS_AHEAD);
-  }
-
-  /** The answer of the least busy thread; undefined where it could not answer. */
-  ask<Answer>(question: () => object): Promise<Answer | undefined> {
-    const answer = this.#limit(() => {
-      const [least] = [...this.#threads].sort((a, b) => a.asked - b.asked);
-      return least!.ask(question()) as Promise<Answer | undefined>;
-    });
-    // Questions are asked together and their answers awaited in turn: one that fails meanwhile is heard when its turn comes.
-    answer.catch(() => undefined);
-    return answer;
-  }
-
-  async close(): Promise<void> {
-    this.#limit.clearQueue();
-    await Promise.all(this.#threads.map((thread) => thread.close()));
-  }
-}
-
-class TokenizingThread {
-  readonly #worker: Worker;
-  readonly #open: { resolve(answer: unknown): void; reject(reason: unknown): void }[] = [];
-
-  constructor(workerData: TokenWork) {
-    this.#worker = new Worker(new URL('./tokenize-worker.js', import.meta.url), { workerData });
-    this.#worker.on('message', (answer) => this.#open.shift()?.resolve(answer));
-    this.#worker.on('error', (reason) => {
-      for (const { reject } of this.#open.splice(0)) reject(reason);
-    });
-  }
-
-  /** Questions without an answer. */
-  get asked(): number {
-    return this.#open.length;
-  }
-
-  async ask(question: object): Promise<unknown> {
-    try {
-      this.#worker.postMessage(question);
-    } catch (error) {
-      // Rows made in memory may hold what no other thread can have.
-      if (error instanceof DOMException && error.name === 'DataCloneError') return undefined;
-      throw error;
-    }
-    return new Promise((resolve, reject) => this.#open.push({ resolve, reject }));
-  }
-
-  async close(): Promise<void> {
-    await this.#worker.terminate();
-  }
+/** Rows made in memory may hold what no other thread can have. */
+function ifNotForThreads(error: unknown): undefined {
+  if (error instanceof DOMException && error.name === 'DataCloneError') return undefined;
+  throw error;
 }

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { ThreadPool } from '../threads.ts';
 import { type BanditOutcome, type BanditRun, trainBandit } from './bandit-train.ts';
 
 export interface PoolOptions {
@@ -20,31 +20,19 @@ export async function trainAll(
       return outcome;
     });
   }
-  const outcomes = new Array<BanditOutcome>(runs.length);
-  let next = 0;
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const program = new URL(`./bandit-worker.${extension}`, import.meta.url);
+  const pool = new ThreadPool<BanditRun, BanditOutcome>(program, Math.min(workers, runs.length));
   let done = 0;
-  const serve = async (): Promise<void> => {
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const worker = new Worker(new URL(`./bandit-worker.${extension}`, import.meta.url));
-    try {
-      await new Promise<void>((resolve, reject) => {
-        const give = (): void => {
-          const index = next++;
-          if (index < runs.length) worker.postMessage({ index, run: runs[index] });
-          else resolve();
-        };
-        worker.on('message', ({ index, outcome }: { index: number; outcome: BanditOutcome }) => {
-          outcomes[index] = outcome;
-          onDone?.(++done, runs.length);
-          give();
-        });
-        worker.on('error', reject);
-        give();
-      });
-    } finally {
-      await worker.terminate();
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(workers, runs.length) }, serve));
-  return outcomes;
+  try {
+    return await Promise.all(
+      runs.map(async (run) => {
+        const outcome = await pool.ask(() => run);
+        onDone?.(++done, runs.length);
+        return outcome;
+      }),
+    );
+  } finally {
+    await pool.close();
+  }
 }

@@ -2,6 +2,4 @@ import { parentPort } from 'node:worker_threads';
 import { type BanditRun, trainBandit } from './bandit-train.ts';
 
 /** Trains one bandit a message. */
-parentPort?.on('message', ({ index, run }: { index: number; run: BanditRun }) => {
-  parentPort?.postMessage({ index, outcome: trainBandit(run) });
-});
+parentPort?.on('message', (run: BanditRun) => parentPort?.postMessage(trainBandit(run)));
