@@ -67,17 +67,17 @@ export class Linear {
 
   /** `x [rows, in]` → `[rows, out]`. */
   forward(x: Tensor): Tensor {
+    const bias = this.bias?.value ?? null;
+    if (this.#packed !== undefined) {
+      const output = ops.packedLinear(x, this.#packed, this.outFeatures, bias);
+      if (this.adapter === undefined) return output;
+      const { a, b, scale } = this.adapter;
+      return ops.add(output, ops.linear(ops.linear(x, a.value), b.value), { alpha: scale });
+    }
     const { value } = this.weight;
     const weight = this.layout === 'out-in' ? value : ops.t(value);
-    const bias = this.bias?.value ?? null;
-    if (this.adapter === undefined) {
-      return this.#packed === undefined
-        ? ops.linear(x, weight, bias)
-        : ops.packedLinear(x, this.#packed, this.outFeatures, bias);
-    }
+    if (this.adapter === undefined) return ops.linear(x, weight, bias);
     const { a, b, scale } = this.adapter;
-    if (this.#packed === undefined) return ops.adaptedLinear(x, weight, bias, a.value, b.value, scale);
-    const update = ops.linear(ops.linear(x, a.value), b.value);
-    return ops.add(ops.packedLinear(x, this.#packed, this.outFeatures, bias), update, { alpha: scale });
+    return ops.adaptedLinear(x, weight, bias, a.value, b.value, scale);
   }
 }

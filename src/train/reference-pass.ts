@@ -31,6 +31,8 @@ export class ReferencePass {
   readonly #added: Record<SplitName, number> = { train: 0, heldOut: 0 };
   readonly #scores: Record<SplitName, PairScore[]> = { train: [], heldOut: [] };
   readonly #stop = new AbortController();
+  /** Fires when the pass is stopped, and when the options' does. */
+  readonly #signal: AbortSignal;
   #waiting: TokenizedPair[] = [];
   #split: SplitName = 'train';
   /** Settles when every window so far is scored. */
@@ -42,6 +44,8 @@ export class ReferencePass {
     this.#session = session;
     this.#options = options;
     this.#pairs = { ...expected };
+    const { signal } = options;
+    this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
   }
 
   /**
@@ -93,14 +97,14 @@ export class ReferencePass {
 
   #scoresOf(window: readonly TokenizedPair[], onProgress: (done: number) => void): Promise<PairScore[]> {
     const { loaded, precision, weightsDType } = this.#session;
-    const { referenceCache, maxLength = 0, signal } = this.#options;
+    const { referenceCache, maxLength = 0 } = this.#options;
     // Scores are for whoever loads the same files later. Of a model that is in none, nobody could.
     const directory = !inMemoryOnly(loaded.source) && (referenceCache ?? join(mallowsCache(), 'references'));
     return scorePairs(loaded.model, window, {
       asTraining: true,
       onProgress,
       notice: (message) => this.#session.note('warning', 'reference-cache', message),
-      signal: signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]),
+      signal: this.#signal,
       ...(directory !== false && {
         cache: {
           directory,

@@ -68,8 +68,8 @@ export class Session {
   }
 
   static async open(options: TrainOptions): Promise<Session> {
-    const { output, resume = false, overwrite = false } = options;
-    if (output !== undefined) requireFree(output, { resume, overwrite });
+    const { output } = options;
+    if (output !== undefined) requireFree(output, options);
     const emit = (event: TrainEvent) => options.observer?.(event);
     emit({ type: 'phase', phase: 'load' });
     const given = typeof options.model === 'string' ? undefined : withCurrentSource(options.model);

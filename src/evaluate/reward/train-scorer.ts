@@ -85,8 +85,7 @@ export async function trainScorer(
   prepare: (loaded: LoadedModel<SequenceClassifier>, session: ScorerSession) => Promise<Scoring>,
 ): Promise<ScorerResult> {
   const { observer, output, seed = 0, evaluation = {}, recompute } = options;
-  const { resume = false, overwrite = false } = options;
-  if (output !== undefined) requireFree(output, { resume, overwrite });
+  if (output !== undefined) requireFree(output, options);
   const emit: NonNullable<typeof observer> = (event) => observer?.(event);
   emit({ type: 'phase', phase: 'load' });
   const device = resolveDevice(options.device);
