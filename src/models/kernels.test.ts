@@ -26,24 +26,49 @@ function random(shape: readonly number[], dtype: DType, seed: number): Tensor {
   return ops.to(ops.randn([...shape], { generator, dtype: 'float64', device: 'cpu' }), dtype);
 }
 
-/** Output and gradients of `f` at `inputs`, for a fixed direction. */
-function both(f: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Float64Array[] {
+/** A fixed direction, the same numbers in every dtype. */
+const anyDirection = (shape: readonly number[]) => random(shape, 'bfloat16', 99);
+
+/** Output and gradients of `f` at `inputs`, for one direction. */
+function both(
+  f: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  directionOf = anyDirection,
+): Float64Array[] {
   return tidy(() => {
     const leaves = inputs.map((input) => noGrad(() => ops.detach(input)).setRequiresGrad(true));
     const output = enableGrad(() => f(...leaves));
-    // The same numbers in every dtype.
-    const direction = ops.to(random(output.shape, 'bfloat16', 99), output.dtype);
+    const direction = ops.to(directionOf(output.shape), output.dtype);
     const gradients = grad([output], leaves, [direction]);
     return [output, ...gradients].map((x) => x!.toFloat64());
   });
 }
 
-function expectSame(actual: readonly Float64Array[], expected: readonly Float64Array[], tolerance: number) {
+/**
+ * Size of the sums that the results of `both` are, were the signs of all factors drawn anew. Roundings on the way to
+ * a result are in proportion to this: the result itself may be a small difference of large terms.
+ *
+ * @param squared - The map with all that it multiplies by squared; it must be linear in each input.
+ */
+function sizesOfSums(squared: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): number[] {
+  const results = both(squared, inputs.map(exact).map(ops.square), (shape) =>
+    ops.square(exact(anyDirection(shape))),
+  );
+  return results.map((squares) => Math.sqrt(squares.reduce((most, square) => Math.max(most, square), 0)));
+}
+
+function expectSame(
+  actual: readonly Float64Array[],
+  expected: readonly Float64Array[],
+  tolerance: number,
+  sizes?: readonly number[],
+) {
   expect(actual.length).toBe(expected.length);
   for (const [index, values] of actual.entries()) {
     const wanted = expected[index]!;
     expect(values.length).toBe(wanted.length);
-    const size = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+    const least = Math.max(1, sizes?.[index] ?? 1);
+    const size = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), least);
     const error = values.reduce((most, value, i) => Math.max(most, Math.abs(value - wanted[i]!)), 0);
     expect(error / size, `result ${index}`).toBeLessThan(tolerance);
   }
@@ -119,12 +144,9 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
         const weight = stored ? random([to, from], dtype, seed + 1) : random([from, to], dtype, seed + 1);
         const inputs = [random([rows, from], dtype, seed), weight];
         if (biased) inputs.push(random([to], dtype, seed + 2));
-        const map = (x: Tensor, w: Tensor, b?: Tensor) => ops.linear(x, stored ? w : ops.t(w), b ?? null);
-        expectSame(
-          both((x, w, b) => map(x!, w!, b), inputs),
-          both((x, w, b) => map(x!, w!, b), inputs.map(exact)),
-          tolerance,
-        );
+        const map = (x?: Tensor, w?: Tensor, b?: Tensor) =>
+          ops.linear(x!, stored ? w! : ops.t(w!), b ?? null);
+        expectSame(both(map, inputs), both(map, inputs.map(exact)), tolerance, sizesOfSums(map, inputs));
       }),
       { numRuns: 30 },
     );
@@ -153,13 +175,15 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
             [rank, from],
             [to, rank],
           ].map((shape, i) => random(shape, dtype, seed + 3 + i));
+          const composed =
+            (weight: Tensor, bias: Tensor | null, scale: number) => (x?: Tensor, a?: Tensor, b?: Tensor) =>
+              ops.add(ops.linear(x!, weight, bias), ops.linear(ops.linear(x!, a!), b!), { alpha: scale });
+          const [weight, added] = [exact(frozen), bias && exact(bias)];
           expectSame(
             both((x, a, b) => ops.adaptedLinear(x!, frozen, bias, a!, b!, 0.7), inputs),
-            both((x, a, b) => {
-              const update = ops.linear(ops.linear(x!, a!), b!);
-              return ops.add(ops.linear(x!, exact(frozen), bias && exact(bias)), update, { alpha: 0.7 });
-            }, inputs.map(exact)),
+            both(composed(weight, added, 0.7), inputs.map(exact)),
             tolerance,
+            sizesOfSums(composed(ops.square(weight), added && ops.square(added), 0.7 ** 2), inputs),
           );
           const [x, a, b] = inputs;
           const nothing = ops.adaptedLinear(x!, frozen, bias, a!, ops.zerosLike(b!), 2);
