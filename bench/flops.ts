@@ -1,27 +1,38 @@
 import { type CausalLM, ops, type Tensor, type TokenizedPair, tensor, tidy } from 'mallowspo';
 import { spread } from './statistics.ts';
 
+/** A layer's maps below its attention; those above are needed only where their output is read. */
+const BELOW_ATTENTION = /\.(q_proj|k_proj|v_proj|c_attn|query_key_value)$/;
+
 /**
- * Floating-point operations that scoring these pairs needs, with every prompt once, no padding and the head at scored
- * positions only: two for each weight and token, and attention over visible positions. Training needs three times it.
+ * Floating-point operations that scoring these pairs needs, with every prompt once, no padding, and the head and what lies
+ * above the last attention at scored positions only: two for each weight and token, and attention over visible positions.
+ * Training needs three times it.
  */
 export function forwardFlops(model: CausalLM, pairs: readonly TokenizedPair[]): number {
   const { heads, headWidth } = model.config;
-  const layerWeights = model.layers
-    .flatMap((layer) => [...layer.linears.values()])
-    .reduce((sum, { inFeatures, outFeatures }) => sum + inFeatures * outFeatures, 0);
-  const headWeights = model.head.inFeatures * model.head.outFeatures;
+  const maps = model.layers.flatMap((layer) => [...layer.linears.values()]);
+  const above = [...model.layers.at(-1)!.linears.values()].filter(({ name }) => !BELOW_ATTENTION.test(name));
+  const aboveWeights = weights(above);
+  const everywhere = weights(maps) - aboveWeights;
+  const headWeights = weights([model.head]);
   let flops = 0;
   for (const { prompt, chosen, rejected } of pairs) {
     const completions = [chosen.length, rejected.length];
     const scored = chosen.length + rejected.length;
-    flops += 2 * layerWeights * (prompt.length + scored - 2) + 2 * headWeights * scored;
+    flops += 2 * everywhere * (prompt.length + scored - 2);
+    // The prompt's last token predicts the first one of both completions.
+    flops += 2 * aboveWeights * (scored - 1) + 2 * headWeights * scored;
     const visible =
       triangle(prompt.length) +
       completions.reduce((sum, length) => sum + triangle(length - 1) + (length - 1) * prompt.length, 0);
     flops += 4 * heads * headWidth * visible * model.layers.length;
   }
   return flops;
+}
+
+function weights(maps: readonly Pick<CausalLM['head'], 'inFeatures' | 'outFeatures'>[]): number {
+  return maps.reduce((sum, { inFeatures, outFeatures }) => sum + inFeatures * outFeatures, 0);
 }
 
 function triangle(n: number): number {

@@ -168,8 +168,7 @@ class GenerationRun {
     });
     this.#sequences.push(...admitted);
     this.#advance(admitted, () => {
-      const hidden = this.#forward(tokens, positions, this.#cache.prefill(prefill));
-      const logits = this.#logits(ops.indexSelect(hidden, 0, this.#index(lastRows)));
+      const logits = this.#logits(this.#forward(tokens, positions, this.#cache.prefill(prefill), lastRows));
       return groups.length === admitted.length ? logits : ops.indexSelect(logits, 0, this.#index(firstRows));
     });
   }
@@ -215,15 +214,22 @@ class GenerationRun {
     return learnedPositions ? Math.min(maxNewTokens, maxPositions - sequence.promptLength + 1) : maxNewTokens;
   }
 
-  /** Final hidden states before the head, `[T, width]`. */
-  #forward(tokens: readonly number[], positions: readonly number[], plan: AttentionPlan): Tensor {
+  /** Hidden states before the final norm, `[T, width]`, or `[rows, width]` where only some are read. */
+  #forward(
+    tokens: readonly number[],
+    positions: readonly number[],
+    plan: AttentionPlan,
+    rows?: readonly number[],
+  ): Tensor {
     const model = this.#model;
+    const read = rows && this.#index(rows);
     const at = this.#index(positions);
     const context = model.context(at, plan);
     let hidden = model.embed(this.#index(tokens), at);
-    for (const layer of model.layers) {
+    for (const [index, layer] of model.layers.entries()) {
       const input = hidden;
-      hidden = tidy(() => layer.forward(input, context));
+      const last = index === model.layers.length - 1;
+      hidden = tidy(() => layer.forward(input, context, last ? read : undefined));
       input.dispose();
     }
     return hidden;

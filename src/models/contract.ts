@@ -55,8 +55,13 @@ export interface Layer {
   readonly parameters: readonly Parameter[];
   /** The layer's linear maps by Hugging Face name (without `.weight`), where LoRA attaches. */
   readonly linears: ReadonlyMap<string, Linear>;
-  /** `hidden [T, width]` → `[T, width]`. Pure: keeps nothing, so a recomputed call gives the same bits. */
-  forward(hidden: Tensor, context: ForwardContext): Tensor;
+  /**
+   * `hidden [T, width]` → `[T, width]`. Pure: keeps nothing, so a recomputed call gives the same bits.
+   *
+   * With `rows [C]` int64 → `[C, width]`: the output at these positions, repeated ones included. What follows attention
+   * is computed for them alone, which is all that a last layer needs.
+   */
+  forward(hidden: Tensor, context: ForwardContext, rows?: Tensor): Tensor;
 }
 
 /** Shared by all layers in one pass over one row. Created inside the caller's `tidy`. */

@@ -4,6 +4,7 @@ import type { Linear } from '../nn/linear.ts';
 import { layerNorm } from '../nn/norms.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { applyRotary } from '../nn/rotary.ts';
+import { rowsAt } from '../nn/rows.ts';
 import type { GptNeoXConfig } from './config.ts';
 import type { ForwardContext, Layer } from './contract.ts';
 import type { Family } from './family.ts';
@@ -71,12 +72,13 @@ class GptNeoXLayer implements Layer {
     return [...this.#norms.flatMap(({ gain, shift }) => [gain, shift]), ...maps];
   }
 
-  forward(hidden: Tensor, context: ForwardContext): Tensor {
-    const attended = this.#attend(this.#norm(0, hidden), context);
+  forward(hidden: Tensor, context: ForwardContext, rows?: Tensor): Tensor {
+    const attended = this.#attend(this.#norm(0, hidden), context, rows);
+    const passed = rowsAt(hidden, rows);
     if (this.#config.parallelResidual) {
-      return ops.add(ops.add(this.#feedForward(this.#norm(1, hidden)), attended), hidden);
+      return ops.add(ops.add(this.#feedForward(this.#norm(1, passed)), attended), passed);
     }
-    const middle = ops.add(attended, hidden);
+    const middle = ops.add(attended, passed);
     return ops.add(this.#feedForward(this.#norm(1, middle)), middle);
   }
 
@@ -85,7 +87,7 @@ class GptNeoXLayer implements Layer {
     return layerNorm(x, gain.value, shift.value, this.#config.normEpsilon);
   }
 
-  #attend(x: Tensor, context: ForwardContext): Tensor {
+  #attend(x: Tensor, context: ForwardContext, rows: Tensor | undefined): Tensor {
     const { width, heads, headWidth } = this.#config;
     const perHead = ops.view(this.#qkv.forward(x), [-1, heads, 3 * headWidth]);
     const [query, key, value] = ops.splitWithSizes(perHead, [headWidth, headWidth, headWidth], 2);
@@ -95,7 +97,7 @@ class GptNeoXLayer implements Layer {
       value!,
       { layer: this.#index, scale: headWidth ** -0.5 },
     );
-    return this.#output.forward(ops.reshape(mixed, [-1, width]));
+    return this.#output.forward(rowsAt(ops.reshape(mixed, [-1, width]), rows));
   }
 
   #feedForward(x: Tensor): Tensor {

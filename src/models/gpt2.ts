@@ -3,6 +3,7 @@ import { activation } from '../nn/activations.ts';
 import type { Linear } from '../nn/linear.ts';
 import { layerNorm } from '../nn/norms.ts';
 import type { Parameter } from '../nn/parameter.ts';
+import { rowsAt } from '../nn/rows.ts';
 import type { Gpt2Config } from './config.ts';
 import type { ForwardContext, Layer } from './contract.ts';
 import type { Family } from './family.ts';
@@ -68,8 +69,8 @@ class Gpt2Layer implements Layer {
     return [...this.#norms.flatMap(({ gain, shift }) => [gain, shift]), ...maps];
   }
 
-  forward(hidden: Tensor, context: ForwardContext): Tensor {
-    const attended = ops.add(this.#attend(this.#norm(0, hidden), context), hidden);
+  forward(hidden: Tensor, context: ForwardContext, rows?: Tensor): Tensor {
+    const attended = ops.add(this.#attend(this.#norm(0, hidden), context, rows), rowsAt(hidden, rows));
     const expanded = this.#activation(this.#up.forward(this.#norm(1, attended)));
     return ops.add(attended, this.#down.forward(expanded));
   }
@@ -79,12 +80,12 @@ class Gpt2Layer implements Layer {
     return layerNorm(x, gain.value, shift.value, this.#config.normEpsilon);
   }
 
-  #attend(x: Tensor, context: ForwardContext): Tensor {
+  #attend(x: Tensor, context: ForwardContext, rows: Tensor | undefined): Tensor {
     const { width, heads, headWidth, attentionScales } = this.#config;
     const parts = ops.splitWithSizes(this.#qkv.forward(x), [width, width, width], 1);
     const [query, key, value] = parts.map((part) => ops.view(part, [-1, heads, headWidth]));
     const scale = attentionScales[this.#index]!;
     const mixed = context.attention.attend(query!, key!, value!, { layer: this.#index, scale });
-    return this.#output.forward(ops.reshape(mixed, [-1, width]));
+    return this.#output.forward(rowsAt(ops.reshape(mixed, [-1, width]), rows));
   }
 }

@@ -4,6 +4,7 @@ import type { Linear } from '../nn/linear.ts';
 import { rmsNorm } from '../nn/norms.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { applyRotary } from '../nn/rotary.ts';
+import { rowsAt } from '../nn/rows.ts';
 import type { LlamaConfig } from './config.ts';
 import type { ForwardContext, Layer } from './contract.ts';
 import type { Family } from './family.ts';
@@ -79,11 +80,11 @@ class LlamaLayer implements Layer {
     return [...norms.filter((norm) => norm !== undefined), ...maps];
   }
 
-  forward(hidden: Tensor, context: ForwardContext): Tensor {
+  forward(hidden: Tensor, context: ForwardContext, rows?: Tensor): Tensor {
     const { normEpsilon } = this.#config;
     const attended = ops.add(
-      hidden,
-      this.#attend(rmsNorm(hidden, this.#inputNorm.value, normEpsilon), context),
+      rowsAt(hidden, rows),
+      this.#attend(rmsNorm(hidden, this.#inputNorm.value, normEpsilon), context, rows),
     );
     return ops.add(
       attended,
@@ -91,8 +92,8 @@ class LlamaLayer implements Layer {
     );
   }
 
-  /** `x [T, width]` → `[T, width]`. */
-  #attend(x: Tensor, context: ForwardContext): Tensor {
+  /** `x [T, width]` → `[T, width]`, or `[C, width]` at the rows asked for. */
+  #attend(x: Tensor, context: ForwardContext, rows: Tensor | undefined): Tensor {
     const { heads, kvHeads, headWidth, layerWindows } = this.#config;
     const query = this.#rotated(this.#q.forward(x), heads, this.#qNorm, context);
     const key = this.#rotated(this.#k.forward(x), kvHeads, this.#kNorm, context);
@@ -103,7 +104,7 @@ class LlamaLayer implements Layer {
       scale: headWidth ** -0.5,
       ...(window === undefined ? {} : { window }),
     });
-    return this.#output.forward(ops.reshape(mixed, [-1, heads * headWidth]));
+    return this.#output.forward(rowsAt(ops.reshape(mixed, [-1, heads * headWidth]), rows));
   }
 
   /** `projected [T, heads · d]` → `[T, heads, d]`, normed per head where the model does so, then rotated. */

@@ -239,7 +239,7 @@ class ScoreStore {
 /** File of a key's scores. */
 export function referencePath({ directory, key }: ReferenceCache, rowTokens = DEFAULT_ROW_TOKENS): string {
   const { model, data, maxLength, dtype, rounding } = key;
-  const text = JSON.stringify([2, model, data, maxLength, dtype, rounding, rowTokens]);
+  const text = JSON.stringify([3, model, data, maxLength, dtype, rounding, rowTokens]);
   return join(directory, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.jsonl`);
 }
 

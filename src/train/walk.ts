@@ -66,15 +66,13 @@ export function walk(model: Trunk, row: PackedRow, rows: Int32Array, options: Wa
 
   let hidden = tidy(() => noGrad(() => model.embed(tokens, positions)));
   for (const [index, layer] of model.layers.entries()) {
-    hidden = step(index, layerSegment(layer, context), hidden, recompute);
+    // Above the last attention every row is on its own, so only those that the head reads are needed.
+    const last = index === model.layers.length - 1;
+    hidden = step(index, layerSegment(layer, context, last ? selected : undefined), hidden, recompute);
   }
   hidden = step(
     model.layers.length,
-    {
-      // The norm works row by row, so only the rows that the head reads need it.
-      compute: (x) => model.finalNorm(ops.indexSelect(x, 0, selected)),
-      parameters: model.finalNormParameters,
-    },
+    { compute: (x) => model.finalNorm(x), parameters: model.finalNormParameters },
     hidden,
   );
   return {
@@ -88,8 +86,12 @@ export function walk(model: Trunk, row: PackedRow, rows: Int32Array, options: Wa
 
 const EMBEDDING = -1;
 
-function layerSegment(layer: Layer, context: ForwardContext): Omit<Segment, 'input' | 'output'> {
-  return { compute: (x) => layer.forward(x, context), parameters: layer.parameters };
+function layerSegment(
+  layer: Layer,
+  context: ForwardContext,
+  rows: Tensor | undefined,
+): Omit<Segment, 'input' | 'output'> {
+  return { compute: (x) => layer.forward(x, context, rows), parameters: layer.parameters };
 }
 
 /** Index of the lowest piece that holds a trained parameter: −1 the embedding, `layers.length` the final norm. */
