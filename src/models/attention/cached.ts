@@ -1,4 +1,5 @@
 import { hasOwnKernels, keep, noGrad, ops, type Tensor, tensor, tidy, zeros } from '../../engine/index.ts';
+import { rowsAt } from '../../nn/rows.ts';
 import type { AttentionCall, AttentionPlan, Segment, Trunk } from '../contract.ts';
 import { packedAttention } from './packed.ts';
 import { fusedAttention } from './piecewise.ts';
@@ -96,10 +97,9 @@ export class KeyValueCache {
     const packed = packedAttention(segments, this.#model);
     const rows = this.#index(targets);
     const shared = sources.length === start ? undefined : this.#index(sources);
-    const each = (x: Tensor) => (shared === undefined ? x : ops.indexSelect(x, 0, shared));
     return {
       attend: (query, key, value, call) => {
-        this.#write(call.layer, rows, each(key), each(value));
+        this.#write(call.layer, rows, rowsAt(key, shared), rowsAt(value, shared));
         return packed.attend(query, key, value, call);
       },
     };

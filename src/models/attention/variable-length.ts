@@ -1,4 +1,5 @@
 import { type Device, ops, type Tensor, tensor } from '../../engine/index.ts';
+import { rowsAt } from '../../nn/rows.ts';
 import type { AttentionCall, AttentionPlan, Segment } from '../contract.ts';
 import { attentionPieces } from './pieces.ts';
 
@@ -55,13 +56,12 @@ export class VariableLengthAttention implements AttentionPlan {
 
   attend(query: Tensor, key: Tensor, value: Tensor, call: AttentionCall): Tensor {
     const { longestQuery, longestKey } = this.#layout;
-    const select = (x: Tensor) => (this.#gather === undefined ? x : ops.indexSelect(x, 0, this.#gather));
     // A window of w tokens reaches w − 1 to the left of the query.
     const window = call.window === undefined ? {} : { windowSizeLeft: call.window - 1, windowSizeRight: 0 };
     const [output] = ops._flashAttentionForward(
       query,
-      select(key),
-      select(value),
+      rowsAt(key, this.#gather),
+      rowsAt(value, this.#gather),
       this.#queryOffsets,
       this.#keyOffsets,
       longestQuery,
