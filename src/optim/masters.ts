@@ -15,19 +15,17 @@ export class MasterWeights {
   readonly #trained: readonly Parameter[];
 
   /**
-   * Takes over the trained parameters: their values become the masters (a bf16 value is widened first), each computes in
+   * Takes over the trained parameters: copies of their values, bf16 widened, become the masters, each computes in
    * `computeDtype` from then on, with its master or with a copy, and that tensor is marked as requiring gradients.
    */
   constructor(trained: readonly Parameter[], computeDtype: DType) {
     this.#trained = trained;
     this.parameters = trained.map((parameter) => {
       const { value } = parameter;
-      const master = noGrad(() => keep(widen(value)));
-      if (value.dtype !== computeDtype) {
-        parameter.value =
-          master.dtype === computeDtype ? master : noGrad(() => keep(ops.to(master, computeDtype)));
-        if (value !== master) value.dispose();
-      }
+      const master = noGrad(() => keep(widened(value)));
+      parameter.value =
+        master.dtype === computeDtype ? master : noGrad(() => keep(ops.to(master, computeDtype)));
+      value.dispose();
       parameter.value.setRequiresGrad(true);
       const copy = parameter.value === master ? {} : { copy: parameter.value };
       return { name: parameter.name, master, ...copy, decay: decays(master.shape) };
@@ -57,6 +55,12 @@ export class MasterWeights {
   }
 }
 
-function widen(value: Tensor): Tensor {
-  return value.dtype === 'bfloat16' || value.dtype === 'float16' ? ops.to(value, 'float32') : value;
+/**
+ * The value in fp32 or wider, in memory of its own. A mapped file's would be copied page by page while it is first
+ * updated, each time with a halt of the other threads, and lie in small pages from then on.
+ */
+function widened(value: Tensor): Tensor {
+  return value.dtype === 'bfloat16' || value.dtype === 'float16'
+    ? ops.to(value, 'float32')
+    : ops.clone(value);
 }
