@@ -69,4 +69,20 @@ describe('ChatTemplate', () => {
     expect(new ChatTemplate('{% for i in range(3) %}{{ i }}{% endfor %}').render([])).toBe('012');
     expect(new ChatTemplate('{% for i in range(5, 0, -2) %}{{ i }}{% endfor %}').render([])).toBe('531');
   });
+
+  it.each([
+    ["m.lstrip('\\n')", '\n\n  x \n', '  x \n'],
+    ["m.rstrip('\\n')", '\n  x \n\n', '\n  x '],
+    ["m.strip('\\n')", '\n  x \n', '  x '],
+    ["m.strip('ab')", 'abba xa b', ' xa '],
+    ['m.strip()', '\u0085\u001c x\ufeff\u00a0\n', 'x\ufeff'],
+    ['m.strip(none)', ' x ', 'x'],
+    ["m.split('</t>')[0].rstrip('\\n').split('<t>')[-1].lstrip('\\n')", '<t>\n  y\n</t>z', '  y'],
+    ["m.split('</t>')[-1].lstrip('\\n')", '</t>\n\n    return x', '    return x'],
+    ["(m | trim).lstrip('x') + '|' ~ m.strip('x').lstrip()", 'xx y', ' y|y'],
+    ["m.strip('\\n') | length", '\n\nabc\n', '3'],
+  ])('strips like Python: %s', (expression, content, expected) => {
+    const template = new ChatTemplate(`{% set m = messages[0].content %}{{ ${expression} }}`);
+    expect(template.render([{ role: 'user', content }])).toBe(expected);
+  });
 });

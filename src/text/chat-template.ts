@@ -1,5 +1,6 @@
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
 import { ModelError } from '../errors.ts';
+import { STRING_FUNCTIONS, withPythonStrings } from './template-strings.ts';
 
 /** Chat roles that templates know. */
 export type ChatRole = 'system' | 'user' | 'assistant' | 'tool';
@@ -24,13 +25,13 @@ export interface RenderOptions {
 /** A chat template (Jinja, as `transformers` runs it), parsed once. */
 export class ChatTemplate {
   readonly source: ChatTemplateSource;
-  readonly #template: Template;
+  readonly #template: Template['parsed'];
 
   constructor(source: ChatTemplateSource) {
     this.source = source;
-    const text = typeof source === 'string' ? source : defaultTemplate(source);
+    const text = defaultTemplate(source);
     try {
-      this.#template = new Template(text);
+      this.#template = withPythonStrings(new Template(text).parsed);
     } catch (cause) {
       throw new ModelError(
         'chat-template-syntax',
@@ -50,13 +51,14 @@ export class ChatTemplate {
       const environment = new Environment();
       const globals = {
         ...BUILTINS,
+        ...STRING_FUNCTIONS,
         ...variables,
         messages: messages.map(({ role, content }) => ({ role, content })),
         add_generation_prompt: addGenerationPrompt,
         strftime_now: (format: string) => strftime(now, format),
       };
       for (const [name, value] of Object.entries(globals)) environment.set(name, value);
-      return String(new Interpreter(environment).run(this.#template.parsed).value);
+      return String(new Interpreter(environment).run(this.#template).value);
     } catch (cause) {
       const roles = messages.map((message) => message.role).join(', ');
       const what =
@@ -100,11 +102,13 @@ function range(first: number, stop?: number, step = 1): number[] {
   return values;
 }
 
-function defaultTemplate(named: Exclude<ChatTemplateSource, string>): string {
+/** The template that renders conversations: the only one, or of several the one named "default". */
+export function defaultTemplate(source: ChatTemplateSource): string {
+  if (typeof source === 'string') return source;
   const found =
-    named.find((entry) => entry.name === 'default') ?? (named.length === 1 ? named[0] : undefined);
+    source.find((entry) => entry.name === 'default') ?? (source.length === 1 ? source[0] : undefined);
   if (found !== undefined) return found.template;
-  const names = named.map((entry) => entry.name).join(', ') || 'none';
+  const names = source.map((entry) => entry.name).join(', ') || 'none';
   throw new ModelError('chat-template-missing', `None of the chat templates (${names}) is named "default".`, {
     hint: 'Name the template to use "default".',
   });

@@ -39,6 +39,12 @@ describe('tokenizer files', () => {
     expect((await readTokenizerFiles(directory)).chatTemplate).toBe('new');
   });
 
+  it('may name no template', async () => {
+    await put('tokenizer.json', {});
+    await put('tokenizer_config.json', { chat_template: null });
+    expect('chatTemplate' in (await readTokenizerFiles(directory))).toBe(false);
+  });
+
   it("may be GPT-2's vocab.json and merges.txt", async () => {
     await put('vocab.json', { h: 0, i: 1, hi: 2, Ġ: 3, Ġh: 4, Ġhi: 5, '<|endoftext|>': 6 });
     await put('merges.txt', '#version: 0.2\nh i\nĠ hi\n');

@@ -22,7 +22,8 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
     tokenizer,
     config,
     ...(specialTokensMap === undefined ? {} : { specialTokensMap }),
-    ...(chatTemplate === undefined ? {} : { chatTemplate: chatTemplate as ChatTemplateSource }),
+    // A tokenizer that was saved without a template may say `null`.
+    ...(chatTemplate == null ? {} : { chatTemplate: chatTemplate as ChatTemplateSource }),
   };
   return stored === undefined ? withGpt2Defaults(files) : files;
 }

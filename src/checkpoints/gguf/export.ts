@@ -55,7 +55,7 @@ export async function exportGguf(path: string, model: GgufExport): Promise<void>
     ...tokenizerFields(tokenizer, rows, config),
   ];
   const written = names.map((entry) => tensorToWrite(entry, type, config, notice));
-  // llama.cpp's GPT-2 and GPT-NeoX want an output matrix; the others take the embedding for a missing one.
+  // llama.cpp's GPT-NeoX wants an output matrix; the others take the embedding for a missing one.
   if (architecture === 'gptneox' && !names.some((entry) => entry.gguf === 'output.weight')) {
     written.push({ ...tensorToWrite(embedding, type, config), name: 'output.weight' });
   }

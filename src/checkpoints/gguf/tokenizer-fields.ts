@@ -1,6 +1,7 @@
 import { ModelError } from '../../errors.ts';
 import type { ModelConfig } from '../../models/index.ts';
 import { mergesFromScores, SENTENCEPIECE_SPACE } from '../../text/bpe.ts';
+import { defaultTemplate } from '../../text/chat-template.ts';
 import { isJsonObject, type JsonObject } from '../../text/json.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
 import type { GgufField } from './format.ts';
@@ -160,10 +161,7 @@ function specialFields(tokenizer: Tokenizer, model: ModelTokenIds): GgufField[] 
     throw unsupported('it surrounds texts with other tokens than BOS and EOS');
   }
   const { chatTemplate } = tokenizer.files;
-  const template =
-    chatTemplate === undefined || typeof chatTemplate === 'string'
-      ? chatTemplate
-      : chatTemplate.find((entry) => entry.name === 'default')?.template;
+  const template = chatTemplate === undefined ? undefined : defaultTemplate(chatTemplate);
   const named = (ids: readonly (number | undefined)[]) =>
     ids.find((token) => token !== undefined && tokenizer.tokenOf(token) !== undefined);
   const eos = tokenizer.eosTokenId ?? named(model.eosTokenIds);
