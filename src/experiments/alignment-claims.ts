@@ -1,6 +1,6 @@
 import { canonicalJson } from '../data/index.ts';
 import type { JudgedPair } from '../evaluate/index.ts';
-import { hierarchicalBootstrap } from '../stats/index.ts';
+import { crossedBootstrap } from '../stats/index.ts';
 import type { AlignmentKind } from './alignment-settings.ts';
 import { isControlOf, type Method } from './arms.ts';
 import { type Claim, judge } from './claims.ts';
@@ -9,49 +9,66 @@ import { type Claim, judge } from './claims.ts';
 export interface Comparison {
   readonly method: Method;
   readonly against: string;
+  /** Trainings of the method, a seed each. */
+  readonly runs: number;
   readonly prompts: number;
   readonly answers: number;
   readonly wins: number;
   readonly ties: number;
   readonly losses: number;
-  /** (wins + ½ ties)/answers in percent, with a 95 % bootstrap interval over prompts and, within them, answers. */
+  /** (wins + ½ ties)/answers in percent, with a 95 % bootstrap interval over prompts and, where there are several, runs. */
   readonly winRate: { readonly estimate: number; readonly low: number; readonly high: number };
   /** Answers that the judge's word could not be read for. */
   readonly unparsable: number;
 }
 
+/** Whether there were prompts enough to say how sure a win rate is. */
+export function hasInterval({ low, high }: Comparison['winRate']): boolean {
+  return Number.isFinite(low) && Number.isFinite(high);
+}
+
+/** `judged` holds every run's verdicts, one run after the other: where an id comes again, it is the next run's. */
 export function comparisonOf(
   method: Method,
   against: string,
   judged: readonly JudgedPair[],
   seed: number,
 ): Comparison {
-  const byPrompt = new Map<string, number[]>();
-  let [wins, ties, losses] = [0, 0, 0];
-  for (const { prompt, winner } of judged) {
-    if (winner === undefined) continue;
-    if (winner === 'a') wins++;
-    else if (winner === 'b') losses++;
-    else ties++;
-    const key = canonicalJson(prompt);
-    byPrompt.set(key, [...(byPrompt.get(key) ?? []), winner === 'a' ? 1 : winner === 'b' ? 0 : 0.5]);
-  }
-  const answers = wins + ties + losses;
-  const groups = [...byPrompt.values()];
+  const count = (wanted: JudgedPair['winner']) => judged.filter(({ winner }) => winner === wanted).length;
+  const [wins, ties, losses, unparsable] = [count('a'), count('tie'), count('b'), count(undefined)];
+  const { prompts, runs } = scoresOf(judged);
+  const distinct = new Set(prompts).size;
   const interval =
-    groups.length < 2
+    distinct < 2
       ? { estimate: Number.NaN, low: Number.NaN, high: Number.NaN }
-      : hierarchicalBootstrap(groups, { seed, resamples: 2000 });
+      : crossedBootstrap(runs, prompts, { seed, resamples: 2000 });
   return {
     method,
     against,
-    prompts: groups.length,
-    answers,
+    runs: runs.length,
+    prompts: distinct,
+    answers: judged.length - unparsable,
     wins,
     ties,
     losses,
     winRate: { estimate: 100 * interval.estimate, low: 100 * interval.low, high: 100 * interval.high },
-    unparsable: judged.length - answers,
+    unparsable,
+  };
+}
+
+/** Each run's scores of the items that any verdict could be read on, NaN where its own could not, and their prompts. */
+function scoresOf(judged: readonly JudgedPair[]): { prompts: string[]; runs: Float64Array[] } {
+  const items = new Map<string, { readonly prompt: string; readonly scores: number[] }>();
+  for (const { id, prompt, winner } of judged) {
+    const item = items.get(id) ?? { prompt: canonicalJson(prompt), scores: [] };
+    items.set(id, item);
+    item.scores.push(winner === undefined ? Number.NaN : { a: 1, tie: 0.5, b: 0 }[winner]);
+  }
+  const runs = Math.max(0, ...Array.from(items.values(), ({ scores }) => scores.length));
+  const scored = [...items.values()].filter(({ scores }) => !scores.every(Number.isNaN));
+  return {
+    prompts: scored.map(({ prompt }) => prompt),
+    runs: Array.from({ length: runs }, (_, run) => Float64Array.from(scored, ({ scores }) => scores[run]!)),
   };
 }
 
@@ -101,9 +118,14 @@ export function alignmentClaims(
       paper: paper.text,
       ours: show(comparison),
       // The paper's direction, and not by chance.
-      verdict: judge(testable, paper.better ? winRate.low > 50 : winRate.high < 50),
+      verdict: judge(testable && hasInterval(winRate), paper.better ? winRate.low > 50 : winRate.high < 50),
       ...(note !== '' && { note }),
     });
+  }
+  if (comparisons.some(({ runs }) => runs === 1)) {
+    findings.push(
+      'Each method was trained with one seed: the intervals cover prompts, and say nothing about the luck of training, which more seeds cover (--set training.seeds=N).',
+    );
   }
   return { claims, findings };
 }
@@ -165,6 +187,11 @@ export function rewardFindings(
   ];
 }
 
-function show({ winRate: { estimate, low, high }, answers }: Comparison): string {
-  return `${estimate.toFixed(1)} % (${low.toFixed(1)} to ${high.toFixed(1)}) of ${answers} answers`;
+function show({ winRate, answers, wins, ties, losses, unparsable }: Comparison): string {
+  const { estimate, low, high } = winRate;
+  const rate = hasInterval(winRate)
+    ? `${estimate.toFixed(1)} % (${low.toFixed(1)} to ${high.toFixed(1)})`
+    : `${wins} won, ${ties} tied, ${losses} lost (too few prompts for an interval)`;
+  const left = unparsable > 0 ? `, ${unparsable} more without a readable verdict` : '';
+  return `${rate} of ${answers} answers${left}`;
 }

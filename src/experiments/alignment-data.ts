@@ -28,18 +28,22 @@ export interface Parts {
     readonly format: string;
     readonly rows: number;
     readonly badRows: number;
+    /** Prompts of the data that were left out because they are judged on. */
+    readonly judgedPrompts: number;
     /** Pairs whose prompt leaves no room for an answer. */
     readonly tooLong: number;
   };
 }
 
-/** Splits the data by prompt: for the reward model, for tuning, for judging. Pairs that are too long are passed over. */
+/**
+ * Splits the data at random by prompt: for judging, for the reward model, for tuning; no prompt is in two of them. Pairs that
+ * are too long are passed over.
+ */
 export async function readParts(
   { data, evalData, settings, reading = {} }: AlignmentExperiment,
   tokenizer: Tokenizer,
 ): Promise<Parts> {
   const options = { chatTemplate: tokenizer.chatTemplate !== undefined, ...reading };
-  const all = await loadPairs(data, options);
   const { evaluation, training, sft } = settings;
   let tooLong = 0;
   const part = (groups: PreferencePair[][], count: number, maxLength: number, ofPrompt?: number): Part => {
@@ -60,11 +64,18 @@ export async function readParts(
     }
     return { pairs, tokens: tokens / pairs.length, promptTokens: promptTokens / pairs.length };
   };
-  const groups = byPrompt(all.pairs);
-  RandomStream.create(settings.seed, 'alignment-split').shuffle(groups);
-  const asked = evalData === undefined ? groups : byPrompt((await loadPairs(evalData, options)).pairs);
+  const shuffled = (pairs: readonly PreferencePair[], stream: string) =>
+    RandomStream.create(settings.seed, stream).shuffle(byPrompt(pairs));
+  const all = await loadPairs(data, options);
+  const known = shuffled(all.pairs, 'alignment-split');
+  // Files of several parts are one after the other, so that neither end stands for the whole.
+  const asked =
+    evalData === undefined ? known : shuffled((await loadPairs(evalData, options)).pairs, 'alignment-test');
   // A prompt is answered once, however many pairs it has.
   const test = part(asked, evaluation.prompts, training.maxLength, 1);
+  const judged = new Set(test.pairs.map(promptKey));
+  const groups = known.filter(([pair]) => !judged.has(promptKey(pair!)));
+  const judgedPrompts = known.length - groups.length;
   const reward = part(
     groups,
     settings.reward.model === null ? settings.reward.pairs : 0,
@@ -87,15 +98,26 @@ export async function readParts(
     reward,
     train,
     test,
-    facts: { source, format, rows: pairs.length, badRows: badRows.length, tooLong },
+    facts: {
+      source,
+      format,
+      rows: pairs.length,
+      badRows: badRows.length,
+      judgedPrompts,
+      tooLong,
+    },
   };
 }
 
 function byPrompt(pairs: readonly PreferencePair[]): PreferencePair[][] {
   const groups = new Map<string, PreferencePair[]>();
   for (const pair of pairs) {
-    const key = hashValues([pair.prompt]);
+    const key = promptKey(pair);
     groups.set(key, [...(groups.get(key) ?? []), pair]);
   }
   return [...groups.values()];
+}
+
+function promptKey({ prompt }: PreferencePair): string {
+  return hashValues([prompt]);
 }

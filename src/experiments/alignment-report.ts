@@ -8,21 +8,20 @@ import {
   renderReport,
 } from '../report/index.ts';
 import type { AlignmentReport } from './alignment.ts';
+import { hasInterval } from './alignment-claims.ts';
 import { claimTable } from './claim-table.ts';
 import { writeExperiment } from './write-report.ts';
 
 export function alignmentFigures({ comparisons, judge }: AlignmentReport): Figure[] {
   return ['dpo', 'the model before'].flatMap((against) => {
-    const shown = comparisons.filter(
-      (one) => one.against.startsWith(against) && Number.isFinite(one.winRate.estimate),
-    );
+    const shown = comparisons.filter((one) => one.against.startsWith(against) && hasInterval(one.winRate));
     if (shown.length === 0) return [];
     const name = against === 'dpo' ? 'DPO at the same setting' : 'the model before tuning';
     return [
       barChart({
         name: against === 'dpo' ? 'against-dpo' : 'against-base',
         title: `Win rate against ${name}`,
-        subtitle: `judge: ${judge}; whiskers: 95 % interval over prompts; dashes: even`,
+        subtitle: `judge: ${judge}; whiskers: 95 % interval over prompts and seeds; dashes: even`,
         description: `Win rates: ${shown.map(({ method, winRate }) => `${method.label} ${winRate.estimate.toFixed(1)} %`).join(', ')}.`,
         x: { label: 'win rate (%)', domain: [0, 100] },
         references: [{ axis: 'x', value: 50, label: '' }],
@@ -81,13 +80,17 @@ export async function alignmentPage(report: AlignmentReport, figures: readonly F
             { heading: 'Win rate (95 % interval)', numeric: true },
             { heading: 'Wins / ties / losses', numeric: true },
             { heading: 'Prompts', numeric: true },
+            { heading: 'No verdict', numeric: true },
           ],
-          comparisons.map(({ method, against, winRate, wins, ties, losses, prompts }) => [
+          comparisons.map(({ method, against, winRate, wins, ties, losses, prompts, unparsable }) => [
             method.label,
             against,
-            `${winRate.estimate.toFixed(1)} (${winRate.low.toFixed(1)} to ${winRate.high.toFixed(1)})`,
+            hasInterval(winRate)
+              ? `${winRate.estimate.toFixed(1)} (${winRate.low.toFixed(1)} to ${winRate.high.toFixed(1)})`
+              : '–',
             `${wins} / ${ties} / ${losses}`,
             prompts,
+            unparsable,
           ]),
         ),
       },
@@ -112,7 +115,7 @@ export async function alignmentPage(report: AlignmentReport, figures: readonly F
       },
       {
         heading: 'Settings',
-        body: html`<p>Data: ${data.source} (${data.format}), ${data.rows} usable pairs, ${data.badRows} rows left out, ${data.tooLong} pairs too long. Judge: ${judge}. The reward model’s pairs share no prompt with what is tuned or judged on.</p>${preformatted(JSON.stringify(settings, null, 2))}`,
+        body: html`<p>Data: ${data.source} (${data.format}), ${data.rows} usable pairs, ${data.badRows} rows left out, ${data.tooLong} pairs too long, ${data.judgedPrompts} prompts left out because they are judged on. Judge: ${judge}. ${settings.reward.model === null ? 'The reward model’s pairs share no prompt with what is tuned or judged on.' : 'The reward model was given: on which prompts it was trained is not known here.'}</p>${preformatted(JSON.stringify(settings, null, 2))}`,
       },
     ],
   });

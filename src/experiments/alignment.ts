@@ -8,9 +8,10 @@ import {
   judgePairs,
   RewardJudge,
   RewardModel,
+  requireVerdicts,
   trainReward,
 } from '../evaluate/index.ts';
-import { readMetrics, writeJsonLines } from '../runs/index.ts';
+import { type KeptParts, readMetrics, writeJsonLines } from '../runs/index.ts';
 import { mean } from '../stats/index.ts';
 import { memoryFacts, trainPreference, trainSft } from '../train/index.ts';
 import { alignmentClaims, type Comparison, comparisonOf, rewardFindings } from './alignment-claims.ts';
@@ -21,7 +22,7 @@ import type { Claim } from './claims.ts';
 import { openPipeline, type Pipeline, type PipelineOptions, trainedShare } from './pipeline.ts';
 import type { PlannedStage } from './plan.ts';
 import { bestAndWorst, checkPairs, sampleInParts } from './sampling.ts';
-import { type KeptParts, stage, trainingStage } from './stages.ts';
+import { stage, trainingStage } from './stages.ts';
 
 /**
  * `mallows reproduce hh` (sections 5.4, C.3, D.1) and `mallows reproduce ultrafeedback` (sections 5.5, D.2): SFT where the
@@ -38,8 +39,11 @@ export interface AlignmentExperiment extends PipelineOptions {
   /** Pairs whose prompts are answered and judged. Default: held out from `data`. */
   readonly evalData?: string;
   readonly settings: AlignmentSettings;
-  /** Compares answers; closed by the caller. Default: the reward model. */
-  readonly judge?: Judge;
+  /**
+   * Compares answers: a judge, which the caller closes, or a reward model's directory or hub id, which computes where and as
+   * all else does. Default: the reward model of the experiment.
+   */
+  readonly judge?: Judge | string;
 }
 
 /** A trained run: what its held-out pairs say. */
@@ -393,7 +397,8 @@ async function compareMethods(
     answers.set(arm, await answer(join(path, 'model'), armFolder(arm), arm.name, made));
   }
   onStage?.('judging', false);
-  const judge = experiment.judge ?? new RewardJudge(await openReward(rewardModel, run.pipeline));
+  const { judge: given = rewardModel } = experiment;
+  const judge = typeof given === 'string' ? new RewardJudge(await openReward(given, run.pipeline)) : given;
   try {
     const comparisons: Comparison[] = [];
     for (const method of methodsOf(training)) {
@@ -408,6 +413,7 @@ async function compareMethods(
             })),
           );
         }
+        requireVerdicts(judged);
         comparisons.push(comparisonOf(method, against, judged, settings.seed));
       };
       await meet('the model before', () => before);
@@ -422,7 +428,7 @@ async function compareMethods(
     }
     return { judge: judge.name, comparisons };
   } finally {
-    if (experiment.judge === undefined) await judge.close();
+    if (judge !== given) await judge.close();
   }
 }
 

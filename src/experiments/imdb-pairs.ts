@@ -1,11 +1,10 @@
 import { join } from 'node:path';
 import { loadModel } from '../checkpoints/index.ts';
 import type { TextClassifier } from '../evaluate/index.ts';
-import { writeFileAtomic, writeJsonLines } from '../runs/index.ts';
+import { type KeptParts, writeFileAtomic, writeJsonLines } from '../runs/index.ts';
 import type { ImdbExperiment } from './imdb.ts';
 import type { Pipeline } from './pipeline.ts';
 import { bestAndWorst, checkPairs, sampleInParts } from './sampling.ts';
-import type { KeptParts } from './stages.ts';
 
 interface SampledPair {
   readonly prompt: string;

@@ -2,8 +2,9 @@ import type { LoadedModel } from '../checkpoints/index.ts';
 import { encodePrompt, type TextOrChat } from '../data/index.ts';
 import { DataError } from '../errors.ts';
 import { generate, type SamplingOptions, stopTokensFor } from '../generate/index.ts';
+import type { KeptParts } from '../runs/index.ts';
 import type { Tokenizer } from '../text/index.ts';
-import type { KeptParts, StageWatch } from './stages.ts';
+import type { StageWatch } from './stages.ts';
 
 export interface SampledText {
   /** What follows the prompt, without special tokens. */

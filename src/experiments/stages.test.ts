@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -15,30 +15,6 @@ describe('stage', () => {
     expect([await run({ n: 1 }), await run({ n: 1, unset: undefined }), await run({ n: 2 })]).toEqual([
       1, 1, 2,
     ]);
-  });
-});
-
-describe('KeptParts', () => {
-  it('goes on after the parts that a killed stage left, and starts again for other settings', async () => {
-    const file = join(folder, 'b.json');
-    const computed: number[][] = [];
-    const run = (settings: object, diesAt?: number) =>
-      stage(file, 'b', settings, {}, (kept) =>
-        kept.collect([1, 2, 3, 4, 5], 2, async (part, before) => {
-          if (before === diesAt) throw new Error('killed');
-          computed.push([...part]);
-          return part.map((n) => n * n);
-        }),
-      );
-    await expect(run({ n: 1 }, 4)).rejects.toThrow('killed');
-    appendFileSync(join(folder, 'b.parts.jsonl'), '2'); // a torn line
-    expect(await run({ n: 1 })).toEqual([1, 4, 9, 16, 25]);
-    expect(computed).toEqual([[1, 2], [3, 4], [5]]);
-    expect(existsSync(join(folder, 'b.parts.jsonl'))).toBe(false);
-    await expect(run({ n: 2 }, 2)).rejects.toThrow('killed');
-    computed.length = 0;
-    expect(await run({ n: 3 })).toEqual([1, 4, 9, 16, 25]);
-    expect(computed).toHaveLength(3);
   });
 });
 

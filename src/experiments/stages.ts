@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { canonicalJson } from '../data/index.ts';
-import { holdsRun, JsonLinesWriter, readJson, readJsonLines, writeFileAtomic } from '../runs/index.ts';
+import { hasFinished } from '../evaluate/index.ts';
+import { holdsRun, KeptParts, readJson, writeFileAtomic } from '../runs/index.ts';
 import type { EstimatedStage } from './plan.ts';
 
 /** What every stage of an experiment is told of. */
@@ -35,48 +36,11 @@ export async function stage<T>(
   watch.onStage?.(name, false);
   watch.signal?.throwIfAborted();
   mkdirSync(dirname(file), { recursive: true });
-  const parts = file.replace(/(\.json)?$/, '.parts.jsonl');
-  const result = await compute(new KeptParts(parts, settings));
+  const parts = new KeptParts(file.replace(/(\.json)?$/, '.parts.jsonl'), settings);
+  const result = await compute(parts);
   writeFileAtomic(file, `${JSON.stringify({ settings, result })}\n`);
-  rmSync(parts, { force: true });
+  parts.remove();
   return result;
-}
-
-/** Results of a stage's items, in order, written as they come. The file's first line says what they depend on. */
-export class KeptParts {
-  readonly #path: string;
-  readonly #settings: string;
-
-  constructor(path: string, settings: unknown) {
-    this.#path = path;
-    this.#settings = canonicalJson(plain(settings));
-  }
-
-  /** The results of all items, `size` items at a time; `compute` is told how many items came before. */
-  async collect<Item, Result>(
-    items: readonly Item[],
-    size: number,
-    compute: (part: readonly Item[], before: number) => Promise<readonly Result[]>,
-  ): Promise<Result[]> {
-    const found = existsSync(this.#path) ? readJsonLines(this.#path) : { records: [], completeBytes: 0 };
-    const [settings, ...kept] = found.records;
-    const same = settings !== undefined && canonicalJson(settings) === this.#settings;
-    const writer = new JsonLinesWriter(this.#path, same ? found.completeBytes : 0);
-    try {
-      if (!same) writer.append(JSON.parse(this.#settings));
-      const results = same ? (kept as Result[]) : [];
-      while (results.length < items.length) {
-        const before = results.length;
-        const part = await compute(items.slice(before, before + size), before);
-        for (const result of part) writer.append(result);
-        writer.sync();
-        results.push(...part);
-      }
-      return results;
-    } finally {
-      writer.close();
-    }
-  }
 }
 
 /** What a training stage passes on to the training. */
@@ -104,7 +68,7 @@ export async function trainingStage(
   const written = plain(recipe);
   const there = holdsRun(path, written);
   const model = join(path, 'model');
-  const kept = there === 'same' && holdsWeights(model);
+  const kept = there === 'same' && hasFinished(path);
   watch.onStage?.(name, kept);
   if (kept) return model;
   const { signal } = watch;
@@ -119,13 +83,6 @@ export async function trainingStage(
   result.model.model.dispose();
   signal?.throwIfAborted();
   return model;
-}
-
-/** Weights are written last, in one file or with an index after the others: a directory that has them is whole. */
-function holdsWeights(directory: string): boolean {
-  return ['model.safetensors', 'model.safetensors.index.json'].some((file) =>
-    existsSync(join(directory, file)),
-  );
 }
 
 /** Settings as JSON has them: without undefined values. */

@@ -124,6 +124,7 @@ function summaryVerdict(
   { metric, baseline }: SweepReport['settings'],
 ): string[] {
   const sure = comparisons.filter(({ pValue }) => pValue < 0.05);
+  const equal = comparisons.filter(({ kind }) => kind === 'sign-flip').length;
   const seeds = (count: number) => `${count} ${count === 1 ? 'seed' : 'seeds'}`;
   return [
     `Best by ${metric}: ${best.cell}, ${number(best.mean)}${Number.isNaN(best.sd) ? '' : ` ± ${number(best.sd)}`} over ${seeds(best.seeds)}.`,
@@ -135,6 +136,11 @@ function summaryVerdict(
           sure.length === 0
             ? `None of ${comparisons.length} comparisons over seeds is significant at 5 % (paired t-tests, Holm).`
             : `${sure.length} of ${comparisons.length} comparisons over seeds are significant at 5 % (paired t-tests, Holm): ${sure.map(({ first, second, test }) => `${first} ${test.difference > 0 ? 'above' : 'below'} ${second}`).join('; ')}.`,
+        ]
+      : []),
+    ...(equal > 0
+      ? [
+          `In ${equal} of them the difference is the same under every seed, which does not show how far chance moves it: a sign-flip test stands in for the t-test.`,
         ]
       : []),
     ...(unmeasured.length > 0
@@ -265,7 +271,7 @@ function comparisonSection({ summary, settings }: SweepReport): ReportSection[] 
           first,
           second,
           number(test.difference),
-          `${number(test.interval[0])} to ${number(test.interval[1])}`,
+          test.interval === null ? '–' : `${number(test.interval[0])} to ${number(test.interval[1])}`,
           pValue < 0.001 ? '< 0.001' : pValue.toPrecision(2),
           test.count,
         ]),

@@ -58,6 +58,22 @@ describe('a sweep’s summary', () => {
     expect(comparisons[0]!.pValue).toBe(1);
   });
 
+  it('takes equal differences for no certainty', () => {
+    const above = (count: number) => {
+      const seeds = Array.from({ length: count }, (_, i) => (24 + i) / 48);
+      const all = [
+        ...runs(
+          'a',
+          seeds.map((value) => value + 1 / 48),
+        ),
+        ...runs('b', seeds),
+      ];
+      return summarizeSweep(all, { higherIsBetter: true }).comparisons[0]!;
+    };
+    expect(above(2)).toMatchObject({ kind: 'sign-flip', pValue: 1 / 2, test: { interval: null } });
+    expect(above(5)).toMatchObject({ kind: 'sign-flip', pValue: 1 / 16 });
+  });
+
   it('rejects no runs, a run twice, and an unknown baseline', () => {
     expect(() => summarizeSweep([], { higherIsBetter: true })).toThrow(/without finished runs/);
     expect(() => summarizeSweep([...runs('a', [1]), ...runs('a', [2])], { higherIsBetter: true })).toThrow(
@@ -116,6 +132,10 @@ describe('a sweep’s report', () => {
     expect(summary!.comparisons.map(({ first, second }) => [first, second])).toEqual([
       ['theta', 'dpo'],
       ['phi', 'dpo'],
+    ]);
+    expect(sweepVerdict(report([...measured, ...baseline])).slice(1, 3)).toEqual([
+      'None of 2 comparisons over seeds is significant at 5 % (paired t-tests, Holm).',
+      expect.stringMatching(/^In 2 of them the difference is the same under every seed, .* sign-flip test/),
     ]);
   });
 

@@ -1,5 +1,12 @@
 import { UsageError } from '../errors.ts';
-import { holm, mean, pairedTTest, standardDeviation, type TTestResult } from '../stats/index.ts';
+import {
+  holm,
+  mean,
+  pairedPermutationTest,
+  pairedTTest,
+  standardDeviation,
+  type TTestResult,
+} from '../stats/index.ts';
 
 /** One finished run of a sweep: which cell of the grid, under which seed, and the measured value. */
 export interface SweepRun {
@@ -21,7 +28,9 @@ export interface SweepComparison {
   readonly first: string;
   readonly second: string;
   readonly test: TTestResult;
-  /** Paired t-test, adjusted (Holm) over the sweep's comparisons. */
+  /** `sign-flip` where the difference is the same under every seed. */
+  readonly kind: 't' | 'sign-flip';
+  /** Adjusted (Holm) over the sweep's comparisons. */
   readonly pValue: number;
 }
 
@@ -82,7 +91,7 @@ export function summarizeSweep(
       ? names.flatMap((first, i) => names.slice(i + 1).map((second) => [first, second] as const))
       : names.filter((name) => name !== baseline).map((name) => [name, baseline] as const);
   const pairs = all.filter(([first, second]) => compares(first, second));
-  const tested: { first: string; second: string; test: TTestResult }[] = [];
+  const tested: (Omit<SweepComparison, 'pValue'> & { readonly unadjusted: number })[] = [];
   const unmeasured: (readonly [string, string])[] = [];
   for (const [first, second] of pairs) {
     const own = values.get(first)!;
@@ -90,14 +99,24 @@ export function summarizeSweep(
     const seeds = [...own.keys()].filter((seed) => other.has(seed));
     if (seeds.length < 2) unmeasured.push([first, second]);
     else {
-      const test = pairedTTest(
+      const compared = testSeeds(
         seeds.map((seed) => own.get(seed)!),
         seeds.map((seed) => other.get(seed)!),
       );
-      tested.push({ first, second, test });
+      tested.push({ first, second, ...compared });
     }
   }
-  // Equal on every seed: no difference to doubt (the t statistic is 0/0).
-  const adjusted = holm(tested.map(({ test }) => (Number.isNaN(test.pValue) ? 1 : test.pValue)));
-  return { cells, best, comparisons: tested.map((one, i) => ({ ...one, pValue: adjusted[i]! })), unmeasured };
+  const adjusted = holm(tested.map(({ unadjusted }) => unadjusted));
+  const comparisons = tested.map(({ unadjusted: _, ...one }, i) => ({ ...one, pValue: adjusted[i]! }));
+  return { cells, best, comparisons, unmeasured };
+}
+
+function testSeeds(
+  first: readonly number[],
+  second: readonly number[],
+): { test: TTestResult; kind: SweepComparison['kind']; unadjusted: number } {
+  const test = pairedTTest(first, second);
+  return test.interval === null
+    ? { test, kind: 'sign-flip', unadjusted: pairedPermutationTest(first, second).pValue }
+    : { test, kind: 't', unadjusted: test.pValue };
 }

@@ -88,6 +88,35 @@ describe('charts', () => {
     expect(figure.svg).toContain('<rect');
   });
 
+  it('tells groups of a histogram apart, more than there are colours', () => {
+    const names = ['imdb', 'hh', 'pandalm', 'shp', 'ultrafeedback', 'nectar', 'stack exchange'];
+    const figure = histogram({
+      ...common,
+      x: { label: 'w' },
+      groups: names.map((label, i) => ({ label, values: [0, 1, 2, 2 + i, 9] })),
+    });
+    expectReadable(figure, names);
+    expect(looksIn(figure, 'line').size).toBe(names.length);
+  });
+
+  it('takes any name and any words', async () => {
+    const figure = lineChart({
+      ...common,
+      name: 'R&D, "v 2"',
+      x: { label: 'step' },
+      y: { label: 'loss' },
+      series: [{ label: 'run\u0001\u001b[1m <a>', points: [0, 1].map((x) => ({ x, y: x })) }],
+    });
+    const svg = parse(figure).querySelector('svg')!;
+    const ids: string[] = svg.getAttribute('aria-labelledby')!.split(' ');
+    expect(ids).toEqual(['R-D-v-2--title', 'R-D-v-2--desc']);
+    expect(ids.map((id) => parse(figure).getElementById(id)?.textContent)).toEqual([
+      common.title,
+      common.description,
+    ]);
+    expect((await renderPng(figure)).length).toBeGreaterThan(1000);
+  });
+
   it('draws log axes, joined points, bars with intervals', () => {
     const points = [0.01, 0.1, 1].map((x) => ({ x, y: x * 2 }));
     const scatter = scatterChart({

@@ -1,9 +1,9 @@
 import * as Plot from '@observablehq/plot';
 import { histogram as countBins, summarize } from '../stats/index.ts';
 import type { Figure } from './figure.ts';
-import { dashes, labelsBeside, type Naming, nameSeries } from './labels.ts';
-import { looksOf } from './looks.ts';
-import { LIGHT, SERIES_COLORS, type SeriesColor } from './palette.ts';
+import { dashes, legend, type Naming, nameSeries } from './labels.ts';
+import { type Look, looksOf } from './looks.ts';
+import { LIGHT, type SeriesColor } from './palette.ts';
 import { draw, type Frame, plotHeight } from './plot.ts';
 import { textWidth, wrapText } from './text.ts';
 
@@ -21,7 +21,7 @@ export interface ReferenceLine {
   readonly label: string;
 }
 
-interface ChartOptions {
+export interface ChartOptions {
   /** File name without extension. */
   readonly name: string;
   readonly title: string;
@@ -146,36 +146,62 @@ export interface HistogramOptions extends Omit<ChartOptions, 'y'> {
   readonly bins?: number;
 }
 
-/** Shares of values by bin; several groups are drawn as outlines over one another. */
+/** Shares of values by bin; several groups are drawn as outlines over one another, each with a look of its own. */
 export function histogram(options: HistogramOptions): Figure {
+  const looks = looksOf(options.groups);
   const groups = options.groups.map((group, index) => ({
     ...group,
     values: Array.from(group.values).filter(Number.isFinite),
-    ink: inkOf(group.color, index),
+    look: looks[index]!,
   }));
   const { min, max } = summarize(groups.flatMap((group) => group.values));
   const range = options.x.domain ?? (min === max ? [min - 0.5, max + 0.5] : [min, max]);
   const largest = Math.max(...groups.map((group) => group.values.length));
   const count = options.bins ?? Math.max(12, 3 * Math.ceil(Math.log2(largest)));
-  const fillOpacity = groups.length > 1 ? 0.35 : 0.85;
-  const marks: Plot.Markish[] = [];
-  const labels = groups.map(({ values, ink, label }) => {
+  const binned = groups.map(({ values, label, look }) => {
     const bars = countBins(values, count, [range[0], range[1]]).map((bin) => ({
       ...bin,
       share: (100 * bin.count) / values.length,
     }));
-    marks.push(Plot.rectY(bars, { x1: 'low', x2: 'high', y: 'share', fill: ink, fillOpacity, inset: 0.5 }));
-    const peak = bars.reduce((best, bar) => (bar.share > best.share ? bar : best));
-    return { label, ink, at: { x: peak.high, y: peak.share } };
+    return { label, look, bars };
   });
+  const several = groups.length > 1;
+  const marks = binned.flatMap(({ bars, look }): Plot.Markish[] => {
+    const bar = { x1: 'low', x2: 'high', y: 'share', fill: look.ink };
+    return several
+      ? [Plot.rectY(bars, { ...bar, fillOpacity: 0.3 / groups.length }), outline(bars, look)]
+      : [Plot.rectY(bars, { ...bar, fillOpacity: 0.85, inset: 0.5 })];
+  });
+  const names: Naming = several ? legend(binned, { line: true, dots: false }) : { marks: () => [] };
   const frame = frameOf({
     ...options,
     x: { ...options.x, domain: [range[0], range[1]] as const },
     y: { label: 'share of rows (%)' },
   });
-  return draw({ ...frame, yFromZero: true }, [...marks, ...referenceMarks(options)], (plot) =>
-    groups.length > 1 ? labelsBeside(plot, labels) : [],
+  return draw(
+    { ...frame, ...roomOf(names), yFromZero: true },
+    [...marks, ...referenceMarks(options)],
+    names.marks,
   );
+}
+
+interface Bar {
+  readonly low: number;
+  readonly high: number;
+  readonly share: number;
+}
+
+/** The contour of bars, from the axis up and down to it again. */
+function outline(bars: readonly Bar[], { ink, dash }: Look): Plot.Markish {
+  const points = [
+    { x: bars[0]!.low, y: 0 },
+    ...bars.flatMap(({ low, high, share }) => [
+      { x: low, y: share },
+      { x: high, y: share },
+    ]),
+    { x: bars.at(-1)!.high, y: 0 },
+  ];
+  return Plot.line(points, { x: 'x', y: 'y', stroke: ink, strokeWidth: 1.5, ...dashes(dash) });
 }
 
 export interface BarChartOptions {
@@ -246,10 +272,6 @@ function roomOf({ marginRight, legendHeight }: Naming): Pick<Frame, 'marginRight
     ...(marginRight === undefined ? {} : { marginRight }),
     ...(legendHeight === undefined ? {} : { legendHeight }),
   };
-}
-
-function inkOf(color: SeriesColor | undefined, index: number): string {
-  return LIGHT[color ?? SERIES_COLORS[index % SERIES_COLORS.length]!];
 }
 
 function isFinitePoint(point: Point): boolean {

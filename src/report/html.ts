@@ -24,12 +24,13 @@ const ENTITIES: Readonly<Record<string, string>> = {
 
 /** Escapes text for element content and quoted attributes; control characters that HTML forbids become U+FFFD. */
 export function escapeHtml(text: string): string {
-  return (
-    text
-      .replace(/[&<>"']/g, (character) => ENTITIES[character]!)
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to replace
-      .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffe\uffff]/g, '\ufffd')
-  );
+  return replaceControls(text.replace(/[&<>"']/g, (character) => ENTITIES[character]!));
+}
+
+/** Characters that neither HTML nor XML may contain, however written, become U+FFFD. */
+export function replaceControls(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to replace
+  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffe\uffff]/g, '\ufffd');
 }
 
 /** Tagged template: html`<p>${untrusted}</p>`. */

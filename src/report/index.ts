@@ -3,6 +3,7 @@ export {
   type Axis,
   type BarChartOptions,
   barChart,
+  type ChartOptions,
   type HistogramOptions,
   histogram,
   type LineChartOptions,
@@ -37,7 +38,10 @@ export {
 export type { SeriesColor } from './palette.ts';
 export {
   dispersionHistogram,
+  type Estimate,
+  type HeldOutLoss,
   type HeldOutPairs,
+  type MetricsLine,
   type PromptDispersion,
   type TrainingNumbers,
   type TrainingReport,

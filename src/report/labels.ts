@@ -63,7 +63,8 @@ export function nameSeries(series: readonly NamedSeries[], height: number, strok
   };
 }
 
-function legend(series: readonly NamedSeries[], strokes: Strokes): Naming {
+/** Names in rows below the frame, each beside a sample of its series. */
+export function legend(series: readonly Pick<NamedSeries, 'label' | 'look'>[], strokes: Strokes): Naming {
   const { left, width, gap, rowGap, padding } = LEGEND;
   const widest = SAMPLE + Math.max(...series.map(({ label }) => textWidth(label)));
   const columns = Math.max(1, Math.floor((width + gap) / (widest + gap)));
@@ -86,27 +87,6 @@ function legend(series: readonly NamedSeries[], strokes: Strokes): Naming {
         ];
       }),
   };
-}
-
-/** Text marks that stand at their points, moved left where they would leave the canvas; for groups of a histogram. */
-export function labelsBeside(
-  plot: Drawing,
-  labels: readonly {
-    readonly label: string;
-    readonly ink: string;
-    readonly at: { readonly x: number; readonly y: number };
-  }[],
-): Plot.Markish[] {
-  const blocks = labels
-    .map((one) => ({ ...one, x: plot.toX(one.at.x), y: plot.toY(one.at.y), height: LINE_HEIGHT }))
-    .sort((a, b) => a.y - b.y);
-  spread(blocks, plot.top - LINE_HEIGHT / 2, plot.bottom + LINE_HEIGHT / 2);
-  return blocks.map(({ label, ink, x, y }) =>
-    words(plot, [label], ink, {
-      x: Math.min(x + GAP, WIDTH - GAP - textWidth(label)),
-      top: y - LINE_HEIGHT / 2,
-    }),
-  );
 }
 
 interface Place {

@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import type { Figure } from './figure.ts';
-import { escapeHtml } from './html.ts';
+import { escapeHtml, replaceControls } from './html.ts';
 import { FONT_STACK, LIGHT } from './palette.ts';
 import { FONT_SIZE } from './text.ts';
 
@@ -167,13 +167,15 @@ function finish(svg: SvgElement, frame: Frame, height: number): Omit<Figure, 'wi
   svg.removeAttribute('class');
   svg.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
   svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-labelledby', `${frame.name}-title ${frame.name}-desc`);
+  // A file may have any name; a list of ids is split at spaces.
+  const id = frame.name.replace(/[^\p{L}\p{N}_.-]+/gu, '-');
+  svg.setAttribute('aria-labelledby', `${id}-title ${id}-desc`);
   const text = (x: number, y: number, words: string, style: string) =>
     `<text x="${x}" y="${y}" text-anchor="start" ${style}>${escapeHtml(words)}</text>`;
   const left = 4;
   const heading = [
-    `<title id="${frame.name}-title">${escapeHtml(frame.title)}</title>`,
-    `<desc id="${frame.name}-desc">${escapeHtml(frame.description)}</desc>`,
+    `<title id="${id}-title">${escapeHtml(frame.title)}</title>`,
+    `<desc id="${id}-desc">${escapeHtml(frame.description)}</desc>`,
     text(left, 17, frame.title, `font-size="15" font-weight="600" fill="${LIGHT.ink}"`),
     frame.subtitle === undefined
       ? ''
@@ -194,6 +196,6 @@ function finish(svg: SvgElement, frame: Frame, height: number): Omit<Figure, 'wi
     ),
   ].join('');
   // Inserted as text: a DOM made for HTML would take SVG's <title> for its own and write its content unescaped.
-  const markup = svg.outerHTML.replace(/^<svg[^>]*>/, (tag) => tag + heading);
+  const markup = replaceControls(svg.outerHTML).replace(/^<svg[^>]*>/, (tag) => tag + heading);
   return { name: frame.name, title: frame.title, description: frame.description, svg: markup };
 }

@@ -13,7 +13,8 @@ import {
   sampleComparisons,
 } from './page.ts';
 
-type MetricsLine = { readonly step: number } & Readonly<Record<string, number | null>>;
+/** A line of `metrics.jsonl`. */
+export type MetricsLine = { readonly step: number } & Readonly<Record<string, number | null>>;
 
 /** What every held-out pair became, before training and after it, in the same order. */
 export interface HeldOutPairs {
@@ -77,28 +78,29 @@ export interface TrainingNumbers {
     readonly pairs: number;
     readonly prompts: number;
     readonly lossBefore: number;
-    readonly loss: Bound;
-    readonly lossChange: Bound;
+    readonly loss: Estimate;
+    readonly lossChange: Estimate;
     readonly marginBefore: number;
-    readonly marginChange: Bound;
-    readonly accuracy: Bound;
+    readonly marginChange: Estimate;
+    readonly accuracy: Estimate;
     /** Whether the upper end of the loss's interval is below ln 2; absent where the loss did not start there. */
     readonly belowLn2?: boolean;
   };
   /** Of supervised fine-tuning: the loss of held-out tokens at the first evaluation and the last, nats. */
-  readonly heldOutTexts?: { readonly before: Level; readonly after: Level };
+  readonly heldOutTexts?: { readonly before: HeldOutLoss; readonly after: HeldOutLoss };
   readonly dispersion?: Summary & Pick<UsedDispersion, 'phiStar' | 'source' | 'shuffled'>;
   readonly final: Readonly<Record<string, number | null>>;
 }
 
-interface Bound {
+/** A number with its interval. */
+export interface Estimate {
   readonly estimate: number;
   readonly low: number;
   readonly high: number;
 }
 
 /** A mean over held-out texts; without an interval where they have one prompt. */
-interface Level {
+export interface HeldOutLoss {
   readonly step: number;
   readonly loss: number;
   readonly interval?: readonly [low: number, high: number];
@@ -195,7 +197,7 @@ function knowsNothing(loss: number): boolean {
 }
 
 /** Which way a change went, as far as its interval shows. */
-function direction({ low, high }: Bound): 'up' | 'down' | 'unclear' {
+function direction({ low, high }: Estimate): 'up' | 'down' | 'unclear' {
   return low > 0 ? 'up' : high < 0 ? 'down' : 'unclear';
 }
 
@@ -254,13 +256,13 @@ function pairVerdict(measured: NonNullable<TrainingNumbers['heldOut']>): string[
 }
 
 /** The interval is of the change: what a claim about the change is decided by. */
-function changeWords({ estimate, low, high }: Bound): string {
+function changeWords({ estimate, low, high }: Estimate): string {
   return `change ${decimals(estimate, 3)}, 95 % interval ${decimals(low, 3)} to ${decimals(high, 3)}`;
 }
 
 /** Texts are not recorded one by one, so there are intervals of the two losses and none of the change. */
 function summarizeTexts({ metrics }: TrainingReportInput): Judged {
-  const levels = metrics.flatMap((line): Level[] => {
+  const levels = metrics.flatMap((line): HeldOutLoss[] => {
     const { step, eval_loss: loss, 'eval_loss/low': low, 'eval_loss/high': high } = line;
     if (typeof loss !== 'number') return [];
     return [
@@ -279,7 +281,7 @@ function summarizeTexts({ metrics }: TrainingReportInput): Judged {
   return { heldOutTexts, verdict: textVerdict(before, after) };
 }
 
-function textVerdict(before: Level, after: Level): string[] {
+function textVerdict(before: HeldOutLoss, after: HeldOutLoss): string[] {
   const moved = after.loss < before.loss ? 'fell' : after.loss > before.loss ? 'rose' : 'went';
   const levels = `on held-out texts the loss ${moved} from ${levelWords(before)} to ${levelWords(after)}`;
   const [first, last] = [before.interval, after.interval];
@@ -299,7 +301,7 @@ function textVerdict(before: Level, after: Level): string[] {
   ];
 }
 
-function levelWords({ loss, interval }: Level): string {
+function levelWords({ loss, interval }: HeldOutLoss): string {
   const range =
     interval === undefined
       ? ''
@@ -336,7 +338,7 @@ function facts({ heldOut, heldOutTexts, final, steps }: TrainingNumbers): Fact[]
   ];
 }
 
-function textFacts({ loss, interval }: Level): Fact[] {
+function textFacts({ loss, interval }: HeldOutLoss): Fact[] {
   const range = (of: (value: number) => string) =>
     interval === undefined ? '' : `${of(interval[0])} to ${of(interval[1])}, `;
   const perplexity = (nats: number) => decimals(Math.exp(nats), 2);
@@ -573,7 +575,7 @@ function describeCurve(label: string, points: readonly Point[]): string {
   return `${label} from ${decimals(first.y, 3)} to ${decimals(last.y, 3)}`;
 }
 
-function bound({ estimate, low, high }: Interval): Bound {
+function bound({ estimate, low, high }: Interval): Estimate {
   return { estimate, low, high };
 }
 

@@ -60,10 +60,11 @@ export function bootstrapIndices(
           Float64Array.from(all, (left) => statistic(all.filter((i) => i !== left))),
         )
       : undefined;
-  return interval(draws, estimate, options, adjust);
+  return intervalOfDraws(draws, estimate, options, adjust);
 }
 
-function interval(
+/** The interval that resampled statistics make; those that are NaN are left out. */
+export function intervalOfDraws(
   draws: Float64Array,
   estimate: number,
   { resamples = 10_000, confidence = 0.95, method = 'percentile' }: BootstrapOptions,
@@ -177,34 +178,4 @@ export function clusterBootstrap(
     return total / count;
   };
   return bootstrapIndices(sums.length, meanOf, options);
-}
-
-/**
- * Two levels, e.g. training seeds and the prompts judged under each: groups are resampled, then values within each drawn
- * group. The estimate is the mean over groups of group means, so a group's size does not weigh it. Percentile only.
- */
-export function hierarchicalBootstrap(
-  groups: readonly Numbers[],
-  options: Omit<BootstrapOptions, 'method'> = {},
-): Interval {
-  requireValues(
-    groups.map(() => 0),
-    2,
-    'A hierarchical bootstrap over groups',
-  );
-  for (const group of groups) requireValues(group, 1, 'Each group of a hierarchical bootstrap');
-  const { seed = 0, resamples = 10_000 } = options;
-  const stream = RandomStream.create(seed, 'hierarchical-bootstrap');
-  const draws = new Float64Array(resamples);
-  for (let draw = 0; draw < resamples; draw++) {
-    let total = 0;
-    for (let g = 0; g < groups.length; g++) {
-      const group = groups[stream.integer(groups.length)]!;
-      let groupTotal = 0;
-      for (let i = 0; i < group.length; i++) groupTotal += group[stream.integer(group.length)]!;
-      total += groupTotal / group.length;
-    }
-    draws[draw] = total / groups.length;
-  }
-  return interval(draws, mean(groups.map((group) => mean(group))), options);
 }

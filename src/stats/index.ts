@@ -1,5 +1,15 @@
-export * from './bootstrap.ts';
+export {
+  type BootstrapOptions,
+  bootstrap,
+  bootstrapIndices,
+  type ClusterSums,
+  clusterBootstrap,
+  type Interval,
+  pairedBootstrap,
+  sumClusters,
+} from './bootstrap.ts';
 export * from './correlation.ts';
+export * from './crossed-bootstrap.ts';
 export {
   normalCdf,
   normalQuantile,

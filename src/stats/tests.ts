@@ -15,16 +15,31 @@ export interface TTestResult extends TestResult {
   readonly df: number;
   /** Mean difference, first − second. */
   readonly difference: number;
-  /** 95 % confidence interval of the difference. */
-  readonly interval: readonly [number, number];
+  /** 95 % confidence interval of the difference; null where `statistic` is NaN. */
+  readonly interval: readonly [number, number] | null;
 }
 
 export function pairedDifferences(first: Numbers, second: Numbers): Float64Array {
   return Float64Array.from(first, (value, index) => value - second[index]!);
 }
 
-function tTest(difference: number, standardError: number, df: number, count: number): TTestResult {
-  // No spread at all: the statistic is ±∞, or undefined when there is no difference either.
+/** What rounding leaves of equal differences of values as large as one. */
+const ROUNDING = 1e-12;
+
+/**
+ * Values without a spread do not say how far chance moves them: statistic and p-value are then NaN, and there is no
+ * interval. What rounding leaves of equal differences is no spread either.
+ */
+function tTest(
+  difference: number,
+  standardError: number,
+  largest: number,
+  df: number,
+  count: number,
+): TTestResult {
+  if (standardError <= ROUNDING * largest) {
+    return { statistic: Number.NaN, pValue: Number.NaN, df, count, difference, interval: null };
+  }
   const statistic = difference / standardError;
   const half = studentQuantile(0.975, df) * standardError;
   return {
@@ -37,23 +52,32 @@ function tTest(difference: number, standardError: number, df: number, count: num
   };
 }
 
-/** Student's t-test of the mean of first − second. */
+function largestOf(...samples: readonly Numbers[]): number {
+  return samples.reduce(
+    (largest, values) => Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), largest),
+    0,
+  );
+}
+
+/** Student's t-test of the mean of first − second; NaN where all differences are equal. */
 export function pairedTTest(first: Numbers, second: Numbers): TTestResult {
   requireSameLength(first, second, 'A paired t-test');
   requireValues(first, 2, 'A paired t-test');
   const differences = pairedDifferences(first, second);
   const n = differences.length;
-  return tTest(mean(differences), Math.sqrt(variance(differences) / n), n - 1, n);
+  const standardError = Math.sqrt(variance(differences) / n);
+  return tTest(mean(differences), standardError, largestOf(first, second), n - 1, n);
 }
 
-/** Welch's t-test: independent samples, unequal variances. */
+/** Welch's t-test: independent samples, unequal variances; NaN where neither sample has a spread. */
 export function welchTTest(first: Numbers, second: Numbers): TTestResult {
   requireValues(first, 2, "Welch's t-test");
   requireValues(second, 2, "Welch's t-test");
   const a = variance(first) / first.length;
   const b = variance(second) / second.length;
   const df = (a + b) ** 2 / (a ** 2 / (first.length - 1) + b ** 2 / (second.length - 1));
-  return tTest(mean(first) - mean(second), Math.sqrt(a + b), df, first.length + second.length);
+  const count = first.length + second.length;
+  return tTest(mean(first) - mean(second), Math.sqrt(a + b), largestOf(first, second), df, count);
 }
 
 /** Exact sign test; pairs without a difference are dropped. The statistic is the number of positive differences. */

@@ -49,7 +49,7 @@ export function compareCommand(context: CliContext): CommandUnknownOpts {
         await writeComparisonReport(options.report, { report, recipes, ...(samples && { samples }) });
         context.note(`Report: ${options.report}`);
       }
-      context.emit(report);
+      context.emit({ event: 'comparison', ...report });
       if (!context.json) context.print(describe(report, evaluate, context));
     });
 }

@@ -22,7 +22,7 @@ export function frontierCommand(context: CliContext): CommandUnknownOpts {
       const { scatterChart, writeFigure } = await import('../../report/index.ts');
       const lines = frontiers(paths, { over, metric });
       const figure = scatterChart({
-        name: basename(output).replace(/\.svg$/, ''),
+        name: basename(output).replace(/\.(svg|png)$/i, ''),
         title: `${metric} against KL`,
         subtitle: over === 'beta' ? 'One point a β' : 'One point an evaluation, joined along training',
         description: `${metric} on held-out pairs against the KL to the reference for ${lines.map(({ method }) => method).join(', ')}.`,
@@ -35,7 +35,7 @@ export function frontierCommand(context: CliContext): CommandUnknownOpts {
         connect: true,
       });
       const { svg, png } = await writeFigure(dirname(output), figure);
-      for (const line of lines) context.emit(line);
+      for (const line of lines) context.emit({ event: 'frontier', ...line });
       for (const note of lines.flatMap(({ notes }) => notes)) context.note(note);
       if (!context.json) context.print(lines.map((line) => describe(line, over)).join('\n\n'));
       context.note(`Figure: ${svg}, ${png}`);

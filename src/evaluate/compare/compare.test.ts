@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import { RandomStream } from '../../stats/index.ts';
 import { type EvaluatedPair, promptKey } from '../../train/evaluation.ts';
 import { compareMethods } from './compare.ts';
-import { crossedDifference, crossedInterval } from './crossed-bootstrap.ts';
 import { groupBySeed, loadEvidence } from './evidence.ts';
 import { frontiers } from './frontier.ts';
 import { formatMetric, type Method, type MetricName, type MetricValues } from './metrics.ts';
@@ -162,7 +161,9 @@ describe('compareMethods', () => {
       },
     ]);
     expect(report.comparisons[0]).toMatchObject({ n: 2, unmatched: 199 });
-    expect(report.notes.join()).toMatch(/2 rows shared, 199 in some runs only/);
+    expect(report.notes.join('\n')).toMatch(
+      /^b and a, reward: 2 of 201 rows are the same in every run; the others are left out\.$/m,
+    );
   });
 
   it('takes win rates that only one side has as head to head with the baseline', () => {
@@ -173,6 +174,84 @@ describe('compareMethods', () => {
     expect(report.comparisons[0]!.estimate).toBeCloseTo(share - 0.5, 12);
     expect(report.verdict[0]).toMatch(/^theta is better than dpo in win rate: \+\d+\.\d points/);
     expect(report.notes.join()).toMatch(/taken to be against dpo/);
+  });
+
+  it('compares on what every run has, and names the runs that lack the rest', () => {
+    const won = (share: number) => base.map((_, i) => (i < share * base.length ? 1 : 0));
+    const [dpo, theta] = [
+      method('dpo', 'winRate', won(0.6), won(0.6), won(0.6)),
+      method('theta', 'winRate', won(0.9), won(0.9), won(0.9)),
+    ];
+    const without = (whole: Method, seed: number): Method => ({
+      ...whole,
+      runs: whole.runs.map((run) => ({
+        ...run,
+        metrics: {
+          accuracy: measured(base.map((_, i) => [`${i}`, i % 2])),
+          ...(run.seed !== seed && run.metrics),
+        },
+      })),
+    });
+    // Two runs of the baseline were judged, so nobody played against it.
+    expect(compareMethods([without(dpo, 2), theta])).toMatchObject({
+      comparisons: [],
+      verdict: [
+        'theta and dpo: nothing that both were measured on tells which is better; not compared in win rate (missing from dpo-2); not compared in held-out accuracy (missing from theta).',
+      ],
+    });
+    const report = compareMethods([without(dpo, -1), without(theta, 2)]);
+    expect(report.verdict[0]).toMatch(
+      /^No difference shown .* accuracy .*; not compared in win rate \(missing from theta-2\)\.$/,
+    );
+    expect(report.notes).toContain('theta and dpo are not compared in win rate: missing from theta-2.');
+    expect(report.methods[1]!.metrics.winRate).toBeUndefined();
+  });
+
+  it('pairs no rows of different prompts, whatever their ids', () => {
+    const scored = (name: string, shift: number, promptOf: (i: number) => string): Method => ({
+      name,
+      runs: [
+        {
+          ...WHOLE,
+          path: name,
+          metrics: { reward: measured(base.map((value, i) => [`${i}`, value + shift, promptOf(i)])) },
+        },
+      ],
+    });
+    const a = scored('a', 0, (i) => `prompt ${i}`);
+    const others = compareMethods([a, scored('b', 0.5, (i) => `another ${i}`)]);
+    expect(others.comparisons).toEqual([]);
+    expect(others.verdict[0]).toMatch(/not compared in reward \(the runs share no row\)\.$/);
+    expect(others.notes).toContain(
+      'b and a, reward: 0 of 200 rows are the same in every run; the others are left out. 200 ids, such as "0", are of different prompts. Measure every run on the same prompts, under ids of their own.',
+    );
+    // A file that names no prompts is taken at its ids.
+    const unnamed = compareMethods([scored('b', 0.5, String), scored('a', 0, (i) => `p${i >> 1}`)]);
+    expect(unnamed.comparisons[0]).toMatchObject({ n: 200, prompts: 100, unmatched: 0 });
+  });
+
+  it('says that runs hold out different pairs, and what to do', () => {
+    const heldOut = (name: string, firsts: readonly number[], data = ''): Method => ({
+      name,
+      runs: firsts.map((first, seed) => {
+        const each = (value: (i: number) => number) =>
+          measured(
+            Array.from({ length: 48 }, (_, i) => [`${first + i}`, value(i), `${data}${first + i}`] as const),
+          );
+        const metrics = { accuracy: each((i) => i % 2), margin: each((i) => base[i]!) };
+        return { ...WHOLE, path: `${name}-${seed}`, seed, metrics };
+      }),
+    });
+    const { notes, verdict } = compareMethods([heldOut('a', [0, 45]), heldOut('b', [0, 45])]);
+    expect(notes).toContain(
+      'b and a, held-out accuracy, log-ratio margin: 3 of 93 rows are the same in every run; the others are left out. The runs hold out different pairs: train them with one eval_data, so that every pair counts.',
+    );
+    expect(verdict[0]).toMatch(/^No difference shown .* on 3 prompts/);
+    const disjoint = compareMethods([heldOut('a', [0, 48]), heldOut('b', [0, 48])]);
+    expect(disjoint.verdict[0]).toMatch(/not compared in held-out accuracy \(the runs share no row\)/);
+    expect(disjoint.notes.join()).toMatch(/0 of 96 rows .* eval_data/);
+    const otherData = compareMethods([heldOut('a', [0], 'p'), heldOut('b', [0], 'q')]);
+    expect(otherData.notes.join()).toMatch(/0 of 48 rows .* 48 ids, such as "0", .* or read it differently/);
   });
 
   it('says which runs did not finish, and where they were measured at different steps', () => {
@@ -198,50 +277,6 @@ describe('compareMethods', () => {
   it('has no verdict without a metric that judges', () => {
     const report = compareMethods([method('a', 'length', base), method('b', 'length', base)]);
     expect(report.verdict[0]).toMatch(/nothing that both were measured on tells which is better/);
-  });
-});
-
-describe('the bootstrap over prompts and seeds', () => {
-  it('covers the truth about as often as it says, seeds included', () => {
-    // Two methods without a difference: five seeds each, whose luck (sd 0.5) outweighs the prompts'.
-    const stream = RandomStream.create(2);
-    let covered = 0;
-    const trials = 120;
-    for (let trial = 0; trial < trials; trial++) {
-      const prompts = normals(40, stream);
-      const runs = () =>
-        normals(5, stream).map((luck) => {
-          const own = normals(40, stream);
-          return Float64Array.from(prompts, (value, i) => value + 0.5 * luck + 0.3 * own[i]!);
-        });
-      const ids = prompts.map((_, i) => `${i}`);
-      const options = { seed: trial, resamples: 400 };
-      const { low, high } = crossedDifference(runs(), runs(), ids, options);
-      if (low <= 0 && high >= 0) covered++;
-    }
-    // Five seeds make a percentile interval a little short; without the seed level it would cover about 0.3.
-    expect(covered / trials).toBeGreaterThan(0.84);
-    expect(covered / trials).toBeLessThanOrEqual(1);
-  });
-
-  it('is exact where nothing varies', () => {
-    const ones = [new Float64Array(5).fill(1), new Float64Array(5).fill(1)];
-    const threes = [new Float64Array(5).fill(3)];
-    const prompts = ['x', 'x', 'y', 'z', 'z'];
-    const result = crossedDifference(ones, threes, prompts, { resamples: 99 });
-    expect(result.estimate).toBe(2);
-    expect(result.low).toBeCloseTo(2, 12);
-    expect(result.high).toBeCloseTo(2, 12);
-    expect(result.pValue).toBeCloseTo(0.02, 12);
-    const interval = crossedInterval(threes, prompts, { resamples: 99 });
-    expect([interval.estimate, interval.low, interval.high]).toEqual([3, 3, 3]);
-  });
-
-  it("draws seeds for a method's own figure too", () => {
-    // Two seeds at 0 and 1 whatever the prompt: means of two drawn seeds are 0 (¼), ½ (½) and 1 (¼).
-    const runs = [new Float64Array(5), new Float64Array(5).fill(1)];
-    const { estimate, low, high } = crossedInterval(runs, ['v', 'w', 'x', 'y', 'z'], { resamples: 400 });
-    expect([estimate, low, high]).toEqual([0.5, 0, 1]);
   });
 });
 
@@ -399,6 +434,27 @@ describe('frontiers', () => {
         ],
         notes: [],
       },
+    ]);
+  });
+
+  it('are named by what tells them apart', () => {
+    const theta = { name: 'mallows-theta', beta: 0.1 };
+    const lines = (over: 'steps' | 'beta', ...recipes: object[]) =>
+      frontiers(
+        recipes.map((recipe, i) => run(`n-${over}-${i}`, recipe, [], [evaluated(10, 1, 0.6)])),
+        { over },
+      ).map(({ method }) => method);
+    const plain = { objective: theta, dispersion: { shuffle: false } };
+    const control = { objective: theta, dispersion: { shuffle: true } };
+    expect(lines('steps', plain, control)).toEqual([
+      'mallows-theta, β = 0.1',
+      'mallows-theta, shuffled, β = 0.1',
+    ]);
+    expect(lines('beta', plain, control)).toEqual(['mallows-theta', 'mallows-theta, shuffled']);
+    expect(lines('steps', plain, { ...plain, optimizer: { lr: 1e-6 } }, control)).toEqual([
+      'mallows-theta, β = 0.1 (n-steps-0)',
+      'mallows-theta, β = 0.1 (n-steps-1)',
+      'mallows-theta, shuffled, β = 0.1',
     ]);
   });
 

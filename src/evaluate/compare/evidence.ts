@@ -60,17 +60,20 @@ export function groupBySeed(runs: readonly RunEvidence[]): Method[] {
     const key = canonicalJson(rest);
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
-  const methods = [...groups.values()].map((members) => ({ name: methodName(members), runs: members }));
-  const repeated = methods.find(({ name }, i) => methods.findIndex((other) => other.name === name) !== i);
-  if (repeated === undefined) return methods;
-  // Directories of the same name in different places: the whole path tells them apart.
-  return methods.map(({ runs: members }) => ({ name: members[0]!.path, runs: members }));
+  const members = [...groups.values()];
+  const names = nameGroups(members.map((each) => each.map(({ path }) => path)));
+  return members.map((each, i) => ({ name: names[i]!, runs: each }));
 }
 
-/** `dpo` for `dpo` alone and for `dpo-seed-1`, `dpo-seed-2`. */
-function methodName(runs: readonly RunEvidence[]): string {
-  const name = basename(resolve(runs[0]!.path));
-  return runs.length === 1 ? name : name.replace(/[-_.]?(seed|s)?[-_.]?\d+$/i, '') || name;
+/** Names groups of runs by their directories, each its own: `dpo` for `dpo` alone and for `dpo-seed-1`, `dpo-seed-2`. */
+export function nameGroups(groups: readonly (readonly string[])[]): string[] {
+  const names = groups.map((paths) => {
+    const name = basename(resolve(paths[0]!));
+    return paths.length === 1 ? name : name.replace(/[-_.]?(seed|s)?[-_.]?\d+$/i, '') || name;
+  });
+  if (new Set(names).size === names.length) return names;
+  // Directories of the same name in different places: the whole path tells them apart.
+  return groups.map(([first]) => first!);
 }
 
 export function readRecipe(runPath: string): Recipe {

@@ -2,7 +2,7 @@ import { canonicalJson } from '../../data/index.ts';
 import { DataError } from '../../errors.ts';
 import { type MetricsRecord, readMetrics } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
-import { readRecipe } from './evidence.ts';
+import { nameGroups, readRecipe } from './evidence.ts';
 import { hasFinished, notesOnEnds, type RunEnd } from './run-end.ts';
 
 /** How far a model has moved from its reference, and what that bought. */
@@ -17,6 +17,7 @@ export interface FrontierPoint {
 }
 
 export interface Frontier {
+  /** The objective and what tells it from the others: β, `shuffled` for a control, else the run's name. */
   readonly method: string;
   readonly points: readonly FrontierPoint[];
   /** Runs that did not go as far as the points take them for. */
@@ -38,6 +39,11 @@ interface DrawnMethod {
 
 const KL = 'eval_kl/on_policy';
 
+interface TrainedRecipe {
+  readonly objective?: { readonly name?: string; readonly beta?: number };
+  readonly dispersion?: { readonly shuffle?: boolean };
+}
+
 /**
  * Value against KL, a line a method. Along training a method is a recipe without its seed and its points are the
  * evaluations, averaged over seeds; over β it is a recipe without seed and β, and its points are the ends of runs.
@@ -46,11 +52,12 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
   const { metric = 'rewards/accuracies', over = 'steps' } = options;
   const methods = new Map<string, DrawnMethod>();
   for (const path of runPaths) {
-    const { seed: _, output: __, ...recipe } = readRecipe(path);
-    const { beta, ...objective } = (recipe.objective ?? {}) as { beta?: number; name?: string };
+    const { seed: _, output: __, ...rest } = readRecipe(path);
+    const recipe: TrainedRecipe = rest;
+    const { beta, ...objective } = recipe.objective ?? {};
     const key = canonicalJson(over === 'beta' ? { ...recipe, objective } : recipe);
     const method: DrawnMethod = methods.get(key) ?? {
-      name: over === 'beta' || beta === undefined ? String(objective.name) : `${objective.name}, β = ${beta}`,
+      name: nameOf(recipe, over),
       points: new Map(),
       ends: [],
     };
@@ -62,8 +69,10 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
       method.points.set(at, [...(method.points.get(at) ?? []), { kl, value }]);
     }
   }
-  return [...methods.values()].map(({ name, points, ends }) => ({
-    method: name,
+  const drawn = [...methods.values()];
+  const names = tellApart(drawn);
+  return drawn.map(({ points, ends }, i) => ({
+    method: names[i]!,
     points: [...points]
       .sort(([a], [b]) => a - b)
       .map(([at, each]) => ({
@@ -74,6 +83,24 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
       })),
     notes: notesOnEnds(ends),
   }));
+}
+
+function nameOf({ objective, dispersion }: TrainedRecipe, over: FrontierOptions['over']): string {
+  return [
+    objective?.name,
+    dispersion?.shuffle === true && 'shuffled',
+    over === 'steps' && objective?.beta !== undefined && `β = ${objective.beta}`,
+  ]
+    .filter((part) => part !== false)
+    .join(', ');
+}
+
+/** Adds the run's name where recipes of one name differ in something else. */
+function tellApart(methods: readonly DrawnMethod[]): string[] {
+  const runs = nameGroups(methods.map(({ ends }) => ends.map(({ path }) => path)));
+  return methods.map(({ name }, i) =>
+    methods.filter((other) => other.name === name).length > 1 ? `${name} (${runs[i]})` : name,
+  );
 }
 
 function evaluationsOf(path: string, metric: string): { step: number; kl: number; value: number }[] {

@@ -1,6 +1,7 @@
 export {
   type ComparisonReport,
   compareMethods,
+  type Difference as MetricDifference,
   type MethodSummary,
   type MetricComparison,
   type MetricEstimate,
@@ -19,4 +20,4 @@ export {
   type MetricValues,
   type RunEvidence,
 } from './metrics.ts';
-export type { RunEnd } from './run-end.ts';
+export { hasFinished, type RunEnd } from './run-end.ts';

@@ -11,6 +11,8 @@ export interface MetricKind {
   /** Multiplies stored values for display (shares are shown in points). */
   readonly scale: number;
   readonly digits: number;
+  /** Whether it is of the pairs that the run held out, rather than of a file of answers. */
+  readonly heldOut: boolean;
 }
 
 /** A value of a metric as tables and verdicts show it, without its unit. */
@@ -26,16 +28,18 @@ const kind = (
   better: MetricKind['better'],
   scale = 1,
   digits = 2,
-): MetricKind => ({ name, label, unit, better, scale, digits });
+): MetricKind => ({ name, label, unit, better, scale, digits, heldOut: false });
+
+const heldOut = (of: MetricKind): MetricKind => ({ ...of, heldOut: true });
 
 /** Every metric, the most telling first: the first that is there decides the verdict. */
 export const METRICS = [
   kind('winRate', 'win rate', '%', 'higher', 100, 1),
   kind('reward', 'reward', '', 'higher', 1, 3),
-  kind('accuracy', 'held-out accuracy', '%', 'higher', 100, 1),
-  kind('margin', 'log-ratio margin', 'nats', 'higher'),
-  kind('chosenLogRatio', 'chosen log-ratio', 'nats', 'none'),
-  kind('kl', 'KL to the reference', 'nats', 'none'),
+  heldOut(kind('accuracy', 'held-out accuracy', '%', 'higher', 100, 1)),
+  heldOut(kind('margin', 'log-ratio margin', 'nats', 'higher')),
+  heldOut(kind('chosenLogRatio', 'chosen log-ratio', 'nats', 'none')),
+  heldOut(kind('kl', 'KL to the reference', 'nats', 'none')),
   kind('length', 'answer length', 'characters', 'none', 1, 0),
   kind('distinct1', 'distinct words', '%', 'none', 100, 1),
   kind('distinct2', 'distinct word pairs', '%', 'none', 100, 1),

@@ -14,6 +14,7 @@ export interface RunEnd {
 /** Trained weights are the last that a run writes: in one file, with an index after the others, or as an adapter. */
 const WEIGHTS = ['model.safetensors', 'model.safetensors.index.json', 'adapter_model.safetensors'];
 
+/** Whether a run directory holds the model that came of it. */
 export function hasFinished(runPath: string): boolean {
   return WEIGHTS.some((file) => existsSync(join(runPath, 'model', file)));
 }

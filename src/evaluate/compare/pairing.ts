@@ -1,0 +1,115 @@
+import {
+  METRICS,
+  type Measurement,
+  type Method,
+  type MetricKind,
+  type MetricName,
+  type MetricValues,
+  type RunEvidence,
+} from './metrics.ts';
+
+/** Rows of several runs, put side by side. */
+export interface Paired {
+  /** Rows that every run has, of the same prompt. */
+  readonly ids: readonly string[];
+  /** The prompt of each, and how many prompts that makes. */
+  readonly prompts: readonly string[];
+  readonly count: number;
+  /** Ids that any run has. */
+  readonly all: number;
+  /** Ids that stand for one prompt in one run and for another in another run: rows without an id are numbered. */
+  readonly otherPrompts: readonly string[];
+}
+
+/** Pairs what runs measured by id. Rows whose file does not name their prompt are taken to be of the others' prompt. */
+export function pairRows(runs: readonly MetricValues[]): Paired {
+  const all = new Set(runs.flatMap((values) => [...values.keys()]));
+  const ids: string[] = [];
+  const prompts: string[] = [];
+  const otherPrompts: string[] = [];
+  for (const id of all) {
+    const rows = runs.flatMap((values) => values.get(id) ?? []);
+    const named = new Set(rows.filter((row) => namesPrompt(row, id)).map(({ prompt }) => prompt));
+    if (named.size > 1) otherPrompts.push(id);
+    else if (rows.length === runs.length) {
+      ids.push(id);
+      const [prompt = id] = named;
+      prompts.push(prompt);
+    }
+  }
+  return { ids, prompts, count: new Set(prompts).size, all: all.size, otherPrompts };
+}
+
+/** Without the prompt, a row counts as a prompt of its own. */
+function namesPrompt({ prompt }: Measurement, id: string): boolean {
+  return prompt !== id;
+}
+
+/** A method and the baseline: what both were measured on, and what only some of their runs were. */
+export interface Contest {
+  readonly method: Method;
+  readonly paired: readonly PairedMetric[];
+  readonly partial: readonly PartialMetric[];
+  /** Whether the method's win rate is taken to be against the baseline. */
+  readonly headToHead: boolean;
+}
+
+export interface PairedMetric extends Paired {
+  readonly kind: MetricKind;
+  readonly method: string;
+  readonly first: readonly MetricValues[];
+  readonly second: readonly MetricValues[];
+}
+
+export interface PartialMetric {
+  readonly kind: MetricKind;
+  /** A method or runs of one, for people. */
+  readonly lacking: string;
+}
+
+export function contestOf(baseline: Method, method: Method): Contest {
+  const paired: PairedMetric[] = [];
+  const partial: PartialMetric[] = [];
+  const headToHead = isHeadToHead(baseline, method);
+  for (const kind of METRICS) {
+    const second = valuesOf(method, kind.name);
+    const first = kind.name === 'winRate' && headToHead ? evenMatch(second!) : valuesOf(baseline, kind.name);
+    if (first !== undefined && second !== undefined) {
+      paired.push({ kind, method: method.name, first, second, ...pairRows([...first, ...second]) });
+    } else if ([baseline, method].some(({ runs }) => runs.some((run) => has(run, kind.name)))) {
+      const lacking = [baseline, method].flatMap((each) => lackingIn(each, kind.name)).join(', ');
+      partial.push({ kind, lacking });
+    }
+  }
+  return { method, paired, partial, headToHead };
+}
+
+function has({ metrics }: RunEvidence, metric: MetricName): boolean {
+  return metrics[metric] !== undefined;
+}
+
+/** The runs of a method that lack a metric, by path; the method's name where all do. */
+function lackingIn({ name, runs }: Method, metric: MetricName): string[] {
+  const lacking = runs.filter((run) => !has(run, metric));
+  return lacking.length === runs.length ? [name] : lacking.map(({ path }) => path);
+}
+
+/** Verdicts on every run of the method and on none of the baseline are taken to be against the baseline itself. */
+function isHeadToHead(baseline: Method, method: Method): boolean {
+  return valuesOf(method, 'winRate') !== undefined && !baseline.runs.some((run) => has(run, 'winRate'));
+}
+
+/** What a win rate against the baseline itself is held against: ½ on every prompt. */
+function evenMatch(values: readonly MetricValues[]): MetricValues[] {
+  return [
+    new Map(
+      values.flatMap((run) => [...run].map(([id, { prompt }]) => [id, { value: 0.5, prompt }] as const)),
+    ),
+  ];
+}
+
+/** The metric of each run; undefined unless all of them have it. */
+export function valuesOf(method: Method, metric: MetricName): MetricValues[] | undefined {
+  const values = method.runs.flatMap((run) => run.metrics[metric] ?? []);
+  return values.length === method.runs.length ? values : undefined;
+}
