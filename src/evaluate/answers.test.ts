@@ -50,8 +50,8 @@ describe('answers', () => {
       { id: '1#2', prompt: 'p1', a: 'a1b', b: 'b1b' },
       { id: '2', prompt: 'p2', a: 'a2', b: 'b2' },
     ]);
-    expect(pairAnswers(a, b, [{ id: '2', prompt: 'other words' }])).toEqual([
-      { id: '2', prompt: 'other words', a: 'a2', b: 'b2' },
+    expect(pairAnswers(a, b, [{ id: '2', prompt: ' p2' }])).toEqual([
+      { id: '2', prompt: ' p2', a: 'a2', b: 'b2' },
     ]);
   });
 
@@ -93,6 +93,25 @@ describe('answers', () => {
     expect(pairAnswers(ofA, ofB, [{ id: '0', prompt: 'Why?' }])).toHaveLength(1);
     const unread = pairAnswers.bind(null, [{ id: '0', prompt: 'p', texts: ['x'] }]);
     expect(() => unread([{ id: '0', prompt: 'q', texts: ['y'] }])).toThrow('is "p" in A and "q" in B.');
+  });
+
+  it('are not paired when the prompts that are named are others than either side’s', () => {
+    const stating = [{ id: '0', prompt: 'Capital of France?', texts: ['Paris'] }];
+    const silent = [{ id: '0', texts: ['Rome'] }];
+    const named = [{ id: '0', prompt: 'Best pizza?' }];
+    expect(() => pairAnswers(stating, silent, named)).toThrow(
+      'The prompt with id "0" is "Best pizza?" in the prompts and "Capital of France?" in A.',
+    );
+    expect(() => pairAnswers(silent, stating, named)).toThrow(
+      'in the prompts and "Capital of France?" in B.',
+    );
+    expect(pairAnswers(silent, silent, named)).toMatchObject([{ prompt: 'Best pizza?' }]);
+    // Each may write it in a way of its own.
+    const chat = [{ role: 'user', content: 'Hi' }] as const;
+    const [text, transcript] = ['Hi', '\n\nHuman: Hi\n\nAssistant:'].map((prompt) => [
+      { id: '0', prompt, texts: ['x'] },
+    ]);
+    expect(pairAnswers(text!, transcript!, [{ id: '0', prompt: chat }])).toMatchObject([{ prompt: chat }]);
   });
 
   it('are paired when one side was asked in a chat and the other in text', () => {

@@ -35,8 +35,8 @@ export async function readAnswers(path: string): Promise<Answers[]> {
 /**
  * Puts two models' answers to the same prompts side by side, by id. Without `prompts` all are judged, and their prompts
  * taken from the answers. Several answers to a prompt are paired in their order. Throws `DataError` when a prompt lacks an
- * answer (a comparison over what both happen to have answered would be another comparison) and when the two sides state
- * different prompts under one id.
+ * answer (a comparison over what both happen to have answered would be another comparison) and when different prompts are
+ * stated under one id, by `prompts` or by either side.
  */
 export function pairAnswers(
   a: readonly Answers[],
@@ -45,11 +45,9 @@ export function pairAnswers(
 ): AnswerPair[] {
   const fromA = new Map(a.map((answers) => [answers.id, answers]));
   const fromB = new Map(b.map((answers) => [answers.id, answers]));
-  const wanted: readonly { readonly id: string; readonly prompt?: TextOrChat }[] = prompts ?? [
-    ...a,
-    ...b.filter(({ id }) => !fromA.has(id)),
-  ];
-  return wanted.flatMap(({ id, prompt: stated }) => {
+  const answered = [...a, ...b.filter(({ id }) => !fromA.has(id))];
+  const wanted = prompts ?? answered.map(({ id }) => ({ id, prompt: undefined }));
+  return wanted.flatMap(({ id, prompt: asked }) => {
     const [ofA, ofB] = [fromA.get(id), fromB.get(id)];
     if (ofA === undefined || ofB === undefined) {
       throw new DataError(
@@ -60,8 +58,11 @@ export function pairAnswers(
         },
       );
     }
-    requireSamePrompt(ofA, ofB);
-    const prompt = stated ?? ofB.prompt;
+    const prompt = commonPrompt(id, [
+      { prompt: asked, place: 'the prompts' },
+      { prompt: ofA.prompt, place: placeOf(ofA, 'A') },
+      { prompt: ofB.prompt, place: placeOf(ofB, 'B') },
+    ]);
     if (prompt === undefined) {
       throw new DataError('missing-prompt', `Neither file says what the prompt with id "${id}" is.`, {
         hint: 'Pass the prompts with --prompts.',
@@ -82,17 +83,30 @@ export function pairAnswers(
   });
 }
 
-/** Equal ids prove little: rows without one are numbered, whatever their prompts. */
-function requireSamePrompt(a: Answers, b: Answers): void {
-  if (a.prompt === undefined || b.prompt === undefined) return;
-  const ofB = writingsOf(b.prompt);
-  if (writingsOf(a.prompt).some((text) => ofB.includes(text))) return;
-  const [first, second] = [promptText(a.prompt), promptText(b.prompt)];
-  throw new DataError(
-    'prompts-differ',
-    `The prompt with id "${a.id}" is ${partFrom(second, first)} in ${placeOf(a, 'A')} and ${partFrom(first, second)} in ${placeOf(b, 'B')}.`,
-    { hint: 'Both files must answer the same prompts under the same ids; rows without an id are numbered.' },
+interface StatedPrompt {
+  readonly prompt: TextOrChat | undefined;
+  readonly place: string;
+}
+
+/** The prompt that the first to state it states, and all others too: equal ids prove little, because rows without one are numbered. */
+function commonPrompt(id: string, places: readonly StatedPrompt[]): TextOrChat | undefined {
+  const [first, ...others] = places.flatMap(({ prompt, place }) =>
+    prompt === undefined ? [] : [{ prompt, place }],
   );
+  if (first === undefined) return undefined;
+  const writings = writingsOf(first.prompt);
+  for (const other of others) {
+    if (writingsOf(other.prompt).some((text) => writings.includes(text))) continue;
+    const [text, otherText] = [promptText(first.prompt), promptText(other.prompt)];
+    throw new DataError(
+      'prompts-differ',
+      `The prompt with id "${id}" is ${partFrom(otherText, text)} in ${first.place} and ${partFrom(text, otherText)} in ${other.place}.`,
+      {
+        hint: 'All files must state the same prompts under the same ids. Rows without an id are numbered, so that a part of a file needs ids of its own.',
+      },
+    );
+  }
+  return first.prompt;
 }
 
 /** How a prompt may stand in a file: one turn as its text, turns as the transcript that a model without a chat template reads. */

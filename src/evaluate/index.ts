@@ -4,6 +4,7 @@ export * from './judge/index.ts';
 export * from './reward/index.ts';
 export * from './server/index.ts';
 export {
+  type AnnotationRow,
   type GamedRow,
   type InstructionItem,
   type ModelAnnotations,

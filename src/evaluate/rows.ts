@@ -1,4 +1,4 @@
-import { openSource } from '../data/index.ts';
+import { openSource } from '../data/sources/index.ts';
 import { excerpt } from '../data/text.ts';
 import { DataError, type SourceLocation } from '../errors.ts';
 

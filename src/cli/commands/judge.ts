@@ -1,21 +1,21 @@
-import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { type CommandUnknownOpts, InvalidArgumentError } from '@commander-js/extra-typings';
 import type { PromptExample } from '../../data/index.ts';
-import { DataError, UsageError } from '../../errors.ts';
+import { ModelError, UsageError } from '../../errors.ts';
 import type {
   Answers,
   Judge,
   JudgedPair,
   JudgeSummary,
-  ServerOptions,
+  ResponseCache,
   ServerUsage,
 } from '../../evaluate/index.ts';
 import { command, positiveInteger } from '../command.ts';
 import type { CliContext } from '../context.ts';
+import { readingOptions } from '../data.ts';
 import { asInterrupted } from '../interrupt.ts';
-import type { ModelOptions } from '../model.ts';
-import { DEVICE_HELP, dtypeOption, threadsOption } from '../options.ts';
+import { hubOptions, type ModelOptions } from '../model.ts';
+import { type Columns, columnOption, DEVICE_HELP, dtypeOption, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
 
 const OPENAI_URL = 'https://api.openai.com/v1';
@@ -48,6 +48,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
       'openai:MODEL, cmd:COMMAND (JSON lines), or a reward model’s directory',
     )
     .option('--prompts <file>', 'the prompts, if the answers do not repeat them, or to judge a part')
+    .addOption(columnOption())
     .option('--chat', 'a model that answers takes a text prompt as a user’s turn')
     .option('--max-new-tokens <n>', 'length limit of a model’s answers', positiveInteger, 256)
     .addOption(dtypeOption())
@@ -65,7 +66,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     .option('--cache <file>', 'what servers and commands have answered (default: beside the output)')
     .option('--output <file>', 'verdicts, one pair a line', 'judged.jsonl')
     .action(async (options) => {
-      requireJudgeName(options.judge);
+      await requireJudge(context, options.judge);
       const evaluate = await import('../../evaluate/index.ts');
       const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');
       const stem = options.output.replace(/\.jsonl$/, '');
@@ -73,29 +74,19 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
       const b = await answersOf(context, options.b, `${stem}.b.jsonl`, options);
       const pairs = evaluate.pairAnswers(a, b, await promptsOf(context, options));
       // A reward model is asked again at no price: nothing of an unfinished run is kept.
-      const cache = isAsked(options.judge)
-        ? evaluate.ResponseCache.open(options.cache ?? `${stem}.cache.jsonl`)
-        : undefined;
-      const interrupt = context.interruptible(
-        cache === undefined ? 'Stopping.' : 'Stopping; what was judged is kept.',
-      );
+      const keeps = isAsked(options.judge);
+      const interrupt = context.interruptible(keeps ? 'Stopping; what was judged is kept.' : 'Stopping.');
       const progress = new Progress(context, { unit: 'pair' });
-      let judge: Judge | undefined;
+      let judge: OpenJudge | undefined;
       let judged: JudgedPair[];
       try {
-        judge = await createJudge(evaluate, options.judge, {
-          url: options.judgeUrl,
-          apiKey: evaluate.apiKeyFromEnvironment(options.keyEnv),
-          concurrency: options.concurrency,
-          timeoutMs: 1000 * options.timeout,
-          retries: options.retries,
-          template: options.template,
-          placement: options,
-          cache,
-          signal: interrupt.signal,
-          onRetry: (reason, attempt, delay) =>
-            progress.note(`${reason}; attempt ${attempt + 1} in ${(delay / 1000).toFixed(1)} s`),
-        });
+        judge = keeps
+          ? await openAskedJudge(options.judge, options.cache ?? `${stem}.cache.jsonl`, {
+              ...options,
+              signal: interrupt.signal,
+              note: (text) => progress.note(text),
+            })
+          : await openRewardJudge(context, options.judge, options);
         judged = await evaluate.judgePairs(pairs, judge, {
           signal: interrupt.signal,
           onProgress: (done, total) => progress.update({ done, total, fields: [] }),
@@ -105,26 +96,22 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
         throw asInterrupted(
           error,
           interrupt.signal,
-          cache === undefined
-            ? 'Interrupted; no verdict was written.'
-            : 'Interrupted. Run the same command again to go on: what was judged is kept.',
+          keeps
+            ? 'Interrupted. Run the same command again to go on: what was judged is kept.'
+            : 'Interrupted; no verdict was written.',
         );
       } finally {
         interrupt.release();
         await judge?.close();
-        cache?.close();
       }
       const report = reportOf(evaluate.summarise(judged, judge.name), judge, options.price);
       writeJsonLines(options.output, judged);
       writeFileAtomic(`${stem}.summary.json`, `${JSON.stringify(report, null, 2)}\n`);
-      context.emit(report);
+      context.emit({ event: 'summary', ...report });
       if (!context.json) context.print(describe(report, ...sideNames(options.a, options.b)));
-      // Replies are kept under the command's text, which stays the same when the program behind it changes.
-      if (cache !== undefined && cache.hits > 0 && judge.usage === undefined) {
-        context.note(`${cache.hits} replies of the command are earlier ones, from ${cache.path}`);
-      }
+      noteEarlierReplies(context, judge);
       context.note(`Verdicts: ${options.output}`);
-      if (report.n === 0) throw nothingJudged(judged);
+      evaluate.requireVerdicts(judged);
     });
 }
 
@@ -135,6 +122,7 @@ function sideNames(a: string, b: string): [string, string] {
 
 interface AnswerOptions extends Omit<ModelOptions, 'model'> {
   readonly prompts?: string;
+  readonly column?: Columns;
   readonly chat?: boolean;
   readonly maxNewTokens: number;
   readonly server?: string;
@@ -149,7 +137,7 @@ async function answersOf(
   keepAt: string,
   options: AnswerOptions,
 ): Promise<Answers[]> {
-  const { readAnswers } = await import('../../evaluate/index.ts');
+  const { readAnswers, serverAddress } = await import('../../evaluate/index.ts');
   if (isFile(source)) return readAnswers(source);
   const { prompts, server } = options;
   if (prompts === undefined) {
@@ -158,7 +146,7 @@ async function answersOf(
     });
   }
   const { writeJsonLines } = await import('../../runs/index.ts');
-  context.note(`${source} answers ${prompts}${server === undefined ? '' : ` on ${server}`}`);
+  context.note(`${source} answers ${prompts}${server === undefined ? '' : ` on ${serverAddress(server)}`}`);
   const interrupt = context.interruptible('Stopping.');
   try {
     writeJsonLines(
@@ -178,9 +166,11 @@ async function askModel(
   options: AnswerOptions & { readonly model: string; readonly prompts: string; readonly keepAt: string },
   signal: AbortSignal,
 ): Promise<readonly object[]> {
-  const { model, prompts, chat, maxNewTokens, server, keepAt, concurrency, dtype, device, threads } = options;
+  const { model, prompts, column, chat, maxNewTokens, server, keepAt, concurrency, dtype, device, threads } =
+    options;
   const { generateHere, readPrompts } = await import('./generate.ts');
-  const asked = { model, prompts, ...(chat === true && { chat }), greedy: true, maxNewTokens, seed: 0, n: 1 };
+  const reading = { prompts, ...(column !== undefined && { column }), ...(chat === true && { chat }) };
+  const asked = { model, ...reading, greedy: true, maxNewTokens, seed: 0, n: 1 };
   if (server === undefined) {
     const here = { dtype, device, ...(threads !== undefined && { threads }) };
     return generateHere(context, { ...asked, ...here, batch: 16 }, signal);
@@ -207,55 +197,127 @@ function isFile(source: string): boolean {
 /** The prompts to judge: those named, each once where a model answers them, because it answers each once. */
 async function promptsOf(
   context: CliContext,
-  { prompts, a, b }: { readonly prompts?: string; readonly a: string; readonly b: string },
+  {
+    prompts,
+    column,
+    a,
+    b,
+  }: { readonly prompts?: string; readonly column?: Columns; readonly a: string; readonly b: string },
 ): Promise<readonly PromptExample[] | undefined> {
   if (prompts === undefined) return undefined;
   const { loadPrompts } = await import('../../data/index.ts');
   const { hubData } = await import('../model.ts');
-  const { examples } = await loadPrompts(prompts, { strict: true, hub: await hubData(context) });
+  const { examples } = await loadPrompts(prompts, {
+    ...readingOptions('auto', { strict: true, columns: column }),
+    hub: await hubData(context),
+  });
   if (isFile(a) && isFile(b)) return examples;
   const { distinctPrompts } = await import('./generate.ts');
   return distinctPrompts(examples);
 }
 
-type Evaluate = typeof import('../../evaluate/index.ts');
-
-/** What a judge of any kind is opened with. */
-interface JudgeSettings extends ServerOptions {
-  readonly template: string;
-  /** Where a reward model runs. Default: in fp32 on the CPU. */
-  readonly placement?: Omit<ModelOptions, 'model'>;
+/** How a server or a command is asked: options of the command line, and what the command tells and is told. */
+interface AskingOptions {
+  readonly judgeUrl: string;
+  readonly keyEnv: string;
+  readonly template?: string;
+  readonly concurrency?: number;
+  /** Seconds. */
+  readonly timeout?: number;
+  readonly retries?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Told before another attempt is waited for. */
+  readonly note: (text: string) => void;
 }
 
-/** Whether a judge is a server or a command; the name of any other is a reward model's directory. */
-function isAsked(name: string): boolean {
+/** A judge, and what keeps the answers of one that is asked; closing it closes both. */
+interface OpenJudge extends Judge {
+  readonly cache?: ResponseCache;
+}
+
+/** Whether a judge is a server or a command; the name of any other is a reward model's. */
+export function isAsked(name: string): boolean {
   return /^(openai|cmd):/.test(name);
 }
 
-/** Before anything is opened or read. */
-function requireJudgeName(name: string): void {
-  if (/^(openai|cmd):\s*\S/.test(name) || existsSync(join(name, 'config.json'))) return;
-  throw new UsageError('unknown-judge', `"${name}" names no judge.`, {
-    hint: 'Use openai:MODEL, cmd:COMMAND, or the directory of a reward model.',
-  });
+/** Refuses what names no judge before anything is opened or read, and fetches a reward model that is the hub's. */
+export async function requireJudge(context: CliContext, name: string): Promise<void> {
+  if (/^(openai|cmd):\s*\S/.test(name)) return;
+  const { resolveModel } = await import('../../checkpoints/index.ts');
+  try {
+    await resolveModel(name, hubOptions(context));
+  } catch (cause) {
+    if (!(cause instanceof ModelError && cause.code === 'model-not-found')) throw cause;
+    throw new UsageError('unknown-judge', `"${name}" names no judge.`, {
+      cause,
+      hint: 'Use openai:MODEL, cmd:COMMAND, or the directory of a reward model or its hub id.',
+    });
+  }
 }
 
-/** A judge by its name on the command line. */
-export async function createJudge(
-  evaluate: Evaluate,
+/** A server or a command as judge, by its name on the command line. What it has answered is kept in `cachePath`. */
+export async function openAskedJudge(
   name: string,
-  { template, placement = { dtype: 'fp32', device: 'cpu' }, ...server }: JudgeSettings,
-): Promise<Judge> {
-  if (!isAsked(name)) {
-    const { openClassifier } = await import('./reward.ts');
-    return new evaluate.RewardJudge(
-      new evaluate.RewardModel(await openClassifier({ ...placement, model: name })),
-    );
+  cachePath: string,
+  options: AskingOptions,
+): Promise<OpenJudge> {
+  const { ResponseCache } = await import('../../evaluate/index.ts');
+  const cache = ResponseCache.open(cachePath);
+  try {
+    const judge = await askedJudge(name, cache, options);
+    return {
+      name: judge.name,
+      orderFree: judge.orderFree,
+      cache,
+      compare: (pair, signal) => judge.compare(pair, signal),
+      ...(judge.usage && { usage: () => judge.usage!() }),
+      close: async () => {
+        await judge.close();
+        cache.close();
+      },
+    };
+  } catch (error) {
+    cache.close();
+    throw error;
   }
+}
+
+async function askedJudge(name: string, cache: ResponseCache, options: AskingOptions): Promise<Judge> {
+  const { apiKeyFromEnvironment, ChatJudge, ChatServer, CommandJudge, loadTemplate } = await import(
+    '../../evaluate/index.ts'
+  );
+  const { concurrency = 8, timeout = 120, retries = 8, template = 'pairwise', signal, note } = options;
   const rest = name.slice(name.indexOf(':') + 1).trim();
-  const { concurrency, cache } = server;
-  if (name.startsWith('cmd:')) return new evaluate.CommandJudge(rest, { concurrency, cache });
-  return new evaluate.ChatJudge(new evaluate.ChatServer(server), rest, evaluate.loadTemplate(template));
+  if (name.startsWith('cmd:')) return new CommandJudge(rest, { concurrency, cache });
+  const server = new ChatServer({
+    url: options.judgeUrl,
+    apiKey: apiKeyFromEnvironment(options.keyEnv),
+    concurrency,
+    timeoutMs: 1000 * timeout,
+    retries,
+    cache,
+    signal,
+    onRetry: (reason, attempt, delay) =>
+      note(`${reason}; attempt ${attempt + 1} in ${(delay / 1000).toFixed(1)} s`),
+  });
+  return new ChatJudge(server, rest, loadTemplate(template));
+}
+
+async function openRewardJudge(
+  context: CliContext,
+  model: string,
+  { dtype, device, threads }: Omit<ModelOptions, 'model'>,
+): Promise<Judge> {
+  const { RewardJudge, RewardModel } = await import('../../evaluate/index.ts');
+  const { openClassifier } = await import('./reward.ts');
+  const placement = { dtype, device, ...(threads !== undefined && { threads }) };
+  return new RewardJudge(new RewardModel(await openClassifier({ ...placement, model }, hubOptions(context))));
+}
+
+/** Replies are kept under a command's text, which stays the same when the program behind it changes. */
+export function noteEarlierReplies(context: CliContext, { cache, usage }: OpenJudge): void {
+  if (cache === undefined || cache.hits === 0 || usage !== undefined) return;
+  context.note(`${cache.hits} replies of the command are earlier ones, from ${cache.path}`);
 }
 
 function parsePrices(text: string): Prices {
@@ -273,17 +335,6 @@ function reportOf(summary: JudgeSummary, judge: Judge, price: Prices | undefined
       ? null
       : (usage.promptTokens * price.prompt + usage.completionTokens * price.completion) / 1e6;
   return { ...summary, usage, cost };
-}
-
-function nothingJudged(judged: readonly JudgedPair[]): DataError {
-  const words = judged[0]?.verdicts[0]?.text ?? '';
-  return new DataError(
-    'nothing-judged',
-    `None of the ${judged.length} pairs has a verdict that can be read.`,
-    {
-      hint: `The judge's first answer was: ${JSON.stringify(words.slice(0, 200))}.`,
-    },
-  );
 }
 
 function describe(report: JudgeReport, a: string, b: string): string {

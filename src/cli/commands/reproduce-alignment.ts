@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { Judge } from '../../evaluate/index.ts';
 import type { AlignmentKind } from '../../experiments/index.ts';
@@ -6,7 +7,6 @@ import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import {
   AUTO_DEVICE_HELP,
-  chosenSettings,
   pipelineOptions,
   SET_HELP,
   SETTINGS_HELP,
@@ -14,6 +14,7 @@ import {
   scaleOption,
 } from '../experiment-options.ts';
 import { computeTypeOption, MODEL_HELP, threadsOption } from '../options.ts';
+import { isAsked, noteEarlierReplies, openAskedJudge, requireJudge } from './judge.ts';
 import { announceReport } from './reproduce-report.ts';
 
 const KINDS = {
@@ -38,7 +39,7 @@ const KINDS = {
 export function alignmentCommand(context: CliContext, kind: AlignmentKind): CommandUnknownOpts {
   const { summary, scales, examples } = KINDS[kind];
   return command(context, kind, summary, examples)
-    .requiredOption('--data <data>', 'preference pairs: for the reward model, for tuning, and for judging')
+    .option('--data <data>', 'preference pairs: for the reward model, for tuning, and for judging')
     .option('--eval-data <data>', 'pairs whose prompts are answered and judged (default: held out)')
     .addOption(scaleOption(scales))
     .option('--model <model>', `${MODEL_HELP} (default: the scale’s)`)
@@ -64,59 +65,50 @@ export function alignmentCommand(context: CliContext, kind: AlignmentKind): Comm
       );
       const { runExperiment } = await import('../experiment-run.ts');
       const { hubData } = await import('../model.ts');
-      const settings = chosenSettings(context, ALIGNMENT_SCALES[kind][options.scale], options, {
-        model: options.model,
-        'reward.model': options.reward,
-      });
+      const { chosenSettings, requireData } = await import('../experiment-settings.ts');
+      const { alignmentSchema } = await import('../experiment-schemas.ts');
+      const settings = chosenSettings(
+        context,
+        alignmentSchema,
+        ALIGNMENT_SCALES[kind][options.scale],
+        options,
+        [
+          { flag: '--model', path: ['model'], value: options.model },
+          { flag: '--reward', path: ['reward', 'model'], value: options.reward },
+        ],
+      );
       if (settings === undefined) return;
+      const data = requireData(options.data);
       const reading = { ...readingOptions('auto', {}), hub: await hubData(context) };
-      const judge = options.judge === undefined ? undefined : await openJudge(options.judge, options);
-      try {
-        const report = await runExperiment(context, (watch) =>
+      const { judge } = options;
+      if (judge !== undefined) await requireJudge(context, judge);
+      const report = await runExperiment(context, async (watch, note) => {
+        const run = (by?: Judge | string) =>
           runAlignment({
             ...watch,
-            ...pipelineOptions(options),
+            ...pipelineOptions({ ...options, data }),
             kind,
             settings,
             reading,
             ...(options.evalData !== undefined && { evalData: options.evalData }),
-            ...(judge && { judge }),
-          }),
-        );
-        await writeAlignmentReport(options.output, report);
-        announceReport(context, options.output, report);
-      } finally {
-        await judge?.close();
-      }
+            ...(by !== undefined && { judge: by }),
+          });
+        // A reward model computes where all else does.
+        if (judge === undefined || !isAsked(judge)) return run(judge);
+        const asked = await openAskedJudge(judge, join(options.output, 'judge.cache.jsonl'), {
+          ...options,
+          signal: watch.signal,
+          note,
+        });
+        try {
+          const report = await run(asked);
+          noteEarlierReplies(context, asked);
+          return report;
+        } finally {
+          await asked.close();
+        }
+      });
+      await writeAlignmentReport(options.output, report);
+      announceReport(context, options.output, report);
     });
-}
-
-/** A judge by the names of `mallows judge`, which see every pair in both orders and keep paid answers in `judge.cache.jsonl`. */
-async function openJudge(
-  name: string,
-  options: { readonly judgeUrl: string; readonly keyEnv: string; readonly output: string },
-): Promise<Judge> {
-  const { createJudge } = await import('./judge.ts');
-  const evaluate = await import('../../evaluate/index.ts');
-  const { mkdirSync } = await import('node:fs');
-  mkdirSync(options.output, { recursive: true });
-  const cache = evaluate.ResponseCache.open(`${options.output}/judge.cache.jsonl`);
-  const judge = await createJudge(evaluate, name, {
-    url: options.judgeUrl,
-    apiKey: evaluate.apiKeyFromEnvironment(options.keyEnv),
-    concurrency: 8,
-    timeoutMs: 120_000,
-    retries: 8,
-    template: 'pairwise',
-    cache,
-  });
-  return {
-    name: judge.name,
-    orderFree: judge.orderFree,
-    compare: (pair, signal) => judge.compare(pair, signal),
-    close: async () => {
-      await judge.close();
-      cache.close();
-    },
-  };
 }

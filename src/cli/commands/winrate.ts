@@ -24,7 +24,7 @@ export function winrateCommand(context: CliContext): CommandUnknownOpts {
         ...(options.gamed !== undefined && { gamed: await readGamed(options.gamed) }),
       };
       const results = (await readAnnotations(path)).map((annotations) => winRate(annotations, inputs));
-      for (const result of results) context.emit(result);
+      for (const result of results) context.emit({ event: 'winrate', ...result });
       if (!context.json) context.print(describe(results, context));
       if (options.output !== undefined) {
         const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');

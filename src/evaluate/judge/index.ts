@@ -7,6 +7,7 @@ export {
   type JudgeRunOptions,
   type JudgeSummary,
   judgePairs,
+  requireVerdicts,
   summarise,
   type Winner,
 } from './pairwise.ts';

@@ -17,6 +17,7 @@ import {
   parseTemplate,
   parseVerdict,
   renderTemplate,
+  requireVerdicts,
   summarise,
 } from './index.ts';
 import { combinedWinner } from './pairwise.ts';
@@ -224,6 +225,8 @@ describe('summarise', () => {
       pValue: null,
       unparsable: 1,
     });
+    expect(() => requireVerdicts([judged(undefined), judged('tie')])).not.toThrow();
+    expect(() => requireVerdicts([judged(undefined)])).toThrow('None of the 1 pairs has a verdict');
   });
 });
 

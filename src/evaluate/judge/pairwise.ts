@@ -1,5 +1,6 @@
 import type { TextOrChat } from '../../data/contract.ts';
 import { canonicalJson } from '../../data/index.ts';
+import { DataError } from '../../errors.ts';
 import { clusterBootstrap, type Interval, signTest, sumClusters } from '../../stats/index.ts';
 import { settleAll } from '../settle-all.ts';
 import type { Judge, Outcome, Verdict } from './contract.ts';
@@ -115,6 +116,17 @@ export function combinedWinner(winners: readonly (Winner | undefined)[]): Winner
 function winnerOf(shownFirst: 'a' | 'b', outcome: Outcome | undefined): Winner | undefined {
   if (outcome === undefined || outcome === 'tie') return outcome;
   return (outcome === 'first') === (shownFirst === 'a') ? 'a' : 'b';
+}
+
+/** Throws `DataError` when no pair at all has a winner or is a tie. */
+export function requireVerdicts(judged: readonly JudgedPair[]): void {
+  if (judged.some(({ winner }) => winner !== undefined)) return;
+  const words = judged[0]?.verdicts[0]?.text ?? '';
+  throw new DataError(
+    'nothing-judged',
+    `None of the ${judged.length} pairs has a verdict that can be read.`,
+    { hint: `The judge's first answer was: ${JSON.stringify(words.slice(0, 200))}.` },
+  );
 }
 
 /** Win rate of A over the pairs that could be judged, and how far the judge depends on the order shown. */

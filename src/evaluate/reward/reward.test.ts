@@ -5,7 +5,7 @@ import { Generator, memory, noGrad, ops, setThreads, tensor, tidy } from '../../
 import { initialiseClassifier, readModelConfig, type SequenceClassifier } from '../../models/index.ts';
 import { MasterWeights } from '../../optim/index.ts';
 import { GradientStore } from '../../train/gradients.ts';
-import { runLoop } from '../../train/index.ts';
+import { runLoop } from '../../train/loop.ts';
 import { type AnswerToScore, RewardJudge, type RewardModel } from './reward-model.ts';
 import { bradleyTerry, RewardTask } from './reward-task.ts';
 import { packScoredPairs, packScoredSequences, scorePass, scoreSequences } from './score-pass.ts';

@@ -1,7 +1,8 @@
 import type { PackedCompletion } from '../../data/contract.ts';
 import { type PackedRow, packPairs, packSequences, type TokenizedPair } from '../../data/index.ts';
 import { noGrad, ops, type Tensor, tensor, tidy, wideDType } from '../../engine/index.ts';
-import { packWeights, type SequenceClassifier } from '../../models/index.ts';
+import type { SequenceClassifier } from '../../models/index.ts';
+import { packWeights } from '../../models/packed-weights.ts';
 import type { GradientStore } from '../../train/gradients.ts';
 import { packByLength } from '../../train/reference.ts';
 import { walk } from '../../train/walk.ts';

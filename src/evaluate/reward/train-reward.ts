@@ -36,10 +36,7 @@ export async function trainReward(options: RewardOptions): Promise<RewardResult>
 }
 
 /** Held-out loss, accuracy with its 95 % interval over prompts (`prompts[item]` names an item's), and margins. */
-export async function evaluateReward(
-  task: RewardTask,
-  prompts: readonly string[],
-): Promise<Record<string, number>> {
+async function evaluateReward(task: RewardTask, prompts: readonly string[]): Promise<Record<string, number>> {
   const results = await task.evaluateAll();
   const wins = results.flatMap((result) => result.items.map((_, i) => rewardWin(result, i)));
   const promptOfWins = results.flatMap(({ items }) => items.map((item) => prompts[item]!));

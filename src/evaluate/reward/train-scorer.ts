@@ -9,9 +9,9 @@ import {
   type LoopResult,
   type LoraTraining,
   resolvePrecision,
-  runLoop,
   type TrainOptions,
 } from '../../train/index.ts';
+import { runLoop } from '../../train/loop.ts';
 import type { PassOptions, RowPass } from '../../train/pass.ts';
 import type { ItemResults, LoopTask } from '../../train/task.ts';
 import { DEFAULT_LORA_RANK, linearsOf, scorerMemory, trainedParts } from './trained-parts.ts';
@@ -40,7 +40,8 @@ export interface ScorerOptions
   > {
   /** A language model, whose score head starts fresh, or a scoring model to go on with. */
   readonly model: string;
-  readonly device?: Device;
+  /** Default `auto`: the first CUDA device, else the CPU. */
+  readonly device?: Device | 'auto';
   readonly seed?: number;
   /** Train the upper so many layers only, with the final norm and the score: the backward pass ends there. Default: all. */
   readonly trainedLayers?: number;

@@ -106,6 +106,27 @@ describe('ChatServer', () => {
     expect(client.usage.requests).toBe(1);
   });
 
+  it('tells of an answer that could not be kept rather than of the interruption, for all requests', async () => {
+    const [stop, full] = [new AbortController(), new Error('no space left')];
+    const cache = {
+      get: () => undefined,
+      put: () => {
+        throw full;
+      },
+    } as unknown as ResponseCache;
+    const { ask } = await serve(
+      ({ body }) => {
+        if (body.messages![0]!.content === 'waits') return { kind: 'status', status: 503 };
+        setTimeout(() => stop.abort(new Error('interrupted')), 10);
+        return { kind: 'answer', content: 'yes', delayMs: 40 };
+      },
+      { cache, firstDelayMs: 60_000 },
+    );
+    const { signal } = stop;
+    const outcomes = await Promise.allSettled([ask('waits', { signal }), ask('answered', { signal })]);
+    expect(outcomes).toMatchObject([{ reason: full }, { reason: full }]);
+  });
+
   it('keeps what was sent when a signal says to send nothing more', async () => {
     const stop = new AbortController();
     const { ask, server } = await serve(
@@ -122,6 +143,20 @@ describe('ChatServer', () => {
     expect(queued).toMatchObject({ status: 'rejected', reason: stop.signal.reason });
     expect(server.counts.requests).toBe(1);
     expect((await ask('three')).text).toBe('yes');
+  });
+
+  it('does not send a request again, nor wait to, once its own signal fires', async () => {
+    const stop = new AbortController();
+    const { ask, server } = await serve(
+      ({ repeat, body }) =>
+        repeat === 0 && body.messages![0]!.content === 'one'
+          ? { kind: 'status', status: 503, headers: { 'retry-after': '60' } }
+          : { kind: 'answer', content: 'yes' },
+      { onRetry: () => setTimeout(() => stop.abort(new Error('enough')), 5) },
+    );
+    await expect(ask('one', { signal: stop.signal })).rejects.toThrow('enough');
+    expect(server.counts.requests).toBe(1);
+    expect((await ask('two')).text).toBe('yes');
   });
 
   it('does not retry what no wait can cure', async () => {
@@ -149,7 +184,7 @@ describe('ChatServer', () => {
   });
 
   it('never shows the key: errors, retries and what it inspects as', async () => {
-    const apiKey = 'sk-secret-123';
+    const apiKey = 'sk-secret-123-of-the-test';
     const said: string[] = [];
     const { ask, client } = await serve(
       ({ headers, repeat }) => ({
@@ -170,6 +205,46 @@ describe('ChatServer', () => {
       expect(text).not.toContain(apiKey);
     }
     expect(() => new ChatServer({ url: 'http://user:pass@localhost/v1' })).toThrow(/user name or password/);
+  });
+
+  it('leaves answers as they are, whatever the key, and errors too where the key is a mere word', async () => {
+    for (const apiKey of ['EMPTY', 'x', 's', 'sk-secret-123-of-the-test']) {
+      const { ask, client } = await serve(
+        ({ body }) =>
+          body.messages![0]!.content === 'bad'
+            ? { kind: 'status', status: 400, text: 'the next list was EMPTY' }
+            : { kind: 'answer', content: `next: EMPTY ${apiKey}` },
+        { apiKey },
+      );
+      expect((await ask('?')).text).toBe(`next: EMPTY ${apiKey}`);
+      await expect(ask('bad')).rejects.toThrow('answered 400: the next list was EMPTY');
+      expect(client.usage.requests).toBe(2);
+    }
+  });
+
+  it('puts the path before an address’s query, and shows neither the query nor what it holds', async () => {
+    const secret = 'not-to-be-seen-0123';
+    const said: string[] = [];
+    const gateway = await startChatServer(({ path, repeat }) =>
+      repeat === 0 ? { kind: 'reset' } : { kind: 'status', status: 404, text: `Cannot POST ${path}` },
+    );
+    open.push(gateway);
+    const client = new ChatServer({
+      url: `${gateway.url}/?api-version=2024&key=${secret}`,
+      firstDelayMs: 1,
+      onRetry: (reason) => said.push(reason),
+    });
+    expect(client.url).toBe(gateway.url);
+    const error = await client.post('/chat/completions', {}, chatCompletion).catch((e: Error) => e);
+    expect(String(error)).toContain(
+      `${gateway.url} answered 404: Cannot POST /v1/chat/completions?api-version=2024&key=[key]`,
+    );
+    expect(said.join()).toContain(`No connection to ${gateway.url}: `);
+    expect(said.join() + String(error)).not.toContain(secret);
+    expect(() => new ChatServer({ url: `${gateway.url}?key=${secret}#part` })).toThrow(
+      `The address ${gateway.url} has a fragment`,
+    );
+    expect(() => new ChatServer({ url: `nowhere?key=${secret}` })).toThrow('"nowhere" is not an address');
   });
 
   it('asks equal requests once, and again where they are meant as separate samples', async () => {

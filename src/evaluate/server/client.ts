@@ -5,7 +5,7 @@ import type { ResponseCache } from './cache.ts';
 import { retryAfter, TransientFailure, withRetries } from './retry.ts';
 
 export interface ServerOptions {
-  /** Base address with its version, e.g. `http://127.0.0.1:8080/v1`. */
+  /** Base address with its version, e.g. `http://127.0.0.1:8080/v1`. A query goes with every request, and into no message. */
   readonly url: string;
   /** Sent as `Authorization: Bearer …` to this address and nowhere else: redirects are refused. */
   readonly apiKey?: string | undefined;
@@ -40,10 +40,18 @@ export interface ServerUsage extends TokenCount {
 
 export type JsonBody = Readonly<Record<string, unknown>>;
 
+/** What an answer is kept under. */
+interface RequestIdentity {
+  readonly url: string;
+  readonly path: string;
+  readonly body: JsonBody;
+  readonly sample: number;
+}
+
 export interface PostOptions {
   /** Tells apart requests that are equal on purpose. Default 0. */
   readonly sample?: number;
-  /** Once it fires the request is not sent; one that was sent is waited for, and its answer kept. */
+  /** Once it fires the request is not sent, nor sent again; one that was sent is waited for, and its answer kept. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -64,8 +72,11 @@ export class RequestRefused extends ServerError {}
  * page, where the vendor's package would add 20 MB and still leave it to write.
  */
 export class ChatServer {
+  /** The server's address without its query, which may hold a key. */
   readonly url: string;
+  readonly #query: string;
   readonly #key: string | undefined;
+  readonly #secrets: readonly Secret[];
   readonly #options: ServerOptions;
   readonly #limit: LimitFunction;
   readonly #pending = new Map<string, Promise<unknown>>();
@@ -74,12 +85,19 @@ export class ChatServer {
   #cachedAnswers = 0;
   /** Aborted by what ended the run, which is its reason: nothing is sent or waited for after it. */
   readonly #ended = new AbortController();
+  /** Attempts that were begun; waiting for another one is none. */
+  readonly #underWay = new Set<Promise<unknown>>();
+  /** Why an answer could not be kept. */
+  #notKept: unknown;
   readonly #paid = new TokenMeter();
   readonly #cached = new TokenMeter();
 
   constructor(options: ServerOptions) {
-    this.url = checkedUrl(options.url);
+    const address = checkedUrl(options.url);
+    this.url = shownAddress(address);
+    this.#query = address.search;
     this.#key = options.apiKey === '' ? undefined : options.apiKey;
+    this.#secrets = secretsOf(this.#key, address.searchParams);
     const { apiKey: _, ...rest } = options;
     this.#options = rest;
     const { signal } = options;
@@ -124,7 +142,7 @@ export class ChatServer {
     check: (response: unknown) => T,
     { sample = 0, signal }: PostOptions = {},
   ): Promise<T> {
-    const identity = { url: this.url, path, body, sample };
+    const identity = { url: this.url + this.#query, path, body, sample };
     const stored = this.#options.cache?.get(identity);
     if (stored !== undefined) {
       this.#cachedAnswers++;
@@ -136,7 +154,7 @@ export class ChatServer {
     if (response === undefined) {
       response = this.#limit(() => {
         signal?.throwIfAborted();
-        return this.#fetchAndKeep(identity, check);
+        return this.#fetchAndKeep(identity, check, signal);
       }).finally(() => this.#pending.delete(key));
       this.#pending.set(key, response);
     }
@@ -145,33 +163,56 @@ export class ChatServer {
 
   /** Any failure but the refusal of this one request ends the run: an answer that cannot be kept does too. */
   async #fetchAndKeep(
-    identity: { readonly path: string; readonly body: JsonBody },
+    identity: RequestIdentity,
     check: (response: unknown) => unknown,
+    signal: AbortSignal | undefined,
   ): Promise<unknown> {
-    const { retries = 8, firstDelayMs = 500, cache } = this.#options;
+    const { retries = 8, firstDelayMs = 500 } = this.#options;
+    const ended = this.#ended.signal;
     try {
-      const answer = await withRetries(() => this.#fetchOnce(identity.path, identity.body, check), {
+      return await withRetries(() => this.#attempt(identity, check), {
         retries,
         firstDelayMs,
         maxDelayMs: 60_000,
-        signal: this.#ended.signal,
+        signal: signal === undefined ? ended : AbortSignal.any([ended, signal]),
         onRetry: (failure, attempt, delay) => {
           this.#retries++;
           this.#options.onRetry?.(failure.message, attempt, delay);
         },
       });
-      cache?.put(identity, answer);
-      return answer;
     } catch (error) {
       if (error instanceof RequestRefused) throw error;
-      this.#ended.abort(
-        error instanceof TransientFailure
-          ? new ServerError('server-unavailable', `${error.message} (after ${retries + 1} attempts)`, {
-              hint: 'Run the same command again when the server answers: what it has answered is kept.',
-            })
-          : error,
-      );
-      throw this.#ended.signal.reason;
+      // One request that is called off does not end the run.
+      if (!(signal?.aborted === true && error === signal.reason)) {
+        this.#ended.abort(
+          error instanceof TransientFailure
+            ? new ServerError('server-unavailable', `${error.message} (after ${retries + 1} attempts)`, {
+                hint: 'Run the same command again when the server answers: what it has answered is kept.',
+              })
+            : error,
+        );
+      }
+      // An answer that could not be kept is worse news than a call to stop, so that all wait for it.
+      await Promise.allSettled(this.#underWay);
+      throw this.#notKept ?? (ended.aborted ? ended.reason : error);
+    }
+  }
+
+  #attempt(identity: RequestIdentity, check: (response: unknown) => unknown): Promise<unknown> {
+    const attempt = this.#fetchOnce(identity.path, identity.body, check).then((answer) => {
+      this.#keep(identity, answer);
+      return answer;
+    });
+    this.#underWay.add(attempt);
+    return attempt.finally(() => this.#underWay.delete(attempt));
+  }
+
+  #keep(identity: RequestIdentity, answer: unknown): void {
+    try {
+      this.#options.cache?.put(identity, answer);
+    } catch (error) {
+      this.#notKept ??= error;
+      throw error;
     }
   }
 
@@ -183,7 +224,7 @@ export class ChatServer {
     let text: string;
     try {
       this.#requests++;
-      const response = await fetch(this.url + path, {
+      const response = await fetch(this.url + path + this.#query, {
         method: 'POST',
         redirect: 'error',
         headers: {
@@ -194,7 +235,7 @@ export class ChatServer {
         signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
       });
       ({ status, headers } = response);
-      text = this.#scrub(await response.text());
+      text = await response.text();
     } catch (error) {
       signal?.throwIfAborted();
       if (timeout.aborted)
@@ -211,14 +252,15 @@ export class ChatServer {
       response = JSON.parse(text);
       check(response);
     } catch {
-      throw new TransientFailure(`${this.url} sent something that is no completion: "${text.slice(0, 120)}"`);
+      const sent = this.#scrub(text).slice(0, 120);
+      throw new TransientFailure(`${this.url} sent something that is no completion: "${sent}"`);
     }
     this.#paid.add(response);
     return response;
   }
 
   #refusal(status: number, headers: Headers, text: string): Error {
-    const message = `${this.url} answered ${status}: ${text.slice(0, 300)}`;
+    const message = `${this.url} answered ${status}: ${this.#scrub(text).slice(0, 300)}`;
     const wait = retryAfter(headers);
     const longest = this.#options.longestWaitMs ?? 300_000;
     if (wait !== undefined && wait > longest) {
@@ -240,9 +282,9 @@ export class ChatServer {
     return new ServerError('server-refused', message, hint === undefined ? {} : { hint });
   }
 
-  /** Servers echo the key in error texts; it must not reach a log, a cache or a report. */
+  /** Servers echo keys in error texts, which go into logs and reports. Answers are never touched. */
   #scrub(text: string): string {
-    return this.#key === undefined ? text : text.replaceAll(this.#key, '[API key]');
+    return this.#secrets.reduce((rest, { text: secret, name }) => rest.replaceAll(secret, `[${name}]`), text);
   }
 }
 
@@ -263,14 +305,23 @@ export function apiKeyFromEnvironment(variable = 'OPENAI_API_KEY'): string | und
   return process.env[variable]?.trim() || undefined;
 }
 
-function checkedUrl(text: string): string {
+/** A server's address as it may be shown: without its query, which may hold a key. Throws `UsageError` if it is none. */
+export function serverAddress(url: string): string {
+  return shownAddress(checkedUrl(url));
+}
+
+function shownAddress(address: URL): string {
+  return address.origin + address.pathname.replace(/\/+$/, '');
+}
+
+function checkedUrl(text: string): URL {
   let url: URL;
   try {
     url = new URL(text);
   } catch {
     throw new UsageError(
       'bad-url',
-      `"${text}" is not an address; expected something like http://127.0.0.1:8080/v1.`,
+      `"${text.split(/[?#]/)[0]}" is not an address; expected something like http://127.0.0.1:8080/v1.`,
     );
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
@@ -285,7 +336,32 @@ function checkedUrl(text: string): string {
       },
     );
   }
-  return text.replace(/\/+$/, '');
+  if (url.hash !== '') {
+    throw new UsageError(
+      'bad-url',
+      `The address ${shownAddress(url)} has a fragment (#…), which is never sent.`,
+      {
+        hint: 'Leave out the # and what follows it; write a # inside a query as %23.',
+      },
+    );
+  }
+  return url;
+}
+
+/** Text that error messages must not show, and what it is called there instead. */
+interface Secret {
+  readonly text: string;
+  readonly name: string;
+}
+
+/** Local servers are given keys such as `EMPTY`, which are no secrets but words. */
+const SHORTEST_SECRET = 16;
+
+function secretsOf(key: string | undefined, query: URLSearchParams): Secret[] {
+  return [
+    { text: key ?? '', name: 'API key' },
+    ...Array.from(query, ([name, text]) => ({ text, name })),
+  ].filter(({ text }) => text.length >= SHORTEST_SECRET);
 }
 
 /** fetch wraps the system's error: the inner one says what happened. */
