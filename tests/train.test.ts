@@ -151,7 +151,9 @@ describe('trainPreference', () => {
     first.model.model.dispose();
     const files = ['README.md', 'model.safetensors'].map((name) => join(options.output, 'model', name));
     const written = files.map((file) => readFileSync(file));
-    expect(written[0]!.toString()).toContain('rewards/accuracies');
+    for (const line of ['rewards/accuracies', 'beta | 0.1', 'dispersion source | entropy', 'φ* | ']) {
+      expect(written[0]!.toString()).toContain(`| ${line}`);
+    }
     const again = await trainPreference({ ...options, resume: true });
     expect(again).toMatchObject({ status: 'finished', resumedFrom: 6 });
     expect(again.metrics).toEqual(first.metrics.slice(-1));

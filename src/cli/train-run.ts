@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import {
   explainRecipe,
@@ -37,9 +38,10 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
   training: Training<Recipe>,
 ): Promise<void> {
   const file = await findRecipe(recipeArgument);
-  const resolved = resolveRecipe(training.kind, { file, set: flags.set ?? [], flags: flagValues(flags) });
+  const { set = [] } = flags;
+  const resolved = resolveRecipe(training.kind, { file, set, flags: flagValues(flags, file) });
   if (flags.explain === true) {
-    if (context.json) context.emit(resolved.recipe);
+    if (context.json) context.emit({ event: 'recipe', recipe: resolved.recipe });
     else context.print(explainRecipe(resolved));
     return;
   }
@@ -85,14 +87,25 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
   context.emit({ event: 'done', output: recipe.output, ...numbers });
 }
 
-function flagValues(flags: TrainFlags): FlagValue[] {
+function flagValues(flags: TrainFlags, file: string | undefined): FlagValue[] {
+  const isPlaceGiven = flags.output !== undefined || flags.set?.some((one) => /^\s*output\s*=/.test(one));
   return [
+    ...(flags.resume === true && isPlaceGiven !== true
+      ? [{ flag: '--resume', path: ['output'], value: runOfRecipe(file) }]
+      : []),
     { flag: '--model', path: ['model'], value: flags.model },
     { flag: '--data', path: ['data'], value: flags.data },
     { flag: '--eval-data', path: ['eval_data'], value: flags.evalData },
     { flag: '--objective', path: ['objective', 'name'], value: flags.objective },
     { flag: '--output', path: ['output'], value: flags.output },
   ];
+}
+
+/** The directory of the run that a recipe was written by: that run is meant, wherever it was moved to. */
+function runOfRecipe(file: string | undefined): string | undefined {
+  if (file === undefined || basename(file) !== 'recipe.yaml') return undefined;
+  const directory = dirname(file);
+  return existsSync(join(directory, 'provenance.json')) ? directory : undefined;
 }
 
 function goOn({ name, again }: Pick<Training<never>, 'name' | 'again'>, output: string): string {

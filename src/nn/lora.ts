@@ -22,12 +22,8 @@ export interface LoraOptions {
  * @throws UsageError when a target matches nothing or the rank is not a positive whole number.
  */
 export function attachLora(linears: Iterable<Linear>, options: LoraOptions): Linear[] {
-  const { rank, alpha, targetModules } = options;
-  if (!Number.isInteger(rank) || rank < 1) {
-    throw new UsageError('invalid-lora-rank', `LoRA rank must be a positive whole number, got ${rank}.`);
-  }
-  const all = [...linears];
-  const selected = targetModules === 'all-linear' ? all : selectBySuffix(all, targetModules);
+  const { rank, alpha } = options;
+  const selected = loraTargets(linears, options);
   const scale = alpha / (options.rankStabilised ? Math.sqrt(rank) : rank);
   for (const linear of selected) {
     const { dtype, device } = linear.weight.value;
@@ -40,6 +36,18 @@ export function attachLora(linears: Iterable<Linear>, options: LoraOptions): Lin
     setLoraAdapter(linear, keep(a), keep(b), scale);
   }
   return selected;
+}
+
+/** The linear maps that `attachLora` would put adapters on; throws what it would throw. */
+export function loraTargets(
+  linears: Iterable<Linear>,
+  { rank, targetModules }: Pick<LoraOptions, 'rank' | 'targetModules'>,
+): Linear[] {
+  if (!Number.isInteger(rank) || rank < 1) {
+    throw new UsageError('invalid-lora-rank', `LoRA rank must be a positive whole number, got ${rank}.`);
+  }
+  const all = [...linears];
+  return targetModules === 'all-linear' ? all : selectBySuffix(all, targetModules);
 }
 
 /** Puts given matrices on a linear map: `a [rank, in]`, `b [out, rank]`. They belong to the map from then on. */

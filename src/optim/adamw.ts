@@ -1,4 +1,5 @@
 import { keep, noGrad, ops, type Tensor, tidy, zeros } from '../engine/index.ts';
+import { requireAverageWeight } from './average.ts';
 import type { AdamWOptions, OptimizedParameter, Optimizer } from './contract.ts';
 import {
   buckets,
@@ -31,6 +32,8 @@ export class AdamW implements Optimizer {
     this.#betas = options.betas ?? [0.9, 0.999];
     this.#epsilon = options.epsilon ?? 1e-8;
     this.#weightDecay = options.weightDecay ?? 0;
+    for (const [index, beta] of this.#betas.entries())
+      requireAverageWeight(`adamw’s beta ${index + 1}`, beta);
     this.#firstMoments = zeroSlot(parameters);
     this.#secondMoments = zeroSlot(parameters);
     this.#steps = parameters.map(({ master }) =>

@@ -125,6 +125,19 @@ describe('an optimiser', () => {
   });
 });
 
+describe('coefficients', () => {
+  it.each<[OptimizerOptions, string]>([
+    [{ name: 'adamw', betas: [1, 0.999] }, 'adamw’s beta 1 is 1;'],
+    [{ name: 'adamw', betas: [0.9, 1] }, 'adamw’s beta 2 is 1;'],
+    [{ name: 'adamw', betas: [-0.1, 0.999] }, 'adamw’s beta 1 is -0.1;'],
+    [{ name: 'rmsprop', alpha: 1 }, 'rmsprop’s alpha is 1;'],
+  ])('of averages that would learn nothing are refused: %o', (options, message) => {
+    expect(() => createOptimizer([], options)).toThrowError(
+      expect.objectContaining({ code: 'optimizer-coefficient', message: expect.stringContaining(message) }),
+    );
+  });
+});
+
 describe('clipping', () => {
   it('equals clip_grad_norm_', () => {
     for (const { gradients: values, norm, clipped } of clipping.cases) {

@@ -1,4 +1,5 @@
 import { noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
+import { requireAverageWeight } from './average.ts';
 import type { OptimizedParameter, Optimizer, RMSpropOptions } from './contract.ts';
 import {
   buckets,
@@ -32,6 +33,7 @@ export class RMSprop implements Optimizer {
     this.#epsilon = options.epsilon ?? 1e-8;
     this.#momentum = options.momentum ?? 0;
     this.#weightDecay = options.weightDecay ?? 0;
+    requireAverageWeight('rmsprop’s alpha', this.#alpha);
     this.#squareAverages = zeroSlot(parameters);
     this.#gradientAverages = options.centered === true ? zeroSlot(parameters) : undefined;
     this.#buffers = this.#momentum > 0 ? zeroSlot(parameters) : undefined;

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -82,6 +82,16 @@ describe('resuming', () => {
     );
   });
 
+  it('refuses another draw of the share', () => {
+    const drawn = (heldOutSeed: number) => ({
+      ...origins,
+      data: { ...shared, eval: { ...shared.eval, heldOutSeed } },
+    });
+    expect(() => resume(begun(drawn(0)), drawn(2))).toThrowError(
+      /training data there, .*drawn with seed 2 now/,
+    );
+  });
+
   it.each([
     ['nothing', {}],
     ['no data', { model: origins.model, precision: origins.precision }],
@@ -125,9 +135,46 @@ describe('resuming', () => {
     }
   });
 
+  it('compares nothing that does not decide what is computed, and says what may show in the last digits', () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'mallows-directory-')), 'run');
+    const notices: string[] = [];
+    const open = (place: { output: string; threads?: number; checkpoint?: object }, threads: number) =>
+      RunDirectory.open(path, {
+        recipe: { ...recipe, ...place },
+        provenance: { ...origins, threads },
+        resume: true,
+        notice: (code, message) => notices.push(`${code}: ${message}`),
+      }).close();
+    open({ output: 'runs/a' }, 4);
+    open({ output: '/big/a', threads: 4, checkpoint: { every: 5 } }, 4);
+    expect(holdsRun(path, { ...recipe, output: '/elsewhere' })).toBe('same');
+    expect(notices).toEqual([]);
+    open({ output: '/big/a', threads: 2 }, 2);
+    expect(notices).toEqual([expect.stringMatching(/^other-threads: .* 4 CPU threads .* with 2:/)]);
+  });
+
   it('compares the recipe first', () => {
     const path = begun(origins);
     writeFileSync(join(path, 'recipe.yaml'), 'model: other\n');
     expect(() => resume(path, { ...origins, model: { hash: 'xx' } })).toThrowError(/another recipe/);
+  });
+});
+
+describe('overwriting', () => {
+  it('sets aside what was made with the model that goes, and says where', () => {
+    const path = begun(origins);
+    const made = ['answers.jsonl', 'judged.a.jsonl', 'judged.cache.jsonl', 'rewards.jsonl'];
+    for (const name of [...made, 'notes.jsonl']) writeFileSync(join(path, name), name);
+    const notices: string[] = [];
+    const notice = (code: string, message: string) => notices.push(`${code}: ${message}`);
+    RunDirectory.open(path, { recipe, provenance: origins, overwrite: true, notice }).close();
+    expect(readdirSync(path).filter((name) => name.endsWith('.jsonl'))).toEqual(['notes.jsonl']);
+    const aside = join(path, 'replaced', readdirSync(join(path, 'replaced'))[0]!);
+    expect(readdirSync(aside).sort()).toEqual(made);
+    expect(readFileSync(join(aside, 'judged.cache.jsonl'), 'utf8')).toBe('judged.cache.jsonl');
+    expect(notices).toEqual([expect.stringMatching(/^set-aside: /)]);
+    expect(notices[0]).toContain(aside);
+    RunDirectory.open(path, { recipe, provenance: origins, overwrite: true, notice }).close();
+    expect(notices).toHaveLength(1);
   });
 });

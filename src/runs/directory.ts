@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseDocument, stringify } from 'yaml';
 import { UsageError } from '../errors.ts';
@@ -11,7 +11,7 @@ import { RunLock } from './lock.ts';
 export type MetricsRecord = { readonly step: number } & Readonly<Record<string, number | null>>;
 
 export interface RunDirectoryOptions {
-  /** Whatever must be equal for a run to be the same run: becomes `recipe.yaml`. */
+  /** Becomes `recipe.yaml`. Whatever in it decides what is computed must be equal for a run to be the same run. */
   readonly recipe: unknown;
   /** Versions, hashes, device, seed, command line: becomes `provenance.json`. */
   readonly provenance: unknown;
@@ -20,10 +20,12 @@ export interface RunDirectoryOptions {
    * precision. Without it, a directory that holds a run is refused.
    */
   readonly resume?: boolean;
-  /** Delete the run that is there. */
+  /** Delete the run that is there. Answers, rewards and verdicts beside it are set aside into `replaced/`. */
   readonly overwrite?: boolean;
   /** Checkpoints kept. Default 2. */
   readonly keepCheckpoints?: number;
+  /** Told what a user should know of a run that is resumed or overwritten. */
+  readonly notice?: (code: string, message: string) => void;
 }
 
 /**
@@ -36,6 +38,7 @@ export interface RunDirectoryOptions {
  *     checkpoints/step-N everything to go on bit for bit
  *     evaluations/step-N.jsonl  what each evaluation found for each held-out pair
  *     model/             the result
+ *     replaced/          what others made of the models of runs that were overwritten
  *
  * Metrics are flushed to disk at every checkpoint and at the end. In between they are in the kernel's hands, which a
  * killed process cannot lose; after a power cut the run resumes from its checkpoint, which cuts them there anyway.
@@ -64,11 +67,11 @@ export class RunDirectory {
     try {
       const recipe = stringify(options.recipe);
       const recipePath = join(path, 'recipe.yaml');
-      if (options.overwrite === true) clear(path);
-      if (existsSync(recipePath)) {
+      if (options.overwrite === true) clear(path, options.notice);
+      if (holdsSomeRun(path)) {
         requireFree(path, options);
         requireSameRecipe(path, readFileSync(recipePath, 'utf8'), recipe);
-        requireSameOrigins(path, options.provenance);
+        requireSameOrigins(path, options);
       } else {
         writeFileAtomic(join(path, 'provenance.json'), `${JSON.stringify(options.provenance, null, 2)}\n`);
         writeFileAtomic(recipePath, recipe);
@@ -148,17 +151,21 @@ export function requireFree(
   path: string,
   { resume, overwrite }: Pick<RunDirectoryOptions, 'resume' | 'overwrite'>,
 ): void {
-  if (resume === true || overwrite === true || !existsSync(join(path, 'recipe.yaml'))) return;
+  if (resume === true || overwrite === true || !holdsSomeRun(path)) return;
   throw new UsageError('run-exists', `${path} already holds a run.`, {
     hint: 'Resume it (--resume), choose another output directory, or overwrite it (--overwrite).',
   });
 }
 
+/** Whether a directory holds a run, of whatever recipe. */
+export function holdsSomeRun(path: string): boolean {
+  return existsSync(join(path, 'recipe.yaml'));
+}
+
 /** Whether a directory holds the run of this recipe, another run, or none. */
 export function holdsRun(path: string, recipe: unknown): 'same' | 'other' | 'none' {
-  const file = join(path, 'recipe.yaml');
-  if (!existsSync(file)) return 'none';
-  const difference = recipeDifference(readFileSync(file, 'utf8'), stringify(recipe));
+  if (!holdsSomeRun(path)) return 'none';
+  const difference = recipeDifference(readFileSync(join(path, 'recipe.yaml'), 'utf8'), stringify(recipe));
   return difference === undefined ? 'same' : 'other';
 }
 
@@ -171,11 +178,29 @@ export function readProvenance(runPath: string): Readonly<Record<string, unknown
   return readJson(join(runPath, 'provenance.json')) as Record<string, unknown>;
 }
 
-/** Removes a run, and nothing that a run does not write. */
-function clear(path: string): void {
-  const ours =
-    /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples|dispersion)\.jsonl|(report|dispersion)\.json|report\.html|checkpoints|evaluations|model|adapter|figures)$/;
-  for (const name of readdirSync(path)) if (ours.test(name)) removeTree(join(path, name));
+/** What a run and its report write. */
+const OURS =
+  /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples|dispersion)\.jsonl|(report|dispersion)\.json|report\.html|checkpoints|evaluations|model|adapter|figures)$/;
+
+/** Where comparisons look for what a run's model wrote, and for what judges and reward models made of that. */
+const OF_ITS_MODEL = /^(answers|rewards|judged).*\.jsonl$/;
+
+/**
+ * Removes a run, and nothing that a run does not write. What was made of its model elsewhere may have cost money, and must
+ * not be taken for the next model's: it is moved.
+ */
+function clear(path: string, notice: RunDirectoryOptions['notice']): void {
+  const names = readdirSync(path);
+  for (const name of names) if (OURS.test(name)) removeTree(join(path, name));
+  const stale = names.filter((name) => OF_ITS_MODEL.test(name));
+  if (stale.length === 0) return;
+  const aside = join(path, 'replaced', new Date().toISOString().replaceAll(/[:.]/g, '-'));
+  mkdirSync(aside, { recursive: true });
+  for (const name of stale) renameSync(join(path, name), join(aside, name));
+  notice?.(
+    'set-aside',
+    `Made with the model of the run that is overwritten, and moved to ${aside}: ${stale.join(', ')}.`,
+  );
 }
 
 function requireSameRecipe(path: string, there: string, wanted: string): void {
@@ -187,6 +212,9 @@ function requireSameRecipe(path: string, there: string, wanted: string): void {
     { hint: 'Resume with the same recipe, or choose another output directory.' },
   );
 }
+
+/** Where a run lies, and how it is computed and kept, but not what: a run may be moved, and resumed on another machine. */
+const NOT_COMPARED = /^(output|threads|referenceCache|checkpoint)(\.|$)/;
 
 /** The first value that two recipes differ in. Order is none: resolved again, a recipe.yaml may have its keys in another. */
 function recipeDifference(there: string, wanted: string): string | undefined {
@@ -205,7 +233,7 @@ function recipeValues(text: string): ReadonlyMap<string, string> {
     if (parts.length === 0) return [[key, stringify(value, { lineWidth: 0 }).trim()]];
     return parts.flatMap(([name, part]) => leaves(part, key === '' ? name : `${key}.${name}`));
   };
-  return new Map(leaves(parseDocument(text).toJS(), ''));
+  return new Map(leaves(parseDocument(text).toJS(), '').filter(([key]) => !NOT_COMPARED.test(key)));
 }
 
 /** What a run is made of besides its recipe. Runs of earlier versions and of other programs may lack any of it. */
@@ -213,12 +241,15 @@ interface Origins {
   readonly model?: { readonly hash?: string };
   readonly data?: { readonly train?: DataOrigin; readonly eval?: DataOrigin };
   readonly precision?: { readonly dtype?: string };
+  readonly threads?: number;
 }
 
 interface DataOrigin {
   readonly hash?: string;
   /** Of held-out data that are a share of the training data. */
   readonly heldOutFraction?: number;
+  /** Of the choice of that share. */
+  readonly heldOutSeed?: number;
   readonly rows?: number;
 }
 
@@ -235,14 +266,25 @@ const COMPARED: readonly (readonly [
   ['precision', ({ precision }) => precision?.dtype],
 ];
 
-function heldOut({ hash, heldOutFraction }: DataOrigin = {}): string | undefined {
+function heldOut({ hash, heldOutFraction, heldOutSeed = 0 }: DataOrigin = {}): string | undefined {
   if (hash !== undefined) return `SHA-256 ${hash}`;
-  return heldOutFraction === undefined ? undefined : `${heldOutFraction} of the training data`;
+  if (heldOutFraction === undefined) return undefined;
+  return `${heldOutFraction} of the training data${heldOutSeed === 0 ? '' : `, drawn with seed ${heldOutSeed}`}`;
 }
 
-function requireSameOrigins(path: string, wanted: unknown): void {
+function requireSameOrigins(
+  path: string,
+  { provenance: wanted, notice }: Pick<RunDirectoryOptions, 'provenance' | 'notice'>,
+): void {
   if (!existsSync(join(path, 'provenance.json'))) return;
   const there: Origins = readProvenance(path);
+  const { threads } = wanted as Origins;
+  if (there.threads !== undefined && threads !== undefined && there.threads !== threads) {
+    notice?.(
+      'other-threads',
+      `The run began with ${there.threads} CPU threads and goes on with ${threads}: sums may be rounded in another order, so its numbers may differ in the last digits from those of an uninterrupted run.`,
+    );
+  }
   const differences = COMPARED.flatMap(([what, value]) => {
     const [before, now] = [value(there), value(wanted as Origins)];
     if (before === undefined || now === undefined || before === now) return [];

@@ -34,19 +34,25 @@ export function syncFile(path: string): void {
 
 /**
  * Readers see the old content or the new, never a part: temporary file, fsync, rename. Makes the folder if need be: a result
- * of minutes must not be lost to a missing one.
+ * of minutes must not be lost to a missing one. Content given in pieces is written piece by piece.
  */
-export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+export function writeFileAtomic(path: string, content: string | Uint8Array | Iterable<string>): void {
   mkdirSync(dirname(path), { recursive: true });
   const temporary = `${path}.tmp-${process.pid}`;
-  const fd = openSync(temporary, 'w');
+  const whole = typeof content === 'string' || content instanceof Uint8Array;
   try {
-    writeFileSync(fd, content);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    const fd = openSync(temporary, 'w');
+    try {
+      for (const piece of whole ? [content] : content) writeFileSync(fd, piece);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
   }
-  renameSync(temporary, path);
   syncDirectory(dirname(path));
 }
 

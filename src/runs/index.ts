@@ -1,6 +1,7 @@
 export { CheckpointStore, type DamagedCheckpoint, type SavedCheckpoint } from './checkpoint.ts';
 export {
   holdsRun,
+  holdsSomeRun,
   type MetricsRecord,
   RunDirectory,
   type RunDirectoryOptions,
@@ -10,4 +11,5 @@ export {
 } from './directory.ts';
 export { readJson, sha256File, writeFileAtomic } from './files.ts';
 export { type JsonLines, JsonLinesWriter, readJsonLines, writeJsonLines } from './jsonl.ts';
+export { KeptParts, type KeptPartsNotice } from './kept-parts.ts';
 export { RunLock } from './lock.ts';

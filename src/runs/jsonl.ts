@@ -59,34 +59,38 @@ export interface JsonLines {
   readonly completeBytes: number;
 }
 
-/** Reads complete lines. A last line without its newline is torn and ignored; any other damage is an error. */
+/**
+ * Reads complete lines. A last line without its newline is torn and ignored; any other damage is an error. Line by line:
+ * a string has an upper limit (half a gigabyte in V8) that files of answers exceed.
+ */
 export function readJsonLines(path: string): JsonLines {
   const bytes = readFileSync(path);
-  const end = bytes.lastIndexOf(10) + 1;
-  const records = bytes
-    .subarray(0, end)
-    .toString('utf8')
-    .split('\n')
-    .slice(0, -1)
-    .map((text, index): unknown => {
-      try {
-        return JSON.parse(text);
-      } catch (cause) {
-        throw new DataError(
-          'jsonl-damaged',
-          `Line ${index + 1} of ${path} is not JSON: ${text.slice(0, 80)}`,
-          {
-            at: { file: path, line: index + 1 },
-            hint: 'The file was changed by something else; delete it or restore it.',
-            cause,
-          },
-        );
-      }
-    });
-  return { records, completeBytes: end };
+  const records: unknown[] = [];
+  let start = 0;
+  for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+    records.push(parseLine(bytes.toString('utf8', start, end), path, records.length + 1));
+    start = end + 1;
+  }
+  return { records, completeBytes: start };
 }
 
-/** A whole file of records at once, one a line: readers see the old file or the new. */
-export function writeJsonLines(path: string, records: readonly unknown[]): void {
-  writeFileAtomic(path, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+function parseLine(text: string, file: string, line: number): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new DataError('jsonl-damaged', `Line ${line} of ${file} is not JSON: ${text.slice(0, 80)}`, {
+      at: { file, line },
+      hint: 'The file was changed by something else; delete it or restore it.',
+      cause,
+    });
+  }
+}
+
+/** A whole file of records, one a line: readers see the old file or the new. In memory there is a line at a time. */
+export function writeJsonLines(path: string, records: Iterable<unknown>): void {
+  writeFileAtomic(path, lines(records));
+}
+
+function* lines(records: Iterable<unknown>): Generator<string> {
+  for (const record of records) yield `${JSON.stringify(record)}\n`;
 }

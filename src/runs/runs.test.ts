@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
@@ -19,6 +20,7 @@ import {
   readJsonLines,
   readMetrics,
   writeFileAtomic,
+  writeJsonLines,
 } from './index.ts';
 
 const temporary = () => mkdtempSync(join(tmpdir(), 'mallows-runs-'));
@@ -52,6 +54,23 @@ describe('JSON lines', () => {
     writer.append({ text: 'あ' });
     writer.close();
     expect(readJsonLines(path).records).toEqual([{ text: 'Grüße' }, { text: 'あ' }]);
+  });
+
+  it('are on disk line by line while a file is written, and a failure leaves the old file alone', () => {
+    const folder = temporary();
+    const path = join(folder, 'a.jsonl');
+    function* records(failing: boolean) {
+      yield { text: 'Grüße' };
+      expect(statSync(`${path}.tmp-${process.pid}`).size).toBe(Buffer.byteLength('{"text":"Grüße"}\n'));
+      if (failing) throw new Error('stop');
+      yield { text: 'あ' };
+    }
+    writeJsonLines(path, records(false));
+    expect(readJsonLines(path).records).toEqual([{ text: 'Grüße' }, { text: 'あ' }]);
+    const before = readFileSync(path, 'utf8');
+    expect(() => writeJsonLines(path, records(true))).toThrow('stop');
+    expect(readFileSync(path, 'utf8')).toBe(before);
+    expect(readdirSync(folder)).toEqual(['a.jsonl']);
   });
 });
 

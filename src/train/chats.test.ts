@@ -43,7 +43,7 @@ it('answers to chats among the samples end where turns do, answers to texts do n
 /** Saves a model as training does, untrained, and gives back its generation_config.json. */
 async function saved(name: string, model: LoadedModel, learnt?: { chats: boolean }) {
   const output = join(directory, name);
-  const session = await Session.open({ model, output, dtype: 'fp32' });
+  const session = await Session.open({ model, output, dtype: 'fp32' }, 0);
   const run = session.openRun({})!;
   session.castForReference();
   session.startTraining();

@@ -53,7 +53,7 @@ export type TrainEvent =
   | { readonly type: 'checkpoint'; readonly step: number; readonly path: string }
   | { readonly type: 'resume'; readonly step: number; readonly path: string };
 
-export type TrainPhase = 'load' | 'tokenize' | 'reference' | 'train' | 'evaluate' | 'save';
+export type TrainPhase = 'load' | 'tokenize' | 'reference' | 'train' | 'save';
 
 export type TrainObserver = (event: TrainEvent) => void;
 

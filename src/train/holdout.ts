@@ -3,7 +3,8 @@ import { RandomStream } from '../stats/index.ts';
 
 /**
  * Splits rows into training and held-out indices, both ascending. Rows with an equal prompt land on the same side, so that
- * no held-out prompt was trained on. At least one row is held out when `fraction` is above 0 and there are two prompts.
+ * no held-out prompt was trained on: how many are held out is as near to `fraction` as whole prompts, in an order that
+ * follows from `seed`, come to it. There is at least one when `fraction` is above 0 and there are two prompts.
  */
 export function holdOut(
   rows: readonly { readonly prompt?: unknown }[],
@@ -18,13 +19,37 @@ export function holdOut(
     else group.push(index);
   }
   const shuffled = RandomStream.create(seed, 'hold-out').shuffle([...groups.values()]);
-  const wanted = fraction > 0 ? Math.max(1, Math.round(rows.length * fraction)) : 0;
-  const heldOut: number[] = [];
-  const train: number[] = [];
-  for (const [place, group] of shuffled.entries()) {
-    const isLastPrompt = place === shuffled.length - 1 && train.length === 0;
-    (heldOut.length < wanted && !isLastPrompt ? heldOut : train).push(...group);
+  const chosen = chooseGroups(shuffled, heldOutCount(rows.length, fraction));
+  const indices = (isHeldOut: boolean) =>
+    shuffled
+      .filter((group) => chosen.has(group) === isHeldOut)
+      .flat()
+      .sort((a, b) => a - b);
+  return { train: indices(false), heldOut: indices(true) };
+}
+
+/** How many of so many rows a fraction asks for. */
+export function heldOutCount(rows: number, fraction: number): number {
+  return fraction > 0 ? Math.max(1, Math.round(rows * fraction)) : 0;
+}
+
+/** Groups in their order that hold `wanted` rows together, less those that would overshoot by more than they fill. */
+function chooseGroups<Group extends readonly unknown[]>(
+  groups: readonly Group[],
+  wanted: number,
+): Set<Group> {
+  const chosen = new Set<Group>();
+  if (wanted === 0) return chosen;
+  let missing = wanted;
+  for (const group of groups) {
+    // One is left to train on.
+    if (chosen.size === groups.length - 1) break;
+    if (group.length > 2 * missing) continue;
+    chosen.add(group);
+    missing -= group.length;
   }
-  const ascending = (a: number, b: number) => a - b;
-  return { train: train.sort(ascending), heldOut: heldOut.sort(ascending) };
+  if (chosen.size === 0 && groups.length > 1) {
+    chosen.add(groups.reduce((least, group) => (group.length < least.length ? group : least)));
+  }
+  return chosen;
 }

@@ -9,7 +9,7 @@ export type {
 } from './contract.ts';
 export type { EvaluatedPair } from './evaluation.ts';
 export { sequenceKl, type WithReference } from './kl.ts';
-export { type Evaluation, type LoopOptions, type LoopResult, runLoop } from './loop.ts';
+export type { LoopResult } from './loop.ts';
 export {
   countParameters,
   estimateMemory,
@@ -20,7 +20,12 @@ export {
 export type { CheckpointOptions, EvaluationOptions, LoraTraining, TrainOptions } from './options.ts';
 export { type ComputePrecision, resolvePrecision, type TrainingDType } from './precision.ts';
 export { type PreferenceOptions, type PreferenceResult, trainPreference } from './preference.ts';
-export type { DispersionTraining, PairsInput } from './preference-data.ts';
+export type {
+  DispersionTraining,
+  PairSources,
+  PairsInput,
+  PreferenceDataOptions,
+} from './preference-data.ts';
 export type { Probe, ProbedPolicy } from './preference-evaluator.ts';
 export {
   type CompletionScore,
@@ -32,4 +37,4 @@ export {
 } from './reference.ts';
 export type { Sample } from './samples.ts';
 export { type SftInput, type SftOptions, type SftResult, trainSft } from './sft.ts';
-export { memoryFacts } from './splits.ts';
+export { memoryFacts, type SplitOptions } from './splits.ts';

@@ -14,8 +14,6 @@ import { walk } from './walk.ts';
 /** Lends the reference model for a moment: reloaded, or the policy with its adapters off. */
 export type WithReference = <T>(use: (reference: CausalLM) => T | Promise<T>) => Promise<T>;
 
-type Sequence = Pick<TokenizedSequence, 'prompt' | 'completion'>;
-
 /** Positions whose two distributions over the vocabulary are held at once. */
 const CHUNK = 128;
 
@@ -46,7 +44,7 @@ export async function onPolicyKl(
 export async function sequenceKl(
   policy: CausalLM,
   withReference: WithReference,
-  sequences: readonly Sequence[],
+  sequences: readonly Pick<TokenizedSequence, 'prompt' | 'completion'>[],
 ): Promise<Float64Array> {
   const lengths = sequences.map(({ prompt, completion }) => prompt.length + completion.length);
   const batches = packByLength(lengths);

@@ -234,6 +234,65 @@ describe('the loop', () => {
     model.dispose();
   });
 
+  it.each([
+    ['the last', 6],
+    ['one on the way', 4],
+  ])('keeps its updates when an evaluation fails, and resumes with it: %s', async (_, failing) => {
+    const evaluate = async (step: number) => ({ loss: step, other: 2 * step });
+    const train = async (path?: string, evaluation = evaluate) => {
+      const opened = temporaryRun(path !== undefined, path);
+      const { model, options } = setUp();
+      const running = runLoop({
+        ...options,
+        run: opened.run,
+        evaluation: { every: 2, evaluate: evaluation },
+      });
+      const outcome = await running.catch((error: unknown) => error);
+      opened.run.close();
+      model.dispose();
+      return { ...opened, outcome };
+    };
+    const whole = await train();
+    const failed = await train(undefined, async (step) => {
+      if (step === failing) throw new RangeError('no memory left');
+      return evaluate(step);
+    });
+    expect(failed.outcome).toMatchObject({
+      code: 'evaluation-failed',
+      message: `The evaluation after step ${failing} failed: no memory left`,
+      hint: expect.stringContaining('--resume'),
+      cause: expect.any(RangeError),
+    });
+    expect(readMetrics(failed.path).at(-1)!.step).toBe(failing - 1);
+    // Failing once more, it stays as it is.
+    await train(failed.path, async () => Promise.reject(new Error('still')));
+    expect(readMetrics(failed.path).at(-1)!.step).toBe(failing - 1);
+    const resumed = await train(failed.path);
+    expect(resumed.outcome).toMatchObject({ status: 'finished', step: 6, resumedFrom: failing });
+    const again = await train(failed.path);
+    expect(again.outcome).toMatchObject({ status: 'finished', metrics: [{ step: 6, eval_other: 12 }] });
+    const metrics = (path: string) => readFileSync(join(path, 'metrics.jsonl'), 'utf8');
+    expect(metrics(failed.path)).toBe(metrics(whole.path));
+    expect(weights(failed.path, 6).equals(weights(whole.path, 6))).toBe(true);
+  });
+
+  it('does not finish with a held-out loss that is not a number', async () => {
+    const { run, path } = temporaryRun();
+    const { model, options } = setUp();
+    const evaluation = {
+      every: 0,
+      evaluate: async (step: number) => ({ loss: step === 0 ? 0 : Number.NaN }),
+    };
+    await expect(runLoop({ ...options, run, evaluation })).rejects.toMatchObject({
+      code: 'evaluation-not-finite',
+      message: 'The evaluation after step 6 failed: The held-out loss is NaN.',
+      hint: expect.stringContaining(join('checkpoints', 'step-6')),
+    });
+    run.close();
+    expect(readMetrics(path).at(-1)!.step).toBe(5);
+    model.dispose();
+  });
+
   it('stops at a loss that is not a number, names the rows and keeps the checkpoint', async () => {
     const { run, path } = temporaryRun();
     const { model, options } = setUp();

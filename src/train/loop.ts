@@ -1,5 +1,5 @@
 import { memory } from '../engine/index.ts';
-import { TrainingError } from '../errors.ts';
+import { MallowsError, TrainingError } from '../errors.ts';
 import type { CausalLM } from '../models/contract.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import {
@@ -18,7 +18,7 @@ import type { BatchOptions, StepTiming, TrainObserver, TrainStatus } from './con
 import { GradientStore } from './gradients.ts';
 import { type PassOptions, type RowPass, trainPass } from './pass.ts';
 import { BatchPlan } from './plan.ts';
-import { restoreTraining, saveTraining } from './state.ts';
+import { type LoopState, restoreTraining, saveTraining } from './state.ts';
 import type { ItemResults, LoopTask, Task } from './task.ts';
 
 /** A language model and its task, or a task with a pass of its own (a reward model's). */
@@ -45,7 +45,7 @@ interface CommonOptions {
   readonly shuffle?: boolean;
   /** Where metrics and checkpoints go; absent in memory-only runs. */
   readonly run?: RunDirectory;
-  /** Steps between checkpoints; 0 (default): only when interrupted and at the end. */
+  /** Steps between checkpoints; 0 (default): only when interrupted, when an evaluation fails, and at the end. */
   readonly checkpointEvery?: number;
   readonly evaluation?: Evaluation;
   readonly observer?: TrainObserver;
@@ -53,7 +53,10 @@ interface CommonOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Looks at the model between steps. Returns metrics without prefix; they are logged as `eval_*`. */
+/**
+ * Looks at the model between steps. Returns metrics without prefix; they are logged as `eval_*`. When it throws, or finds a
+ * `loss` that is not finite, a run directory keeps the updates so far, and the resumed run begins with this evaluation.
+ */
 export interface Evaluation {
   /** Steps between evaluations; 0: at the start and the end only. */
   readonly every: number;
@@ -94,6 +97,8 @@ class Loop<Result extends ItemResults> {
   readonly #gradients = new GradientStore();
   readonly #metrics: MetricsRecord[] = [];
   #step = 0;
+  /** What a step's line of metrics says already, until its evaluation, where one is due, has had its say. */
+  #pending: MetricsRecord | undefined;
   #savedStep = -1;
   #sessionSeconds = 0;
   #sessionSteps = 0;
@@ -123,6 +128,10 @@ class Loop<Result extends ItemResults> {
     const resumedFrom = await this.#resume();
     // A run that was interrupted before its first step has a checkpoint of step 0, and this line in its metrics.
     if (this.#savedStep < 0) await this.#evaluateAtStart();
+    if (this.#pending !== undefined) {
+      await this.#logStep();
+      await this.#checkpoint();
+    }
     while (this.#step < totalSteps && signal?.aborted !== true) {
       await this.#trainStep();
       if (checkpointEvery > 0 && this.#step % checkpointEvery === 0) await this.#checkpoint();
@@ -163,7 +172,10 @@ class Loop<Result extends ItemResults> {
     run.startLogs(state.metricsBytes);
     this.#step = checkpoint.step;
     this.#savedStep = checkpoint.step;
-    if (checkpoint.step === this.#plan.totalSteps) this.#metrics.push(...readMetrics(run.path).slice(-1));
+    this.#pending = state.pending;
+    if (checkpoint.step === this.#plan.totalSteps && state.pending === undefined) {
+      this.#metrics.push(...readMetrics(run.path).slice(-1));
+    }
     observer?.({ type: 'resume', step: checkpoint.step, path: checkpoint.path });
     return checkpoint.step;
   }
@@ -199,16 +211,22 @@ class Loop<Result extends ItemResults> {
     task.advance?.(results);
     this.#step++;
     const seconds = (performance.now() - began) / 1000;
-    const record = {
+    this.#pending = {
       step: this.#step,
       epoch,
       ...task.metrics(results),
       grad_norm: norm,
       learning_rate: learningRate,
-      ...(await this.#evaluateIfDue()),
     };
+    this.#report(await this.#logStep(), seconds, tokens, items.length);
+  }
+
+  /** Evaluates where that is due, and logs the step. */
+  async #logStep(): Promise<MetricsRecord> {
+    const record = { ...this.#pending!, ...(await this.#evaluateIfDue()) };
+    this.#pending = undefined;
     this.#log(record);
-    this.#report(record, seconds, tokens, items.length);
+    return record;
   }
 
   async #evaluateIfDue(): Promise<Record<string, number> | undefined> {
@@ -221,10 +239,32 @@ class Loop<Result extends ItemResults> {
   async #evaluate(step: number): Promise<Record<string, number> | undefined> {
     const { evaluation, observer } = this.#options;
     if (evaluation === undefined) return undefined;
-    const values = await evaluation.evaluate(step, this.#plan.totalSteps);
+    const values = await this.#finiteValues(evaluation, step).catch((error) => this.#saveAndThrow(error));
     const named = Object.fromEntries(Object.entries(values).map(([name, value]) => [`eval_${name}`, value]));
     observer?.({ type: 'evaluation', step, metrics: { step, ...named } });
     return named;
+  }
+
+  async #finiteValues(evaluation: Evaluation, step: number): Promise<Readonly<Record<string, number>>> {
+    const values = await evaluation.evaluate(step, this.#plan.totalSteps);
+    if (Number.isFinite(values.loss ?? 0)) return values;
+    throw new TrainingError('evaluation-not-finite', `The held-out loss is ${values.loss}.`, {
+      hint: 'Look at the held-out rows, lower the learning rate, or train in fp32.',
+    });
+  }
+
+  /** An evaluation failed: without a checkpoint, all updates since the last one would be lost with it. */
+  async #saveAndThrow(error: unknown): Promise<never> {
+    const { run } = this.#options;
+    if (run === undefined || this.#step === 0) throw error;
+    if (this.#savedStep !== this.#step) await this.#checkpoint();
+    const known = error instanceof MallowsError ? error : undefined;
+    const kept = `The updates so far are kept in ${run.checkpoints.path(this.#step)}: resumed (--resume), the run begins with this evaluation.`;
+    throw new TrainingError(
+      known?.code ?? 'evaluation-failed',
+      `The evaluation after step ${this.#step} failed: ${error instanceof Error ? error.message : error}`,
+      { hint: known?.hint === undefined ? kept : `${known.hint} ${kept}`, cause: error },
+    );
   }
 
   #log(record: MetricsRecord): void {
@@ -253,7 +293,11 @@ class Loop<Result extends ItemResults> {
     const { run, masters, task, observer } = this.#options;
     if (run === undefined) return;
     run.syncLogs();
-    const state = { metricsBytes: run.metricsBytes, task: task.state?.() ?? {} };
+    const state: LoopState = {
+      metricsBytes: run.metricsBytes,
+      task: task.state?.() ?? {},
+      ...(this.#pending && { pending: this.#pending }),
+    };
     const path = await run.checkpoints.write(this.#step, state, (directory) =>
       saveTraining(directory, masters, this.#optimizer),
     );

@@ -15,9 +15,9 @@ export interface TrainOptions {
   readonly model: string | LoadedModel;
   /** Run directory. Without one nothing is written: no metrics, no checkpoints, no model. */
   readonly output?: string;
-  /** Go on with the run in `output`. */
+  /** Go on with the run in `output`; a warning says so if there is none, and a new one begins. */
   readonly resume?: boolean;
-  /** Delete the run in `output` first. */
+  /** Delete the run in `output` first. Answers, rewards and verdicts beside it go to `output`/replaced. */
   readonly overwrite?: boolean;
 
   /** How files are read: format, style, columns, strictness, access to the hub. */
@@ -26,6 +26,11 @@ export interface TrainOptions {
   readonly maxLength?: number;
   /** Share of the data held out when no evaluation data are given; rows with one prompt stay together. Default 0.1. */
   readonly evalFraction?: number;
+  /**
+   * Of the choice of rows that are held out. Default 0, whatever `seed` is: runs under several seeds are measured on the
+   * same rows.
+   */
+  readonly evalSeed?: number;
   /** Updates; excludes `epochs`. */
   readonly steps?: number;
   /** Passes over the data. Default 1. */
@@ -54,12 +59,18 @@ export interface TrainOptions {
 
   readonly evaluation?: EvaluationOptions;
   readonly checkpoint?: CheckpointOptions;
-  /** What is written to recipe.yaml, and compared on resume, as are model, data and precision. Default: these options. */
+  /**
+   * What is written to recipe.yaml, and compared on resume, as are model, data and precision. `output`, `threads`,
+   * `referenceCache` and `checkpoint` in it may differ. Default: these options.
+   */
   readonly recipe?: unknown;
   /** Where scores of reference models are kept that have files. Default: the cache folder; `false`: nowhere. */
   readonly referenceCache?: string | false;
   readonly observer?: TrainObserver;
-  /** Finish the step in progress, save a checkpoint, return with status `interrupted`. */
+  /**
+   * Finish the step in progress, save a checkpoint, return with status `interrupted`. During the reference pass there is no
+   * step to finish: training throws the signal's reason, and what was scored by then stays in `referenceCache`.
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -88,10 +99,22 @@ export interface EvaluationOptions {
 }
 
 export interface CheckpointOptions {
-  /** Steps between checkpoints; 0 (default): only when interrupted and at the end. */
+  /** Steps between checkpoints; 0 (default): only when interrupted, when an evaluation fails, and at the end. */
   readonly every?: number;
   /** Checkpoints kept. Default 2. */
   readonly keep?: number;
 }
 
 export const DEFAULT_MAX_NEW_TOKENS = 96;
+
+/** Pairs or examples that an update reads at once. */
+export const DEFAULT_PAIRS = 8;
+
+/** Peaks: of all weights in preference tuning and in SFT, of adapters in both. */
+export const DEFAULT_LEARNING_RATES = { preference: 1e-6, sft: 2e-5, lora: 1e-4 } as const;
+
+export const DEFAULT_LORA_RANK = 16;
+
+export function defaultLoraAlpha(rank: number): number {
+  return 2 * rank;
+}

@@ -1,6 +1,7 @@
 import { batchPlan, type ItemGroups, type MicroBatch } from '../data/batches.ts';
 import { UsageError } from '../errors.ts';
 import type { BatchOptions } from './contract.ts';
+import { DEFAULT_PAIRS } from './options.ts';
 import type { LoopTask } from './task.ts';
 
 /** One optimiser step's items, pass by pass through the network. */
@@ -35,6 +36,16 @@ export class BatchPlan {
   static of(task: Pick<LoopTask, 'items' | 'tokens' | 'groups'>, options: PlanOptions): BatchPlan {
     const lengths = Float64Array.from({ length: task.items }, (_, item) => task.tokens(item));
     return new BatchPlan(lengths, options, options.groupPrompts === true ? task.groups?.() : undefined);
+  }
+
+  /**
+   * Checks what needs no items.
+   *
+   * @throws UsageError for options that contradict each other, or that no plan can have.
+   */
+  static check(options: PlanOptions): void {
+    const alone = { items: 1, tokens: () => 1, groups: () => ({ keys: [''], shared: [0] }) };
+    BatchPlan.of(alone, options).step(0);
   }
 
   /** `lengths[i]`: tokens that item i takes in a packed row. Items of one group stay together. */
@@ -80,5 +91,3 @@ export class BatchPlan {
     return this.#epochs[epoch];
   }
 }
-
-const DEFAULT_PAIRS = 8;

@@ -156,6 +156,13 @@ export function beginReference(
   });
 }
 
+export interface PreparedPairs {
+  readonly train: PreferenceData;
+  readonly heldOut: PreferenceData;
+  /** What puts the weights w(x) on their scale; absent where the objective weighs nothing. */
+  readonly phiStar?: number;
+}
+
 /**
  * Scores under the reference model and weights w(x) of both splits, as far as the objective needs them. Pairs that votes
  * leave contested drop out here.
@@ -167,7 +174,7 @@ export function preparePairs(
   options: PreferenceDataOptions,
   session: Session,
   run: RunDirectory | undefined,
-): { train: PreferenceData; heldOut: PreferenceData } {
+): PreparedPairs {
   const { train, heldOut } = splits;
   if (reference !== undefined) run?.writeRecords('reference.jsonl', reference.train);
   if (reference !== undefined && heldOut.examples.length > 0) {
@@ -190,7 +197,11 @@ export function preparePairs(
       return { id, negLogDispersion: w, dispersion: Math.exp(-w) };
     }),
   );
-  return { train: data, heldOut: preferenceData(heldOut, reference?.heldOut, weights.heldOut) };
+  return {
+    train: data,
+    heldOut: preferenceData(heldOut, reference?.heldOut, weights.heldOut),
+    phiStar: weights.train.model.phiStar,
+  };
 }
 
 /** Weights w(x) of both splits, on the scale of the training pairs. */

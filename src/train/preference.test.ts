@@ -62,6 +62,28 @@ describe('an update that the objective cannot work with', () => {
   });
 });
 
+describe('options that contradict each other', () => {
+  it.each<[string, Partial<PreferenceOptions>, TrainPhase[]]>([
+    ['sgd-nesterov', { optimizer: { name: 'sgd', nesterov: true } }, []],
+    ['optimizer-coefficient', { optimizer: { name: 'adamw', betas: [1, 0.9] } }, []],
+    ['steps-and-epochs', { steps: 1, epochs: 1 }, []],
+    ['batch-size', { batch: { pairs: 1, tokens: 9 } }, []],
+    ['batch-order', { batch: { bucket: true, groupPrompts: true } }, []],
+    ['warmup-twice', { schedule: { warmupSteps: 1, warmupRatio: 0.1 } }, []],
+    ['learning-rate', { learningRate: Number.NaN }, []],
+    ['unknown-lora-target', { lora: { targetModules: ['q_prej'] } }, ['load']],
+    ['invalid-lora-rank', { lora: { rank: 0 } }, ['load']],
+  ])(
+    'leave no run directory behind, and are refused before data are read: %s',
+    async (code, more, phases) => {
+      const output = join(mkdtempSync(join(tmpdir(), 'mallows-preference-')), 'run');
+      const failed = await failure({ ...base, data: pairsFile({}), objective: 'dpo', output, ...more });
+      expect(failed).toMatchObject({ error: { code }, phases });
+      expect(existsSync(output)).toBe(false);
+    },
+  );
+});
+
 describe('rows that cannot be used', () => {
   it.each([
     ['a tie', { Tom: { score_rejected: 8 } }, 'score-gap-not-positive'],

@@ -2,14 +2,16 @@ import type { LoadedModel, ModelCard } from '../checkpoints/index.ts';
 import { stopTokensFor } from '../generate/index.ts';
 import {
   createObjective,
+  type DispersionSource,
   type Objective,
   type ObjectiveOptions,
   requireUpdateSize,
+  resolveObjectiveOptions,
 } from '../objectives/index.ts';
 import type { RunDirectory } from '../runs/index.ts';
 import { type EvaluatedPair, promptKey } from './evaluation.ts';
 import { type LoopResult, runLoop } from './loop.ts';
-import { DEFAULT_MAX_NEW_TOKENS } from './options.ts';
+import { DEFAULT_LEARNING_RATES, DEFAULT_MAX_NEW_TOKENS } from './options.ts';
 import {
   beginReference,
   type PairSplits,
@@ -56,9 +58,9 @@ export interface PreferenceResult extends LoopResult {
  * `loss-not-finite` or `gradient-not-finite` with the rows that caused it.
  */
 export async function trainPreference(options: PreferenceOptions): Promise<PreferenceResult> {
-  const { objective, objectiveFacts } = resolveObjective(options.objective ?? 'mallows-theta');
+  const { objective, coefficients } = resolveObjective(options.objective ?? 'mallows-theta');
   requireUpdateSize(objective, options.batch);
-  const session = await Session.open(options);
+  const session = await Session.open(options, DEFAULT_LEARNING_RATES.preference);
   const rows = await readPairRows(options, session);
   const measuresKl = (options.evaluation?.klSamples ?? 0) > 0 && rows.heldOut !== undefined;
   if (measuresKl) session.requireReference();
@@ -67,6 +69,7 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
   let run: RunDirectory | undefined;
   try {
     const splits = await tokenizePairRows(rows, options, session, reference?.listeners);
+    const objectiveFacts = { name: objective.name, ...(coefficients ?? { custom: true }) };
     run = session.openRun({ objective: objectiveFacts, ...splits.facts });
     if (reference === undefined) session.castForReference();
     const data = preparePairs(splits, await reference?.finish(), source, options, session, run);
@@ -90,7 +93,7 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
     session.checkMemory(task);
     session.phase('train');
     const result = await runLoop({
-      ...session.loopOptions(run, options.lora === undefined ? 1e-6 : 1e-4),
+      ...session.loopOptions(run),
       parameters,
       masters,
       task,
@@ -100,9 +103,10 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
     const finished = result.status === 'finished';
     if (finished) session.phase('save');
     const samples = finished ? await sheet.after(run) : [];
+    const settings = { ...coefficients, ...dispersionSettings(options, source, data.phiStar) };
     const model =
       finished && run
-        ? await session.save(run, modelCard(session, result, objective, splits), {
+        ? await session.save(run, modelCard(session, result, objective, settings, splits), {
             chats: splits.train.examples.some(({ chosen }) => typeof chosen !== 'string'),
           })
         : session.finish();
@@ -113,16 +117,31 @@ export async function trainPreference(options: PreferenceOptions): Promise<Prefe
   }
 }
 
+/** The objective, and its coefficients with the defaults filled in: unknown of one that is not from the registry. */
 function resolveObjective(given: string | ObjectiveOptions | Objective): {
-  objective: Objective;
-  objectiveFacts: unknown;
+  readonly objective: Objective;
+  readonly coefficients?: Readonly<Record<string, unknown>>;
 } {
-  if (typeof given === 'string')
-    return { objective: createObjective({ name: given }), objectiveFacts: { name: given } };
-  if ('evaluate' in given && typeof given.evaluate === 'function') {
-    return { objective: given as Objective, objectiveFacts: { name: given.name, custom: true } };
+  if (typeof given !== 'string' && typeof given.evaluate === 'function') {
+    return { objective: given as Objective };
   }
-  return { objective: createObjective(given as ObjectiveOptions), objectiveFacts: given };
+  const options = typeof given === 'string' ? { name: given } : (given as ObjectiveOptions);
+  const { name: _, ...coefficients } = resolveObjectiveOptions(options);
+  return { objective: createObjective(options), coefficients };
+}
+
+/** What a model card says of the weights w(x). */
+function dispersionSettings(
+  { dispersion }: PreferenceOptions,
+  source: DispersionSource,
+  phiStar: number | undefined,
+): Readonly<Record<string, string | number>> {
+  if (source === 'none') return {};
+  return {
+    'dispersion source': dispersion?.shuffle === true ? `${source}, shuffled` : source,
+    ...(dispersion?.floor !== undefined && { 'dispersion floor': dispersion.floor }),
+    ...(phiStar !== undefined && { 'φ*': Number(phiStar.toPrecision(6)) }),
+  };
 }
 
 function sampleSheet(
@@ -149,10 +168,7 @@ function pairEvaluator(
 ): PairEvaluator | undefined {
   if (task.items === 0) return undefined;
   const { every = 0, klSamples = 0, maxNewTokens = DEFAULT_MAX_NEW_TOKENS } = evaluation;
-  // A model without BOS may have an empty prompt: nothing can be sampled from it.
-  const prompts = pairs
-    .filter(({ prompt }) => prompt.length > 0)
-    .map(({ id, prompt }) => ({ id, tokens: prompt }));
+  const prompts = pairs.map(({ id, prompt }) => ({ id, tokens: prompt }));
   return new PairEvaluator(session, task, run, {
     every,
     maxNewTokens,
@@ -167,6 +183,7 @@ function modelCard(
   session: Session,
   result: LoopResult,
   objective: Objective,
+  settings: Readonly<Record<string, unknown>>,
   { facts }: PairSplits,
 ): ModelCard {
   const last = result.metrics.at(-1) ?? {};
@@ -179,7 +196,16 @@ function modelCard(
   return session.card({
     objective: objective.name,
     datasets: [source],
-    settings: { steps: result.step },
+    settings: { ...printable(settings), steps: result.step },
     metrics: Object.fromEntries(metrics),
   });
+}
+
+function printable(settings: Readonly<Record<string, unknown>>): Record<string, string | number> {
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => [
+      name,
+      typeof value === 'number' ? value : String(value),
+    ]),
+  );
 }

@@ -151,6 +151,33 @@ describe('held-out rows', () => {
     return { ids, data: data[0]! };
   };
 
+  it('are the same under every training seed, and a share far from the one asked for is told', async () => {
+    const prompts = async (seed: number, data: readonly PreferencePair[], evalSeed?: number) => {
+      const notes: string[] = [];
+      const output = join(directory(), 'run');
+      const { model } = await trainPreference({
+        ...base,
+        data,
+        seed,
+        evalFraction: 0.2,
+        ...(evalSeed !== undefined && { evalSeed }),
+        output,
+        referenceCache: false,
+        observer: (event) => event.type === 'note' && notes.push(event.code),
+      });
+      model.model.dispose();
+      const ids = scoresIn(output, 'eval-reference.jsonl').map(({ id }) => id);
+      return { ids, isUneven: notes.includes('uneven-split') };
+    };
+    const rows = pairs(20);
+    const first = await prompts(0, rows);
+    expect(first).toMatchObject({ isUneven: false });
+    expect(await prompts(7, rows)).toEqual(first);
+    expect((await prompts(0, rows, 7)).ids).not.toEqual(first.ids);
+    const same = rows.map((pair, index) => ({ ...pair, prompt: rows[index % 2]!.prompt }));
+    expect(await prompts(0, same)).toMatchObject({ isUneven: true });
+  });
+
   it('are the same whatever the tokenizer leaves of the rows; the bad ones of both splits are told in order', async () => {
     const { ids, data } = await heldOutIds(64);
     expect(ids).toHaveLength(4);

@@ -82,7 +82,10 @@ export class SampleSheet {
   }
 }
 
-/** The first `count` prompts that differ: best-of-n data repeat a prompt many times in a row. */
+/**
+ * The first `count` prompts that differ (best-of-n data repeat a prompt many times in a row) and that can be answered: a
+ * model without BOS gives an empty prompt no token to go on from.
+ */
 export function firstPrompts<T extends { readonly tokens: Int32Array }>(
   prompts: readonly T[],
   count: number,
@@ -91,6 +94,7 @@ export function firstPrompts<T extends { readonly tokens: Int32Array }>(
   const chosen: T[] = [];
   for (const prompt of prompts) {
     if (chosen.length >= count) break;
+    if (prompt.tokens.length === 0) continue;
     const key = prompt.tokens.join();
     if (!seen.has(key)) chosen.push(prompt);
     seen.add(key);

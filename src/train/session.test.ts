@@ -1,10 +1,13 @@
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { loadModel } from '../checkpoints/index.ts';
 import { setThreads } from '../engine/index.ts';
+import type { TrainEvent } from './contract.ts';
 import { trainPreference } from './preference.ts';
 
 setThreads(1);
@@ -63,6 +66,38 @@ it.each([
   model.model.dispose();
 });
 
+it('lends the commit that training began with, whatever its name stands for by now', async () => {
+  const cache = mkdtempSync(join(tmpdir(), 'mallows-session-'));
+  const repository = join(cache, 'models--owner--stories');
+  const commit = 'a'.repeat(40);
+  const main = join(repository, 'refs', 'main');
+  for (const folder of ['refs', `snapshots/${commit}`])
+    mkdirSync(join(repository, folder), { recursive: true });
+  copyFileSync(STORIES, join(repository, 'snapshots', commit, 'stories.gguf'));
+  writeFileSync(main, commit);
+  const hub = createServer((_, response) => response.writeHead(401).end()).listen(0, '127.0.0.1');
+  vi.stubEnv('HF_HUB_CACHE', cache);
+  vi.stubEnv('HF_HUB_OFFLINE', '1');
+  try {
+    const { model, metrics } = await trainPreference({
+      ...SHORT,
+      model: 'hf:owner/stories',
+      evaluation: { klSamples: 1, maxNewTokens: 4 },
+      probe: async () => {
+        writeFileSync(main, 'b'.repeat(40));
+        vi.stubEnv('HF_HUB_OFFLINE', '0');
+        vi.stubEnv('HF_ENDPOINT', `http://127.0.0.1:${(hub.address() as AddressInfo).port}`);
+        return {};
+      },
+    });
+    expect(metrics.at(-1)!['eval_kl/on_policy']).toBeGreaterThanOrEqual(0);
+    model.model.dispose();
+  } finally {
+    vi.unstubAllEnvs();
+    hub.close();
+  }
+});
+
 it('saves an adapter that finds its base from any working directory', async () => {
   const output = mkdtempSync(join(tmpdir(), 'mallows-session-'));
   const { model } = await trainPreference({
@@ -84,4 +119,50 @@ it('saves an adapter that finds its base from any working directory', async () =
   } finally {
     process.chdir(home);
   }
+});
+
+it('says on its card what it was trained with, defaults included', async () => {
+  const output = mkdtempSync(join(tmpdir(), 'mallows-session-'));
+  const { model } = await trainPreference({
+    model: STORIES,
+    ...SHORT,
+    objective: { name: 'mallows-theta', beta: 0.2 },
+    dispersion: { shuffle: true },
+    output,
+  });
+  model.model.dispose();
+  const card = readFileSync(join(output, 'model', 'README.md'), 'utf8');
+  const settings = new Map(
+    [...card.matchAll(/^\| (.+) \| (.+) \|$/gm)].map(([, name, value]) => [name, value]),
+  );
+  expect(Object.fromEntries(settings)).toMatchObject({
+    beta: '0.2',
+    'dispersion source': 'entropy, shuffled',
+    'φ*': expect.stringMatching(/^\d+\.\d+$/),
+    'learning rate': '0.000001',
+    steps: '1',
+  });
+});
+
+it('says so when there is no run to resume, and begins one', async () => {
+  const output = join(mkdtempSync(join(tmpdir(), 'mallows-session-')), 'run');
+  const warnings: string[] = [];
+  const train = async () => {
+    const observer = (event: TrainEvent) => {
+      if (event.type === 'note' && event.level === 'warning') warnings.push(event.code);
+    };
+    const { model, status } = await trainPreference({
+      model: STORIES,
+      ...SHORT,
+      output,
+      resume: true,
+      observer,
+    });
+    model.model.dispose();
+    expect(status).toBe('finished');
+  };
+  await train();
+  expect(warnings).toEqual(['nothing-to-resume']);
+  await train();
+  expect(warnings).toHaveLength(1);
 });

@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import {
   type LoadedModel,
   loadModel,
@@ -21,16 +21,29 @@ import { UsageError } from '../errors.ts';
 import { chatGenerationConfig } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
 import type { Linear } from '../nn/linear.ts';
-import { attachLora, mergeLora } from '../nn/lora.ts';
+import { attachLora, loraTargets, mergeLora } from '../nn/lora.ts';
 import type { Parameter } from '../nn/parameter.ts';
-import type { MasterWeights, OptimizerOptions } from '../optim/index.ts';
-import { RunDirectory, requireFree } from '../runs/index.ts';
+import {
+  createOptimizer,
+  createSchedule,
+  type MasterWeights,
+  type OptimizerOptions,
+} from '../optim/index.ts';
+import { holdsSomeRun, RunDirectory, requireFree } from '../runs/index.ts';
 import { cast, startTraining } from './compute.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
+import { defined } from './defined.ts';
 import { inMemoryOnly, leaveFiles, settle, withCurrentSource } from './identity.ts';
 import type { WithReference } from './kl.ts';
 import { estimateMemory, memoryNote } from './memory.ts';
-import type { LoraTraining, TrainOptions } from './options.ts';
+import {
+  DEFAULT_LEARNING_RATES,
+  DEFAULT_LORA_RANK,
+  defaultLoraAlpha,
+  type LoraTraining,
+  type TrainOptions,
+} from './options.ts';
+import { loadPinned } from './pinned.ts';
 import { BatchPlan, type PlanOptions } from './plan.ts';
 import { type ComputePrecision, resolvePrecision } from './precision.ts';
 import type { ItemResults, Task } from './task.ts';
@@ -42,10 +55,12 @@ export class Session {
   /** What weights were rounded to before they compute in `precision`: coarser for a model that was given in less. */
   readonly weightsDType: DType;
   readonly optimizer: OptimizerOptions;
+  /** Peak. */
+  readonly learningRate: number;
   readonly seed: number;
   readonly #options: TrainOptions;
   readonly #device: Device;
-  readonly #lora: Required<Omit<LoraTraining, 'targetModules'>> | undefined;
+  readonly #lora: LoraSettings | undefined;
   #adapted: Linear[] = [];
   #trained: readonly Parameter[] = [];
   #masters: MasterWeights | undefined;
@@ -55,22 +70,41 @@ export class Session {
     device: Device,
     precision: ComputePrecision,
     loaded: LoadedModel,
+    learningRate: number,
   ) {
-    const { rank = 16, alpha = 2 * rank, merge = false } = options.lora ?? {};
     this.#options = options;
     this.#device = device;
-    this.#lora = options.lora && { rank, alpha, merge };
+    this.#lora = options.lora && loraSettings(options.lora);
     this.precision = precision;
     this.loaded = loaded;
     this.weightsDType = isHalf(loaded.model.dtype) ? loaded.model.dtype : precision.dtype;
-    this.optimizer = options.optimizer ?? { name: 'adamw' };
+    this.optimizer = options.optimizer ?? DEFAULT_OPTIMIZER;
+    this.learningRate = learningRate;
     this.seed = options.seed ?? 0;
   }
 
-  static async open(options: TrainOptions): Promise<Session> {
-    const { output } = options;
+  /**
+   * Loads the model. What the options alone, or they and the model, rule out is an error here: before any data are read.
+   *
+   * @param fullLearningRate the default for training all weights
+   */
+  static async open(options: TrainOptions, fullLearningRate: number): Promise<Session> {
+    const { output, lora } = options;
     if (output !== undefined) requireFree(output, options);
+    const learningRate =
+      options.learningRate ?? (lora === undefined ? fullLearningRate : DEFAULT_LEARNING_RATES.lora);
+    BatchPlan.check(planOptions(options));
+    createSchedule(learningRate, 1, options.schedule);
+    createOptimizer([], options.optimizer ?? DEFAULT_OPTIMIZER).dispose();
     const emit = (event: TrainEvent) => options.observer?.(event);
+    if (output !== undefined && options.resume === true && !holdsSomeRun(output)) {
+      emit({
+        type: 'note',
+        level: 'warning',
+        code: 'nothing-to-resume',
+        message: `There is no run in ${output} to go on with: a new one begins there.`,
+      });
+    }
     emit({ type: 'phase', phase: 'load' });
     const given = typeof options.model === 'string' ? undefined : withCurrentSource(options.model);
     const device = given?.model.device ?? resolveDevice(options.device);
@@ -82,7 +116,7 @@ export class Session {
       message: `Computing in ${precision.dtype} on ${device}. ${precision.reason}`,
     });
     // Full fine-tuning starts its fp32 masters from the checkpoint's own precision; a frozen base needs none.
-    const dtype = options.lora === undefined ? 'float32' : precision.dtype;
+    const dtype = lora === undefined ? 'float32' : precision.dtype;
     const notice = (message: string) => emit({ type: 'note', level: 'info', code: 'model', message });
     const loaded = given ?? (await loadModel(options.model as string, { dtype, device, notice }));
     const linears = loaded.model.layers.flatMap((layer) => [...layer.linears.values()]);
@@ -91,14 +125,15 @@ export class Session {
         hint: 'Merge them first: mallows export --model ADAPTER --to DIRECTORY.',
       });
     }
-    if (options.lora !== undefined && output !== undefined && inMemoryOnly(loaded.source)) {
+    if (lora !== undefined) loraTargets(linears, loraSettings(lora));
+    if (lora !== undefined && output !== undefined && inMemoryOnly(loaded.source)) {
       throw new UsageError(
         'base-not-saved',
         `The weights of ${loaded.source.spec} are in no file, so a saved adapter could not name the model that it belongs to.`,
         { hint: `${SAVE_FIRST}, or leave out lora or output here.` },
       );
     }
-    return new Session(options, device, precision, loaded);
+    return new Session(options, device, precision, loaded, learningRate);
   }
 
   get model(): CausalLM {
@@ -146,6 +181,7 @@ export class Session {
       ...(resume !== undefined && { resume }),
       ...(overwrite !== undefined && { overwrite }),
       ...(checkpoint?.keep !== undefined && { keepCheckpoints: checkpoint.keep }),
+      notice: (code, message) => this.note('warning', code, message),
     });
   }
 
@@ -166,12 +202,8 @@ export class Session {
     leaveFiles(this.model);
     if (this.#lora !== undefined) {
       const linears = this.model.layers.flatMap((layer) => [...layer.linears.values()]);
-      this.#adapted = attachLora(linears, {
-        rank: this.#lora.rank,
-        alpha: this.#lora.alpha,
-        targetModules: this.#options.lora?.targetModules ?? 'all-linear',
-        generator: new Generator(this.seed, this.#device),
-      });
+      const generator = new Generator(this.seed, this.#device);
+      this.#adapted = attachLora(linears, { ...this.#lora, generator });
       this.#trained = this.#adapted.flatMap(({ adapter }) => [adapter!.a, adapter!.b]);
       this.#masters = startTraining(this.model, this.#trained, this.precision.dtype);
     }
@@ -190,13 +222,15 @@ export class Session {
       }
     }
     this.requireReference();
-    const { spec, hash } = this.loaded.source;
-    const reference = await loadModel(spec, { dtype: this.weightsDType, device: this.#device });
+    const { source } = this.loaded;
+    const reference = await loadPinned(source, { dtype: this.weightsDType, device: this.#device });
     try {
-      if (reference.source.hash !== hash) {
-        throw new UsageError('reference-changed', `${spec} is not what it was when training began.`, {
-          hint: 'Keep the base model unchanged while training, or set evaluation.klSamples to 0.',
-        });
+      if (reference.source.hash !== source.hash) {
+        throw new UsageError(
+          'reference-changed',
+          `${source.location} is not what it was when training began.`,
+          { hint: 'Keep the base model unchanged while training, or set evaluation.klSamples to 0.' },
+        );
       }
       startTraining(reference.model, [], this.precision.dtype);
       return await use(reference.model);
@@ -218,14 +252,14 @@ export class Session {
   }
 
   /** The part of the loop's options that both kinds of training share. */
-  loopOptions(run: RunDirectory | undefined, defaultLearningRate: number) {
-    const { learningRate, schedule, maxGradNorm, checkpoint, observer, signal, recompute } = this.#options;
+  loopOptions(run: RunDirectory | undefined) {
+    const { schedule, maxGradNorm, checkpoint, observer, signal, recompute } = this.#options;
     return {
       model: this.model,
       optimizer: this.optimizer,
-      learningRate: learningRate ?? defaultLearningRate,
+      learningRate: this.learningRate,
       pass: { recompute: recompute === true ? 'layers' : 'none' } as const,
-      ...this.#plan(),
+      ...loopPlan(this.#options),
       ...(schedule && { schedule }),
       ...(maxGradNorm !== undefined && { maxGradNorm }),
       ...(checkpoint?.every !== undefined && { checkpointEvery: checkpoint.every }),
@@ -235,23 +269,12 @@ export class Session {
     };
   }
 
-  #plan() {
-    const { batch = {}, steps, epochs, shuffle } = this.#options;
-    return {
-      batch,
-      seed: this.seed,
-      ...(steps !== undefined && { steps }),
-      ...(epochs !== undefined && { epochs }),
-      ...(shuffle !== undefined && { shuffle }),
-    };
-  }
-
   /** A model card with what this session knows. */
   card(facts: Omit<ModelCard, 'name' | 'baseModel' | 'license'>): ModelCard {
     const { baseModel, license, revision } = this.loaded.source;
-    const { learningRate, output = 'model' } = this.#options;
+    const { output = 'model' } = this.#options;
     return {
-      name: basename(output),
+      name: basename(resolve(output)),
       baseModel,
       ...(revision !== undefined && { baseRevision: revision }),
       ...(license !== undefined && { license }),
@@ -259,7 +282,7 @@ export class Session {
       settings: {
         ...facts.settings,
         optimizer: this.optimizer.name,
-        ...(learningRate !== undefined && { 'learning rate': learningRate }),
+        'learning rate': this.learningRate,
         precision: this.precision.dtype,
         seed: this.seed,
       },
@@ -269,8 +292,8 @@ export class Session {
   /** Says so beforehand when a step will not fit into memory. */
   checkMemory<Result extends ItemResults>(task: Task<Result>): void {
     if (this.#device !== 'cpu') return;
-    const { batch, ...plan } = this.#plan();
-    const { rowTokens, headPositions } = largestRow(task, { ...batch, ...plan });
+    const plan = planOptions(this.#options);
+    const { rowTokens, headPositions } = largestRow(task, plan);
     const trainedParameters = this.#trained.reduce((sum, { value }) => sum + value.size, 0);
     const estimate = estimateMemory(this.loaded.config, {
       dtype: this.precision.dtype,
@@ -278,7 +301,7 @@ export class Session {
       rowTokens,
       headPositions,
       trainedParameters,
-      passes: batch.accumulate ?? 1,
+      passes: plan.accumulate ?? 1,
       recompute: this.#options.recompute === true ? 'layers' : 'none',
     });
     const { level, code, message } = memoryNote(estimate);
@@ -345,6 +368,28 @@ export class Session {
 /** The way out of everything that needs a model's files. */
 const SAVE_FIRST =
   'Give output to the training that made this model and go on from what it saved (OUTPUT/model)';
+
+const DEFAULT_OPTIMIZER: OptimizerOptions = { name: 'adamw' };
+
+type LoraSettings = ReturnType<typeof loraSettings>;
+
+function loraSettings({
+  rank = DEFAULT_LORA_RANK,
+  alpha = defaultLoraAlpha(rank),
+  targetModules,
+  merge = false,
+}: LoraTraining) {
+  return { rank, alpha, targetModules: targetModules ?? ('all-linear' as const), merge };
+}
+
+function loopPlan({ batch = {}, seed = 0, steps, epochs, shuffle }: TrainOptions) {
+  return { batch, seed, ...defined<Omit<PlanOptions, 'seed'>>({ steps, epochs, shuffle }) };
+}
+
+function planOptions(options: TrainOptions): PlanOptions {
+  const { batch, ...plan } = loopPlan(options);
+  return { ...batch, ...plan };
+}
 
 function isHalf(dtype: DType): boolean {
   return dtype === 'bfloat16' || dtype === 'float16';

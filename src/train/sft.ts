@@ -11,7 +11,7 @@ import {
 import { bootstrapIndices, sumClusters } from '../stats/index.ts';
 import { evaluateTask, promptKey } from './evaluation.ts';
 import { type Evaluation, type LoopResult, runLoop } from './loop.ts';
-import { DEFAULT_MAX_NEW_TOKENS, type TrainOptions } from './options.ts';
+import { DEFAULT_LEARNING_RATES, DEFAULT_MAX_NEW_TOKENS, type TrainOptions } from './options.ts';
 import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
 import { Session } from './session.ts';
 import { SftTask } from './sft-task.ts';
@@ -37,7 +37,7 @@ export interface SftResult extends LoopResult {
  * loop that tunes preferences: same optimisers, run directory, resume and adapters.
  */
 export async function trainSft(options: SftOptions): Promise<SftResult> {
-  const session = await Session.open(options);
+  const session = await Session.open(options, DEFAULT_LEARNING_RATES.sft);
   const { train, heldOut, facts } = await readSplits(
     { read: readExamples, tokenize: tokenizeSequences },
     options,
@@ -53,7 +53,7 @@ export async function trainSft(options: SftOptions): Promise<SftResult> {
     session.checkMemory(task);
     session.phase('train');
     const result = await runLoop({
-      ...session.loopOptions(run, options.lora === undefined ? 2e-5 : 1e-4),
+      ...session.loopOptions(run),
       parameters,
       masters,
       task,

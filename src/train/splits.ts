@@ -2,7 +2,7 @@ import type { BadRow, Dataset, TextOrChat, TokenizeDatasetOptions, Tokenized } f
 import type { Tokenizer } from '../text/index.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
-import { holdOut } from './holdout.ts';
+import { heldOutCount, holdOut } from './holdout.ts';
 import type { TrainOptions } from './options.ts';
 
 /** Rows to train on and rows that are held out, still text. Which is which does not depend on the tokenizer. */
@@ -11,7 +11,11 @@ export interface RowSplits<Example> {
   /** Undefined where nothing is held out. */
   readonly heldOut: Dataset<Example> | undefined;
   /** What both are parts of; absent where held-out rows are a data set of their own. */
-  readonly shared?: { readonly data: Dataset<Example>; readonly fraction: number };
+  readonly shared?: {
+    readonly data: Dataset<Example>;
+    readonly fraction: number;
+    readonly seed: number;
+  };
 }
 
 /** Examples with their tokens, in one order. */
@@ -33,10 +37,9 @@ export interface TokenListeners<Tokens> {
   readonly heldOut: (tokens: readonly Tokens[]) => void;
 }
 
-/** What reading data needs of a session: whose tokens, whom to tell, and the seed that holds rows out. */
+/** What reading data needs of a session: whose tokens, and whom to tell. */
 export interface DataSession {
   readonly loaded: { readonly tokenizer: Tokenizer };
-  readonly seed: number;
   phase(phase: TrainPhase): void;
   emit(event: TrainEvent): void;
 }
@@ -53,7 +56,7 @@ export interface SplitReader<Input, Example, Tokens> {
 
 /** Where examples come from, and how they are read. */
 export interface SplitOptions<Input>
-  extends Pick<TrainOptions, 'reading' | 'maxLength' | 'evalFraction' | 'evaluation'> {
+  extends Pick<TrainOptions, 'reading' | 'maxLength' | 'evalFraction' | 'evalSeed' | 'evaluation'> {
   readonly data: Input;
   /** Held-out examples. Default: `evalFraction` of the data. */
   readonly evalData?: Input;
@@ -75,11 +78,16 @@ export async function readRows<Input, Example extends AnyExample>(
   const data = await read(options.data, reading);
   if (options.evalData !== undefined) return { train: data, heldOut: await read(options.evalData, reading) };
   const fraction = options.evalFraction ?? DEFAULT_EVAL_FRACTION;
-  const { train, heldOut } = holdOut(data.examples, fraction, session.seed);
+  const seed = options.evalSeed ?? 0;
+  const { train, heldOut } = holdOut(data.examples, fraction, seed);
+  const wanted = heldOutCount(data.examples.length, fraction);
+  if (Math.abs(heldOut.length - wanted) > wanted / 2) {
+    session.emit(unevenSplit(heldOut.length, wanted, data.examples.length));
+  }
   return {
     train: select(data, train),
     heldOut: heldOut.length === 0 ? undefined : select(data, heldOut),
-    shared: { data, fraction },
+    shared: { data, fraction, seed },
   };
 }
 
@@ -106,11 +114,11 @@ export async function tokenizeRows<Input, Example extends AnyExample, Tokens>(
     const evalFacts = report(heldOut!, held!, 'eval', session);
     return { ...splits, facts: { train: trainFacts!, eval: evalFacts } };
   }
-  const { data, fraction } = shared;
+  const { data, fraction, seed } = shared;
   const facts = report(data, held === undefined ? trained : joined(data, trained, held), 'train', session);
   if (held?.examples.length === 0) session.emit(nothingHeldOut(held.badRows.length));
   const rows = held?.examples.length ?? 0;
-  return { ...splits, facts: { train: facts, eval: { heldOutFraction: fraction, rows } } };
+  return { ...splits, facts: { train: facts, eval: { heldOutFraction: fraction, heldOutSeed: seed, rows } } };
 }
 
 /** `readRows`, then `tokenizeRows`. */
@@ -170,6 +178,15 @@ function joined<Example extends AnyExample, Tokens>(
     badRows: [...a.badRows, ...b.badRows].sort((x, y) => place(x) - place(y)),
     cut: sum('cut'),
     moved: sum('moved'),
+  };
+}
+
+function unevenSplit(heldOut: number, wanted: number, rows: number): TrainEvent {
+  return {
+    type: 'note',
+    level: 'warning',
+    code: 'uneven-split',
+    message: `${heldOut} of ${rows} rows are held out where ${wanted} were asked for: rows with one prompt stay together. Give held-out data of their own, or another fraction.`,
   };
 }
 

@@ -3,7 +3,7 @@ import { openSafetensors } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-write.ts';
 import { type Tensor, tidy } from '../engine/index.ts';
 import { type MasterWeights, type Optimizer, restoreTensors } from '../optim/index.ts';
-import type { SavedCheckpoint } from '../runs/index.ts';
+import type { MetricsRecord, SavedCheckpoint } from '../runs/index.ts';
 
 /** What a checkpoint remembers besides tensors. The place in the data and all randomness follow from seed and step. */
 export interface LoopState {
@@ -11,6 +11,8 @@ export interface LoopState {
   readonly metricsBytes: number;
   /** What the objective carries from step to step. */
   readonly task: Readonly<Record<string, number>>;
+  /** Metrics of the last step, not in `metrics.jsonl` yet: its evaluation failed, and is what resuming begins with. */
+  readonly pending?: MetricsRecord;
 }
 
 const WEIGHTS = 'weights.safetensors';

@@ -1,0 +1,48 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, expect, it } from 'vitest';
+import { type TrainRecipe, trainRecipe } from '../config/index.ts';
+import type { TrainFlags } from './commands/train.ts';
+import { createContext } from './context.ts';
+import { runRecipe } from './train-run.ts';
+
+let run: string;
+let recipe: string;
+
+beforeEach(() => {
+  run = join(mkdtempSync(join(tmpdir(), 'mallows-train-run-')), 'moved');
+  recipe = join(run, 'recipe.yaml');
+  mkdirSync(run);
+  writeFileSync(recipe, 'model: tiny\ndata: pairs.jsonl\noutput: runs/where-it-was\n');
+  writeFileSync(join(run, 'provenance.json'), '{}\n');
+});
+
+/** The run directory that training is asked for. */
+async function outputOf(file: string, flags: TrainFlags): Promise<string> {
+  let output = '';
+  const running = runRecipe<TrainRecipe>({ ...createContext(), note: () => {} }, file, flags, {
+    kind: trainRecipe,
+    name: 'train',
+    describe: () => '',
+    train: async (asked) => {
+      output = asked.output;
+      throw new Error('asked');
+    },
+  });
+  await expect(running).rejects.toThrow('asked');
+  return output;
+}
+
+it('resumes the run that a recipe lies in, unless another place is given', async () => {
+  expect(await outputOf(recipe, { resume: true })).toBe(run);
+  expect(await outputOf(recipe, {})).toBe('runs/where-it-was');
+  expect(await outputOf(recipe, { resume: true, output: 'runs/b' })).toBe('runs/b');
+  expect(await outputOf(recipe, { resume: true, set: ['output=runs/c'] })).toBe('runs/c');
+});
+
+it('takes a recipe beside no run for one that says where its run is', async () => {
+  const mine = join(mkdtempSync(join(tmpdir(), 'mallows-train-run-')), 'recipe.yaml');
+  writeFileSync(mine, 'model: tiny\ndata: pairs.jsonl\noutput: runs/mine\n');
+  expect(await outputOf(mine, { resume: true })).toBe('runs/mine');
+});
