@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { findEngine, isCurrent } from './engine.mjs';
+import { findEngine } from './engine.mjs';
 import { buildTools } from './platform.mjs';
 import { filesUnder, hashOf, run, SetupError, say, seconds } from './tools.mjs';
 
@@ -19,21 +19,20 @@ import { filesUnder, hashOf, run, SetupError, say, seconds } from './tools.mjs';
 export async function buildAddon(root) {
   const build = join(root, 'build');
   const record = join(build, 'engine.json');
-  const request = process.env.MALLOWS_TORCH ?? '';
   const sources = filesUnder(join(root, 'native'));
 
   const before = readRecord(record);
   const stampOf = (engine) =>
-    hashOf(root, sources, engine.torch, engine.torchVersion, request, `${process.platform}-${process.arch}`);
+    hashOf(root, sources, engine.torch, engine.torchVersion, `${process.platform}-${process.arch}`);
   const addon = join(build, 'mallows.node');
-  if (before !== undefined && existsSync(addon) && before.stamp === stampOf(before) && isCurrent(before)) {
+  const engine = await findEngine(before);
+  if (existsSync(addon) && before?.stamp === stampOf(engine)) {
     if (loadFailure(addon) === undefined) return undefined;
     // What it was linked against changed under the same version. Who is told to run set-up must not be told in vain.
     say('  the native addon does not load any more: building it anew');
     rmSync(join(build, 'cmake'), { recursive: true, force: true });
   }
 
-  const engine = await findEngine();
   say(`  engine: PyTorch ${engine.torchVersion} in ${engine.torch}`);
   const start = performance.now();
   await compile(root, build, engine);

@@ -17,14 +17,20 @@ import { missing } from './platform.mjs';
 import { filesUnder, locked, megabytes, query, run, SetupError, say, seconds } from './tools.mjs';
 import { isTested, keptPaths, pinFor, testedRange, torchVersion } from './wheels.mjs';
 
-/** @typedef {{ torch: string, torchVersion: string, source: 'existing' | 'fetched' }} Engine */
+/** @typedef {{ torch: string, torchVersion: string, source: 'existing' | 'fetched', named?: true }} Engine */
 
 const library = process.platform === 'darwin' ? 'libtorch_cpu.dylib' : 'libtorch_cpu.so';
 const bytesNeeded = 1.7e9; // the wheels and what is kept of them, for the time that both are there
 
-/** @returns {Promise<Engine>} */
-export async function findEngine() {
-  const found = requestedEngine() ?? installedEngine();
+/**
+ * The engine that `MALLOWS_TORCH` leads to, else the one that an earlier set-up recorded, else one that is installed or
+ * fetched.
+ *
+ * @param {Engine | undefined} recorded
+ * @returns {Promise<Engine>}
+ */
+export async function findEngine(recorded) {
+  const found = requestedEngine() ?? recordedEngine(recorded) ?? installedEngine();
   if (found !== undefined) return found;
   if (query('nvidia-smi', ['-L']) !== undefined) {
     say(
@@ -34,16 +40,14 @@ export async function findEngine() {
   return fetchedEngine();
 }
 
-/**
- * Whether an engine found earlier is the one that would be found now: not moved, not upgraded in place, and what
- * `MALLOWS_TORCH` leads to, as `python3` is another one after a virtual environment was activated.
- */
-export function isCurrent({ torch, torchVersion: version, source }) {
-  if (!isUsable(torch)) return false;
+/** An engine found earlier that will still do, with the version that it has by now. */
+function recordedEngine(recorded) {
+  if (!recorded || !isUsable(recorded.torch)) return undefined;
   // Recorded under the pin's version, which lacks the build's suffix; nothing changes it in place.
-  if (source === 'fetched') return version === torchVersion;
-  const request = process.env.MALLOWS_TORCH;
-  return readVersion(torch) === version && (!request || requestedTorch(request) === torch);
+  if (recorded.source === 'fetched') return recorded.torchVersion === torchVersion ? recorded : undefined;
+  const version = readVersion(recorded.torch);
+  if (version === undefined || !(recorded.named || isTested(version))) return undefined;
+  return { ...recorded, torchVersion: version };
 }
 
 function isUsable(torch) {
@@ -66,7 +70,7 @@ function requestedEngine() {
       `  warning: PyTorch ${version} is outside the tested range ${testedRange}; used because MALLOWS_TORCH names it`,
     );
   }
-  return { torch: found, torchVersion: version, source: 'existing' };
+  return { torch: found, torchVersion: version, source: 'existing', named: true };
 }
 
 /** `MALLOWS_TORCH`: a folder named torch, the site-packages around it, or a Python that imports torch. */

@@ -50,8 +50,10 @@ export function missing(tool, why) {
 export function buildTools() {
   if (query('cmake', ['--version']) === undefined)
     throw missing('cmake', 'CMake is missing: it builds the native addon');
-  const compiler = process.env.CXX ?? 'c++';
-  const probe = spawnSync(compiler, ['-std=c++20', '-fsyntax-only', '-x', 'c++', '-'], {
+  // As CMake reads it: a program, perhaps with arguments (`ccache g++`); empty is unset.
+  const compiler = process.env.CXX?.trim() || 'c++';
+  const [program, ...words] = compiler.split(/\s+/);
+  const probe = spawnSync(program, [...words, '-std=c++20', '-fsyntax-only', '-x', 'c++', '-'], {
     input: '#include <concepts>\n#include <span>\nstatic_assert(std::integral<int>);\n',
     encoding: 'utf8',
   });
