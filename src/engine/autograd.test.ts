@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { enableGrad, grad, noGrad, ops, type Tensor, tensor, tidy } from './index.ts';
+import { enableGrad, grad, noGrad, ops, type Tensor, tensor, tidy, withoutDenormals } from './index.ts';
 
 const leaf = (...values: number[]) => tensor(values, { dtype: 'float64' }).setRequiresGrad(true);
 const numbers = (t: Tensor | null | undefined) => (t ? [...t.toFloat64()] : t);
@@ -67,6 +67,17 @@ describe('recording', () => {
       }),
     ).toThrow('stop');
     expect(ops.square(x).requiresGrad).toBe(true);
+  });
+
+  it.each([
+    ['noGrad', noGrad],
+    ['enableGrad', enableGrad],
+    ['withoutDenormals', withoutDenormals],
+  ])('%s refuses a body that would go on after it', (name, run) => {
+    expect(() => run(async () => {})).toThrow(
+      expect.objectContaining({ code: 'async-body', message: expect.stringContaining(`${name}()`) }),
+    );
+    expect(ops.square(leaf(1)).requiresGrad).toBe(true);
   });
 
   it('refuses to write to a leaf in place while recording', () => {

@@ -1,20 +1,23 @@
 import { addon } from './addon.ts';
+import { requireSynchronous } from './synchronous.ts';
 import { handleOf, handlesOf, type Tensor, wrap } from './tensor.ts';
 
-/** Runs `body` without recording a graph. */
+/** Runs `body`, which is synchronous, without recording a graph. */
 export function noGrad<Result>(body: () => Result): Result {
-  return withGrad(false, body);
+  return withGrad('noGrad', false, body);
 }
 
-/** Runs `body` recording a graph, inside a `noGrad` as well. */
+/** Runs `body`, which is synchronous, recording a graph, inside a `noGrad` as well. */
 export function enableGrad<Result>(body: () => Result): Result {
-  return withGrad(true, body);
+  return withGrad('enableGrad', true, body);
 }
 
-function withGrad<Result>(enabled: boolean, body: () => Result): Result {
+function withGrad<Result>(name: string, enabled: boolean, body: () => Result): Result {
   const before = addon().setGradEnabled(enabled);
   try {
-    return body();
+    const result = body();
+    requireSynchronous(name, result);
+    return result;
   } finally {
     addon().setGradEnabled(before);
   }

@@ -1,9 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import {
+  type Device,
   devices,
   engineInfo,
   memory,
   ops,
+  resolveDevice,
   setMatmulPrecision,
   setThreads,
   tensor,
@@ -27,6 +29,39 @@ describe('the host', () => {
     expect(info.cpuCapability).not.toBe('');
     expect(info.devices).toEqual(devices());
     expect(typeof info.bf16Kernels).toBe('boolean');
+  });
+
+  it.each([
+    [
+      'cuda:9',
+      ['cpu', 'cuda:0', 'cuda:1'],
+      /cuda:9 is not here\. There are cpu, cuda:0, cuda:1\.$/,
+      /or auto/,
+    ],
+    [
+      'cuda',
+      ['cpu'],
+      /cuda is not here\. There is cpu \(CUDA: .+\)\.$/,
+      /MALLOWS_TORCH=python3 mallows setup/,
+    ],
+    ['mps', ['cpu', 'cuda:0'], /mps is not here\. There are cpu, cuda:0\.$/, /or auto/],
+    ['gpu', ['cpu'], /"gpu" names no device\. There is cpu\.$/, /cuda:N/],
+    ['cuda:x', ['cpu', 'cuda:0'], /"cuda:x" names no device/, /cuda:N/],
+  ])('refuses the device %s where there are %s', (wanted, available, message, hint) => {
+    expect(() => resolveDevice(wanted as Device, available as Device[])).toThrow(
+      expect.objectContaining({
+        code: 'device-missing',
+        message: expect.stringMatching(message),
+        hint: expect.stringMatching(hint),
+      }),
+    );
+  });
+
+  it('takes a device that is there, and cuda for any of CUDA', () => {
+    expect(resolveDevice('cuda:1', ['cpu', 'cuda:0', 'cuda:1'])).toBe('cuda:1');
+    expect(resolveDevice('cuda', ['cpu', 'cuda:0'])).toBe('cuda');
+    expect(resolveDevice('mps', ['cpu', 'mps'])).toBe('mps');
+    expect(resolveDevice('auto', ['cpu', 'mps'])).toBe('cpu');
   });
 
   it('sets threads', () => {

@@ -1,7 +1,8 @@
 import { freemem } from 'node:os';
-import { EngineError } from '../errors.ts';
+import { EngineError, UsageError } from '../errors.ts';
 import { addon, engineBuild } from './addon.ts';
 import type { Device, DType, EngineMemory, MatmulPrecision, Multiplier } from './contract.ts';
+import { requireSynchronous } from './synchronous.ts';
 
 export interface EngineInfo {
   readonly torchVersion: string;
@@ -57,13 +58,37 @@ export function devices(): Device[] {
   return found;
 }
 
-/** The device asked for; `auto` is the first CUDA device, else the CPU. */
+/**
+ * The device asked for; `auto` is the first CUDA device, else the CPU. Throws `device-missing` for one that is not here.
+ */
 export function resolveDevice(
   wanted: Device | 'auto' = 'auto',
   available: readonly Device[] = devices(),
 ): Device {
-  if (wanted !== 'auto') return wanted;
-  return available.find((device) => device.startsWith('cuda')) ?? 'cpu';
+  const cuda = available.find((device) => device.startsWith('cuda'));
+  if (wanted === 'auto') return cuda ?? 'cpu';
+  if (available.includes(wanted) || (wanted === 'cuda' && cuda !== undefined)) return wanted;
+  throw deviceMissing(wanted, available);
+}
+
+function deviceMissing(wanted: string, available: readonly Device[]): UsageError {
+  const here = `There ${available.length === 1 ? 'is' : 'are'} ${available.join(', ')}`;
+  if (!/^(cpu|mps|cuda(:\d+)?)$/.test(wanted)) {
+    return new UsageError('device-missing', `"${wanted}" names no device. ${here}.`, {
+      hint: 'Expected auto, cpu, cuda, cuda:N (cuda:0 is the first) or mps.',
+    });
+  }
+  const { cuda, torchVersion } = engineInfo();
+  const noCuda = wanted.startsWith('cuda') && !available.some((device) => device.startsWith('cuda'));
+  return new UsageError(
+    'device-missing',
+    `The device ${wanted} is not here. ${here}${noCuda ? ` (CUDA: ${cuda})` : ''}.`,
+    {
+      hint: noCuda
+        ? `The engine has to be a PyTorch with CUDA: pip install torch==${torchVersion}, then MALLOWS_TORCH=python3 mallows setup. mallows doctor says what there is.`
+        : 'Name one of these, or auto.',
+    },
+  );
 }
 
 /** Widest heads that FlashAttention has kernels for. */
@@ -144,7 +169,7 @@ export function releaseFreeMemory(): void {
 }
 
 /**
- * Runs `body` with denormal numbers read and written as zero, which some kernels need to stay fast. Throws
+ * Runs `body`, which is synchronous, with denormal numbers read and written as zero, which some kernels need to stay fast. Throws
  * `denormals-unsupported` on processors that cannot.
  */
 export function withoutDenormals<Result>(body: () => Result): Result {
@@ -152,7 +177,9 @@ export function withoutDenormals<Result>(body: () => Result): Result {
     throw new EngineError('denormals-unsupported', 'this processor cannot flush denormal numbers to zero');
   }
   try {
-    return body();
+    const result = body();
+    requireSynchronous('withoutDenormals', result);
+    return result;
   } finally {
     addon().setFlushDenormals(false);
   }

@@ -1,7 +1,7 @@
 /**
  * Tensors, operators and gradients: libtorch behind a small typed surface. See contract.ts for the rules of ownership.
  */
-export { engineBuild } from './addon.ts';
+export { type EngineBuild, engineBuild } from './addon.ts';
 export { enableGrad, type GradOptions, grad, noGrad } from './autograd.ts';
 export type {
   Device,

@@ -91,7 +91,7 @@ describe('tidy', () => {
   });
 
   it('refuses asynchronous bodies', () => {
-    expect(() => tidy(async () => zeros([1]))).toThrow(expect.objectContaining({ code: 'tidy-async' }));
+    expect(() => tidy(async () => zeros([1]))).toThrow(expect.objectContaining({ code: 'async-body' }));
   });
 
   it('closes before the backward pass without breaking the graph', () => {

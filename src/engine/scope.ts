@@ -1,4 +1,4 @@
-import { EngineError } from '../errors.ts';
+import { requireSynchronous } from './synchronous.ts';
 import { disposeAll, replaceScope, Tensor } from './tensor.ts';
 
 /** Tensors that `keep` took out of every scope. */
@@ -15,12 +15,7 @@ export function tidy<Result>(body: () => Result): Result {
   let result: Result;
   try {
     result = body();
-    if (result instanceof Promise) {
-      result.catch(() => {}); // the error below says more than whatever the orphaned promise will meet
-      throw new EngineError('tidy-async', 'tidy() was given an asynchronous function', {
-        hint: 'Await first, then call tidy() around the computation.',
-      });
-    }
+    requireSynchronous('tidy', result);
   } catch (error) {
     replaceScope(outer);
     disposeAll(scope.filter((tensor) => !kept.has(tensor)));
