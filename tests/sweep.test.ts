@@ -64,8 +64,11 @@ describe('planSweep', () => {
     expect(shared[0]!.referenceKey).toBeDefined();
     expect(shared[1]!.referenceKey).toBe(shared[0]!.referenceKey);
     expect(shared.at(-1)!.referenceKey).toBeUndefined();
-    const held = plan(['objective.name=dpo'], { set: [...SET, 'eval_data=held.jsonl'] }).runs;
-    expect(held[0]!.referenceKey).toBe(held[1]!.referenceKey);
+    // Under every seed the same pairs are held out.
+    const [first, second] = plan(['objective.name=dpo'], { seeds: 2 }).runs;
+    expect(first!.referenceKey).toBe(second!.referenceKey);
+    const fractions = plan(['eval_fraction=0.1,0.2', 'objective.name=dpo'], { seeds: 1 }).runs;
+    expect(new Set(fractions.map(({ referenceKey }) => referenceKey)).size).toBe(2);
   });
 
   it('stops before training when a cell is wrong', () => {

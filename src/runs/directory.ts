@@ -142,23 +142,29 @@ export class RunDirectory {
 }
 
 /**
- * Refuses a directory that holds a run, unless that is resumed or overwritten. `RunDirectory.open` does so too, but it has to
- * know the data: this can be asked before any work.
+ * Refuses a directory that holds a run, unless that is resumed or overwritten, and says so where there is none to resume.
+ * `RunDirectory.open` refuses it too, but it has to know the data: this can be asked before any work.
  *
  * @throws UsageError `run-exists`
  */
 export function requireFree(
   path: string,
-  { resume, overwrite }: Pick<RunDirectoryOptions, 'resume' | 'overwrite'>,
+  { resume, overwrite, notice }: Pick<RunDirectoryOptions, 'resume' | 'overwrite' | 'notice'>,
 ): void {
-  if (resume === true || overwrite === true || !holdsSomeRun(path)) return;
+  if (!holdsSomeRun(path)) {
+    if (resume === true) {
+      notice?.('nothing-to-resume', `There is no run in ${path} to go on with: a new one begins there.`);
+    }
+    return;
+  }
+  if (resume === true || overwrite === true) return;
   throw new UsageError('run-exists', `${path} already holds a run.`, {
     hint: 'Resume it (--resume), choose another output directory, or overwrite it (--overwrite).',
   });
 }
 
 /** Whether a directory holds a run, of whatever recipe. */
-export function holdsSomeRun(path: string): boolean {
+function holdsSomeRun(path: string): boolean {
   return existsSync(join(path, 'recipe.yaml'));
 }
 

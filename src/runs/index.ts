@@ -1,7 +1,6 @@
 export { CheckpointStore, type DamagedCheckpoint, type SavedCheckpoint } from './checkpoint.ts';
 export {
   holdsRun,
-  holdsSomeRun,
   type MetricsRecord,
   RunDirectory,
   type RunDirectoryOptions,

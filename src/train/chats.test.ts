@@ -43,12 +43,14 @@ it('answers to chats among the samples end where turns do, answers to texts do n
 /** Saves a model as training does, untrained, and gives back its generation_config.json. */
 async function saved(name: string, model: LoadedModel, learnt?: { chats: boolean }) {
   const output = join(directory, name);
-  const session = await Session.open({ model, output, dtype: 'fp32' }, 0);
-  const run = session.openRun({})!;
-  session.castForReference();
-  session.startTraining();
-  const after = await session.save(run, { name }, learnt);
-  run.close();
+  const after = await Session.run({ model, output, dtype: 'fp32' }, 0, async (session) => {
+    const run = session.openRun({})!;
+    session.castForReference();
+    session.startTraining();
+    const trained = await session.save(run, { name }, learnt);
+    run.close();
+    return trained;
+  });
   const text = readFileSync(join(output, 'model', 'generation_config.json'), 'utf8');
   expect(after.generationConfig).toEqual(JSON.parse(text));
   return { text, path: join(output, 'model') };

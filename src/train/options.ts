@@ -49,7 +49,7 @@ export interface TrainOptions {
   readonly lora?: LoraTraining;
   /** Default `auto`: bf16 where the hardware multiplies it, else fp32. */
   readonly dtype?: TrainingDType;
-  /** Default `auto`: the first CUDA device, else the CPU. */
+  /** Default `auto`: the first CUDA device, else the CPU; a model in memory is trained where it is. */
   readonly device?: Device | 'auto';
   /** Compute each layer's activations again in the backward pass: far less memory, a third more time. */
   readonly recompute?: boolean;

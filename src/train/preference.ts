@@ -60,7 +60,17 @@ export interface PreferenceResult extends LoopResult {
 export async function trainPreference(options: PreferenceOptions): Promise<PreferenceResult> {
   const { objective, coefficients } = resolveObjective(options.objective ?? 'mallows-theta');
   requireUpdateSize(objective, options.batch);
-  const session = await Session.open(options, DEFAULT_LEARNING_RATES.preference);
+  return Session.run(options, DEFAULT_LEARNING_RATES.preference, (session) =>
+    tune(session, options, objective, coefficients),
+  );
+}
+
+async function tune(
+  session: Session,
+  options: PreferenceOptions,
+  objective: Objective,
+  coefficients: Readonly<Record<string, unknown>> | undefined,
+): Promise<PreferenceResult> {
   const rows = await readPairRows(options, session);
   const measuresKl = (options.evaluation?.klSamples ?? 0) > 0 && rows.heldOut !== undefined;
   if (measuresKl) session.requireReference();

@@ -6,7 +6,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
 import { loadModel } from '../checkpoints/index.ts';
-import { setThreads } from '../engine/index.ts';
+import { memory, setThreads } from '../engine/index.ts';
 import type { TrainEvent } from './contract.ts';
 import { trainPreference } from './preference.ts';
 
@@ -165,4 +165,38 @@ it('says so when there is no run to resume, and begins one', async () => {
   expect(warnings).toEqual(['nothing-to-resume']);
   await train();
   expect(warnings).toHaveLength(1);
+});
+
+it.each([
+  ['data that are not there', { data: 'nowhere.jsonl' }, 'missing-file'],
+  ['LoRA targets that the model lacks', { lora: { targetModules: ['nope'] } }, 'unknown-lora-target'],
+  ['a rate that is far too high', { learningRate: 1e30, steps: 3 }, /not-finite$/],
+  [
+    'a rate that is far too high, with LoRA',
+    { learningRate: 1e30, steps: 3, lora: { rank: 2 } },
+    /not-finite$/,
+  ],
+])('frees all that it made when it fails: %s', async (_, training, code) => {
+  const before = memory().liveTensors;
+  const failing = trainPreference({ ...SHORT, model: STORIES, ...training });
+  await expect(failing).rejects.toMatchObject({ code: expect.stringMatching(code) });
+  expect(memory().liveTensors).toBe(before);
+});
+
+it('takes its adapters off a model that was given, when it fails', async () => {
+  const model = await loadModel(STORIES);
+  const before = memory().liveTensors;
+  const training = { ...SHORT, model, lora: { rank: 2 }, steps: 3 };
+  await expect(trainPreference({ ...training, learningRate: 1e30 })).rejects.toThrowError(/not a finite/);
+  expect(memory().liveTensors).toBe(before);
+  expect((await trainPreference({ ...training, learningRate: 1e-4 })).status).toBe('finished');
+  model.model.dispose();
+});
+
+it('refuses another device than that of a model in memory', async () => {
+  const model = await loadModel(STORIES);
+  const training = trainPreference({ ...SHORT, model, device: 'cuda:7' });
+  await expect(training).rejects.toMatchObject({ code: 'device-differs' });
+  expect((await trainPreference({ ...SHORT, model, device: 'cpu' })).status).toBe('finished');
+  model.model.dispose();
 });

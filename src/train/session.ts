@@ -21,7 +21,7 @@ import { UsageError } from '../errors.ts';
 import { chatGenerationConfig } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
 import type { Linear } from '../nn/linear.ts';
-import { attachLora, loraTargets, mergeLora } from '../nn/lora.ts';
+import { attachLora, detachLora, loraTargets, mergeLora } from '../nn/lora.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import {
   createOptimizer,
@@ -29,7 +29,7 @@ import {
   type MasterWeights,
   type OptimizerOptions,
 } from '../optim/index.ts';
-import { holdsSomeRun, RunDirectory, requireFree } from '../runs/index.ts';
+import { RunDirectory, requireFree } from '../runs/index.ts';
 import { cast, startTraining } from './compute.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
@@ -61,6 +61,8 @@ export class Session {
   readonly #options: TrainOptions;
   readonly #device: Device;
   readonly #lora: LoraSettings | undefined;
+  /** Whether the model was loaded here, not given. */
+  readonly #loadsModel: boolean;
   #adapted: Linear[] = [];
   #trained: readonly Parameter[] = [];
   #masters: MasterWeights | undefined;
@@ -75,6 +77,7 @@ export class Session {
     this.#options = options;
     this.#device = device;
     this.#lora = options.lora && loraSettings(options.lora);
+    this.#loadsModel = typeof options.model === 'string';
     this.precision = precision;
     this.loaded = loaded;
     this.weightsDType = isHalf(loaded.model.dtype) ? loaded.model.dtype : precision.dtype;
@@ -84,30 +87,43 @@ export class Session {
   }
 
   /**
-   * Loads the model. What the options alone, or they and the model, rule out is an error here: before any data are read.
+   * Loads the model and trains. What the options alone, or they and the model, rule out is an error here: before any data
+   * are read. An error leaves nothing behind: a model that was loaded here is freed, and one that was given has no adapters.
    *
    * @param fullLearningRate the default for training all weights
    */
-  static async open(options: TrainOptions, fullLearningRate: number): Promise<Session> {
+  static async run<Result>(
+    options: TrainOptions,
+    fullLearningRate: number,
+    train: (session: Session) => Promise<Result>,
+  ): Promise<Result> {
+    const session = await Session.#open(options, fullLearningRate);
+    try {
+      session.#requireTrainable();
+      return await train(session);
+    } catch (error) {
+      session.#abandon();
+      throw error;
+    }
+  }
+
+  static async #open(options: TrainOptions, fullLearningRate: number): Promise<Session> {
     const { output, lora } = options;
-    if (output !== undefined) requireFree(output, options);
+    const emit = (event: TrainEvent) => options.observer?.(event);
+    if (output !== undefined) {
+      const { resume = false, overwrite = false } = options;
+      const notice = (code: string, message: string) =>
+        emit({ type: 'note', level: 'warning', code, message });
+      requireFree(output, { resume, overwrite, notice });
+    }
     const learningRate =
       options.learningRate ?? (lora === undefined ? fullLearningRate : DEFAULT_LEARNING_RATES.lora);
     BatchPlan.check(planOptions(options));
     createSchedule(learningRate, 1, options.schedule);
     createOptimizer([], options.optimizer ?? DEFAULT_OPTIMIZER).dispose();
-    const emit = (event: TrainEvent) => options.observer?.(event);
-    if (output !== undefined && options.resume === true && !holdsSomeRun(output)) {
-      emit({
-        type: 'note',
-        level: 'warning',
-        code: 'nothing-to-resume',
-        message: `There is no run in ${output} to go on with: a new one begins there.`,
-      });
-    }
     emit({ type: 'phase', phase: 'load' });
     const given = typeof options.model === 'string' ? undefined : withCurrentSource(options.model);
-    const device = given?.model.device ?? resolveDevice(options.device);
+    const device = given === undefined ? resolveDevice(options.device) : deviceOf(given, options.device);
     const precision = resolvePrecision(options.dtype ?? 'auto', device);
     emit({
       type: 'note',
@@ -119,21 +135,37 @@ export class Session {
     const dtype = lora === undefined ? 'float32' : precision.dtype;
     const notice = (message: string) => emit({ type: 'note', level: 'info', code: 'model', message });
     const loaded = given ?? (await loadModel(options.model as string, { dtype, device, notice }));
-    const linears = loaded.model.layers.flatMap((layer) => [...layer.linears.values()]);
+    return new Session(options, device, precision, loaded, learningRate);
+  }
+
+  /** Throws where the options and the model do not go together. */
+  #requireTrainable(): void {
+    const { source } = this.loaded;
+    const linears = this.#linears();
     if (linears.some(({ adapter }) => adapter !== undefined)) {
       throw new UsageError('adapter-attached', 'The model to train carries LoRA adapters already.', {
         hint: 'Merge them first: mallows export --model ADAPTER --to DIRECTORY.',
       });
     }
-    if (lora !== undefined) loraTargets(linears, loraSettings(lora));
-    if (lora !== undefined && output !== undefined && inMemoryOnly(loaded.source)) {
+    if (this.#lora === undefined) return;
+    loraTargets(linears, this.#lora);
+    if (this.#options.output !== undefined && inMemoryOnly(source)) {
       throw new UsageError(
         'base-not-saved',
-        `The weights of ${loaded.source.spec} are in no file, so a saved adapter could not name the model that it belongs to.`,
+        `The weights of ${source.spec} are in no file, so a saved adapter could not name the model that it belongs to.`,
         { hint: `${SAVE_FIRST}, or leave out lora or output here.` },
       );
     }
-    return new Session(options, device, precision, loaded, learningRate);
+  }
+
+  #linears(): Linear[] {
+    return this.model.layers.flatMap((layer) => [...layer.linears.values()]);
+  }
+
+  #abandon(): void {
+    this.#release();
+    detachLora(this.#adapted);
+    if (this.#loadsModel) this.model.dispose();
   }
 
   get model(): CausalLM {
@@ -201,9 +233,8 @@ export class Session {
   startTraining(): { parameters: readonly Parameter[]; masters: MasterWeights } {
     leaveFiles(this.model);
     if (this.#lora !== undefined) {
-      const linears = this.model.layers.flatMap((layer) => [...layer.linears.values()]);
       const generator = new Generator(this.seed, this.#device);
-      this.#adapted = attachLora(linears, { ...this.#lora, generator });
+      this.#adapted = attachLora(this.#linears(), { ...this.#lora, generator });
       this.#trained = this.#adapted.flatMap(({ adapter }) => [adapter!.a, adapter!.b]);
       this.#masters = startTraining(this.model, this.#trained, this.precision.dtype);
     }
@@ -389,6 +420,17 @@ function loopPlan({ batch = {}, seed = 0, steps, epochs, shuffle }: TrainOptions
 function planOptions(options: TrainOptions): PlanOptions {
   const { batch, ...plan } = loopPlan(options);
   return { ...batch, ...plan };
+}
+
+/** A model in memory is trained where it is: another place that was asked for is an error. */
+function deviceOf({ model }: LoadedModel, wanted: TrainOptions['device'] = 'auto'): Device {
+  const exact = (device: Device) => (device === 'cuda' ? 'cuda:0' : device);
+  if (wanted === 'auto' || exact(wanted) === exact(model.device)) return model.device;
+  throw new UsageError(
+    'device-differs',
+    `The model to train is on ${model.device}; ${wanted} was asked for, and it is not moved.`,
+    { hint: `Load it there (loadModel(…, { device: '${wanted}' })), or leave device out.` },
+  );
 }
 
 function isHalf(dtype: DType): boolean {

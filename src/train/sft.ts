@@ -37,7 +37,10 @@ export interface SftResult extends LoopResult {
  * loop that tunes preferences: same optimisers, run directory, resume and adapters.
  */
 export async function trainSft(options: SftOptions): Promise<SftResult> {
-  const session = await Session.open(options, DEFAULT_LEARNING_RATES.sft);
+  return Session.run(options, DEFAULT_LEARNING_RATES.sft, (session) => tune(session, options));
+}
+
+async function tune(session: Session, options: SftOptions): Promise<SftResult> {
   const { train, heldOut, facts } = await readSplits(
     { read: readExamples, tokenize: tokenizeSequences },
     options,

@@ -124,7 +124,7 @@ export function planSweep(request: SweepRequest): SweepPlan {
           '--json',
         ],
         inputs: inputsOf(cell.recipe),
-        referenceKey: referenceKey(cell.recipe, seed),
+        referenceKey: referenceKey(cell.recipe),
       };
     }),
   );
@@ -194,13 +194,13 @@ function inputsOf({ model, data, eval_data, format, columns }: TrainRecipe): Run
   return { model, train: read(data), heldOut: eval_data === undefined ? undefined : read(eval_data) };
 }
 
-/** Everything that the scores of the reference model depend on. Without eval_data the seed chooses what is held out. */
-function referenceKey(recipe: TrainRecipe, seed: number): string | undefined {
+/** Everything that the scores of the reference model depend on; what is held out does not follow the seed. */
+function referenceKey(recipe: TrainRecipe): string | undefined {
   const { needsReference, usesDispersion } = createObjective(recipe.objective as ObjectiveOptions);
   const byEntropy = usesDispersion && recipe.dispersion.source === 'entropy';
   if (!needsReference && !byEntropy) return undefined;
   const { model, data, eval_data, eval_fraction, format, columns, max_length, dtype, device } = recipe;
-  const split = eval_data === undefined ? [eval_fraction, seed] : [eval_data];
+  const split = eval_data ?? eval_fraction;
   return JSON.stringify([model, data, split, format, columns, max_length, dtype, device]);
 }
 

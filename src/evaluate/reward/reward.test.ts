@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TINY_CONFIGS } from '../../../tests/support/tiny-models.ts';
 import { tinyPairs } from '../../../tests/support/tiny-pairs.ts';
@@ -9,9 +10,14 @@ import { runLoop } from '../../train/loop.ts';
 import { type AnswerToScore, RewardJudge, type RewardModel } from './reward-model.ts';
 import { bradleyTerry, RewardTask } from './reward-task.ts';
 import { packScoredPairs, packScoredSequences, scorePass, scoreSequences } from './score-pass.ts';
+import { trainReward } from './train-reward.ts';
 
 // Models this small lose more to waking threads than they gain.
 setThreads(1);
+
+const STORIES = fileURLToPath(
+  new URL('../../../tests/fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url),
+);
 
 const models: SequenceClassifier[] = [];
 afterEach(() => {
@@ -214,5 +220,29 @@ describe('training', () => {
     expect(metrics.at(-1)!.loss!).toBeLessThan(0.1);
     expect(metrics[0]!.loss!).toBeGreaterThan(0.3);
     expect(new Set(live.slice(2)).size).toBe(1);
+  });
+
+  it.each([
+    ['data that are not there', { data: 'nowhere.jsonl' }, 'missing-file'],
+    ['a rate that is far too high', { learningRate: 1e30 }, /not-finite$/],
+    ['a rate that is far too high, with LoRA', { learningRate: 1e30, lora: { rank: 2 } }, /not-finite$/],
+  ])('frees all that it made when it fails: %s', async (_, training, code) => {
+    const before = memory().liveTensors;
+    const pairs = ['Tom', 'Mia'].map((name) => ({
+      id: name,
+      prompt: name,
+      chosen: ' is happy.',
+      rejected: ' is sad.',
+    }));
+    const failing = trainReward({
+      model: STORIES,
+      data: pairs,
+      evalFraction: 0,
+      steps: 3,
+      dtype: 'fp32',
+      ...training,
+    });
+    await expect(failing).rejects.toMatchObject({ code: expect.stringMatching(code) });
+    expect(memory().liveTensors).toBe(before);
   });
 });

@@ -3,6 +3,7 @@ import { type LoadedModel, loadClassifier, modelTensors, saveDirectory } from '.
 import { type Device, engineInfo, Generator, resolveDevice, threads } from '../../engine/index.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import { mergeLora } from '../../nn/lora.ts';
+import type { MasterWeights } from '../../optim/index.ts';
 import { RunDirectory, requireFree } from '../../runs/index.ts';
 import { cast, startTraining } from '../../train/compute.ts';
 import {
@@ -86,8 +87,15 @@ export async function trainScorer(
   prepare: (loaded: LoadedModel<SequenceClassifier>, session: ScorerSession) => Promise<Scoring>,
 ): Promise<ScorerResult> {
   const { observer, output, seed = 0, evaluation = {}, recompute } = options;
-  if (output !== undefined) requireFree(output, options);
   const emit: NonNullable<typeof observer> = (event) => observer?.(event);
+  const warn = (code: string, message: string) => emit({ type: 'note', level: 'warning', code, message });
+  if (output !== undefined) {
+    requireFree(output, {
+      resume: options.resume === true,
+      overwrite: options.overwrite === true,
+      notice: warn,
+    });
+  }
   emit({ type: 'phase', phase: 'load' });
   const device = resolveDevice(options.device);
   const precision = resolvePrecision(options.dtype ?? 'auto', device);
@@ -101,18 +109,20 @@ export async function trainScorer(
     notice: (message) => emit({ type: 'note', level: 'info', code: 'model', message }),
   });
   const { model } = loaded;
-  // A language model that comes as an adapter is its base with the adapter.
-  mergeLora(linearsOf(model));
-  const session = { loaded, seed, emit, phase: (phase: 'tokenize') => emit({ type: 'phase', phase }) };
-  const scoring = await prepare(loaded, session);
-  const { task, evaluate, facts } = scoring;
-  const run =
-    output === undefined
-      ? undefined
-      : openRun(output, options, { device, precision, seed, model: loaded.source, data: facts });
+  let masters: MasterWeights | undefined;
+  let run: RunDirectory | undefined;
   try {
+    // A language model that comes as an adapter is its base with the adapter.
+    mergeLora(linearsOf(model));
+    const session = { loaded, seed, emit, phase: (phase: 'tokenize') => emit({ type: 'phase', phase }) };
+    const scoring = await prepare(loaded, session);
+    const { task, evaluate, facts } = scoring;
+    run =
+      output === undefined
+        ? undefined
+        : openRun(output, options, { device, precision, seed, model: loaded.source, data: facts }, warn);
     const { parameters, adapted } = trainedParts(model, options, generator);
-    const masters = startTraining(model, parameters, precision.dtype);
+    masters = startTraining(model, parameters, precision.dtype);
     const { batch = { pairs: 8 } } = options;
     const plan = {
       seed,
@@ -154,6 +164,10 @@ export async function trainScorer(
       });
     }
     return { ...result, model: loaded };
+  } catch (error) {
+    masters?.release();
+    model.dispose();
+    throw error;
   } finally {
     run?.close();
   }
@@ -169,6 +183,7 @@ function openRun(
   path: string,
   options: ScorerOptions,
   known: Readonly<Record<'device' | 'precision' | 'seed' | 'model' | 'data', unknown>>,
+  notice: (code: string, message: string) => void,
 ): RunDirectory {
   const { torchVersion, cpuCapability } = engineInfo();
   const { resume, overwrite, recipe } = options;
@@ -186,6 +201,7 @@ function openRun(
     ...(resume !== undefined && { resume }),
     ...(overwrite !== undefined && { overwrite }),
     ...(options.checkpoint?.keep !== undefined && { keepCheckpoints: options.checkpoint.keep }),
+    notice,
   });
 }
 
