@@ -9,8 +9,15 @@ export {
 } from './adapter.ts';
 export { exportGguf, type GgufExport } from './gguf/export.ts';
 export type { ExportType } from './gguf/quantize.ts';
-export { hubDatasets } from './hub/datasets.ts';
-export { type HubProgress, type HubSettings, HubUnreachable, hubSettings, hubSnapshot } from './hub/index.ts';
+export { type DatasetRequest, hubDatasets } from './hub/datasets.ts';
+export {
+  type HubProgress,
+  type HubSettings,
+  HubUnreachable,
+  hubSettings,
+  type Snapshot,
+  type SnapshotOptions,
+} from './hub/index.ts';
 export { type CheckpointToSave, type OpenCheckpoint, saveDirectory } from './huggingface.ts';
 export {
   type FoundCheckpoint,

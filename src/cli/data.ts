@@ -1,5 +1,6 @@
 import type { BadRow, LoadPairsOptions, PairStyle } from '../data/index.ts';
 import type { CliContext } from './context.ts';
+import type { Columns } from './options.ts';
 import { plainLine } from './paint.ts';
 
 const SHOWN_ROWS = 5;
@@ -7,11 +8,15 @@ const SHOWN_ROWS = 5;
 /** `--format` says how completions are written (`chat`, `text`) or names a data layout (`hh`, `generic`, …). */
 export function readingOptions(
   format: string,
-  options: Pick<LoadPairsOptions, 'chatTemplate' | 'strict'>,
+  {
+    columns,
+    ...options
+  }: Pick<LoadPairsOptions, 'chatTemplate' | 'strict'> & { readonly columns?: Columns | undefined },
 ): LoadPairsOptions {
   const styles: readonly string[] = ['auto', 'chat', 'text'] satisfies PairStyle[];
   return {
     ...options,
+    ...(columns !== undefined && { columns }),
     ...(styles.includes(format) ? { style: format as PairStyle } : { format }),
   };
 }

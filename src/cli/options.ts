@@ -1,4 +1,4 @@
-import { Option } from '@commander-js/extra-typings';
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { positiveInteger } from './command.ts';
 
 /** What several commands share; each is added by hand, so that a command's file shows all it takes. */
@@ -7,6 +7,21 @@ export const PAIRS_HELP =
   'preference pairs: .jsonl, .jsonl.gz, .csv, .parquet, hf:owner/name, or a named set (hh, shp)';
 export const FORMAT_HELP = 'auto, chat, text, or a layout (hh, ultrafeedback, shp, …)';
 export const DEVICE_HELP = 'auto (first CUDA device, else cpu), cpu, cuda, cuda:N, mps';
+
+export type Columns = Readonly<Record<string, string>>;
+
+/** The data's names for our columns. */
+export function columnOption() {
+  return new Option(
+    '--column <name=column>',
+    'what the data calls a column: prompt=query (repeatable)',
+  ).argParser((text: string, before: Columns | undefined): Columns => {
+    const [name, column, ...more] = text.split('=');
+    if (!name || !column || more.length > 0)
+      throw new InvalidArgumentError('Expected NAME=COLUMN, e.g. prompt=query.');
+    return { ...before, [name]: column };
+  });
+}
 
 export function computeTypeOption() {
   return new Option('--dtype <dtype>', 'compute type; auto: bf16 where the hardware multiplies it')

@@ -4,12 +4,14 @@ import type { CliContext } from './context.ts';
 import { noteRows, readingOptions } from './data.ts';
 import { asInterrupted } from './interrupt.ts';
 import { hubData, type ModelOptions, openModel } from './model.ts';
+import type { Columns } from './options.ts';
 import { Progress } from './progress.ts';
 
 export interface ScoringOptions extends ModelOptions {
   readonly data: string;
   readonly maxLength: number;
   readonly format: string;
+  readonly column?: Columns;
   readonly strict?: boolean;
 }
 
@@ -29,6 +31,7 @@ export async function scoreData(context: CliContext, options: ScoringOptions): P
   const reading = readingOptions(options.format, {
     chatTemplate: tokenizer.chatTemplate !== undefined,
     strict,
+    columns: options.column,
   });
   const data = await loadPairs(options.data, { ...reading, hub: await hubData(context) });
   const tokenized = await tokenizePairs(data, tokenizer, { maxLength: options.maxLength, strict });

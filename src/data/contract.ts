@@ -1,12 +1,7 @@
 import type { SourceLocation } from '../errors.ts';
+import type { ChatMessage } from '../text/chat-template.ts';
 
-/** Chat roles that templates know. */
-export type ChatRole = 'system' | 'user' | 'assistant' | 'tool';
-
-export interface ChatMessage {
-  readonly role: ChatRole;
-  readonly content: string;
-}
+export type { ChatMessage, ChatRole } from '../text/chat-template.ts';
 
 /** Plain text, or chat messages that the model's template renders. */
 export type TextOrChat = string | readonly ChatMessage[];
@@ -20,7 +15,10 @@ export interface Votes {
 
 /** One comparison: the same prompt, a preferred completion and a less preferred one. */
 export interface PreferencePair {
-  /** From the data; else the zero-based row number as a string. Unique within a data set. */
+  /**
+   * From the data; else the zero-based row number as a string, with `row-` before it where the data has that id. Unique
+   * within a data set.
+   */
   readonly id: string;
   readonly prompt: TextOrChat;
   readonly chosen: TextOrChat;

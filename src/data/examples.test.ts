@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { jsonLines, withFiles } from '../../tests/support/data.ts';
+import { loadPairs } from './pairs.ts';
 import { loadPrompts } from './prompts.ts';
 import { loadSft } from './sft.ts';
 
@@ -33,6 +34,24 @@ describe('loadSft', () => {
         prompt: [says('user', 'a'), says('assistant', 'b'), says('user', 'c')],
         completion: [says('assistant', 'd')],
       },
+    ],
+    [
+      'instruction',
+      { system: 'S', history: [['a', 'b']], instruction: 'I', output: 'C' },
+      {
+        prompt: [says('system', 'S'), says('user', 'a'), says('assistant', 'b'), says('user', 'I')],
+        completion: [says('assistant', 'C')],
+      },
+    ],
+    [
+      'prompt-completion',
+      { system_prompt: 'S', question: 'P', response: 'C' },
+      { prompt: [says('system', 'S'), says('user', 'P')], completion: [says('assistant', 'C')] },
+    ],
+    [
+      'conversation',
+      { system: 'S', messages: [says('user', 'a'), says('assistant', 'b')] },
+      { prompt: [says('system', 'S'), says('user', 'a')], completion: [says('assistant', 'b')] },
     ],
     ['text', { text: 'T' }, { completion: 'T' }],
     ['hh', hh, { prompt: [says('user', 'Tea?')], completion: [says('assistant', 'Yes.')] }],
@@ -69,18 +88,40 @@ describe('loadPrompts', () => {
 
   it.each([
     ['prompt', { prompt: 'P' }, 'P'],
-    ['prompt', { prompt: 'P', chosen: 'C', rejected: 'C' }, 'P'],
-    [
-      'instruction',
-      { instruction: 'I', response1: 'a', response2: 'b', annotators: [0] },
-      [says('user', 'I')],
-    ],
+    ['prompt', { prompt: 'P', system: 'S' }, [says('system', 'S'), says('user', 'P')]],
+    ['instruction', { instruction: 'I', input: 'x' }, [says('user', 'I\n\nx')]],
+    // Rows that prefer nothing have prompts all the same.
+    ['generic', { prompt: 'P', chosen: 'C', rejected: 'C' }, 'P'],
+    ['hh', { chosen: hh.chosen, rejected: hh.chosen }, [says('user', 'Tea?')]],
+    ['votes', { instruction: 'I', response1: 'a', response2: 'b', annotators: [0] }, [says('user', 'I')]],
+    ['ab', { prompt: 'P', response_a: 'a', response_b: 'b', winner: 'tie' }, 'P'],
+    ['stack-exchange', { question: '<p>P</p>', answers: [{ text: 'a', pm_score: 1 }] }, [says('user', 'P')]],
     ['conversation', { messages: [says('user', 'a'), says('assistant', 'b')] }, [says('user', 'a')]],
     ['hh', hh, [says('user', 'Tea?')]],
   ])('reads %s rows', async (format, row, prompt) => {
     const data = await load(jsonLines(row));
     expect(data.format).toBe(format);
     expect(data.examples).toEqual([{ id: '0', prompt }]);
+  });
+
+  it('reads the prompts that training reads from the same pairs', async () => {
+    const chat = (reply: string) => [says('user', 'P'), says('assistant', reply)];
+    for (const row of [
+      { prompt: 'P', chosen: chat('C'), rejected: chat('R'), score_chosen: 2, score_rejected: 1 },
+      { chosen: chat('C'), rejected: chat('R') },
+      { instruction: 'P', chosen: 'C', rejected: 'R' },
+      { instruction: 'P', input: 'x', chosen: 'C', rejected: 'R' },
+      { prompt: 'P', response_a: 'C', response_b: chat('R').slice(1), winner: 'b' },
+      { Prompt: 'P ', positive_response: 'P x', negative_response: 'P y' },
+      { idx: 7, instruction: 'P', response1: 'C', response2: 'R', annotators: [1] },
+      { conversations: [{ from: 'human', value: 'P' }], chosen: 'C', rejected: 'R' },
+    ]) {
+      const { pairs } = await withFiles({ 'pairs.jsonl': jsonLines(row) }, (path) =>
+        loadPairs(path('pairs.jsonl')),
+      );
+      const { examples } = await load(jsonLines(row));
+      expect(examples).toEqual(pairs.map(({ id, prompt }) => ({ id, prompt })));
+    }
   });
 
   it('reads text files line by line, and converts styles', async () => {

@@ -46,6 +46,11 @@ export function optionalText(row: Row, column: string): string | undefined {
   return has(row, column) ? text(row, column) : undefined;
 }
 
+/** Whether the row states an optional fact there: empty cells of tables arrive as '' or NaN. */
+export function states(row: Row, column: string): boolean {
+  return has(row, column) && row[column] !== '' && !Number.isNaN(row[column]);
+}
+
 export function list(row: Row, column: string): readonly unknown[] {
   const value = required(row, column);
   if (Array.isArray(value)) return value;
@@ -61,7 +66,7 @@ export function number(row: Row, column: string): number {
 }
 
 export function optionalNumber(row: Row, column: string): number | undefined {
-  return has(row, column) && row[column] !== '' ? number(row, column) : undefined;
+  return states(row, column) ? number(row, column) : undefined;
 }
 
 /** Role names of the common layouts: OpenAI's, and ShareGPT's `from`. */
@@ -93,6 +98,7 @@ function messagesFrom(value: unknown, column: string): readonly ChatMessage[] {
       throw new RowError('wrong-type', `${where} must be {role, content}, received ${excerpt(item, 60)}`);
     }
     const message = item as Row;
+    refuseUnread(message, where);
     const roleName = message[has(message, 'role') ? 'role' : 'from'];
     const role = typeof roleName === 'string' ? ROLES.get(roleName.toLowerCase()) : undefined;
     if (role === undefined) {
@@ -104,6 +110,47 @@ function messagesFrom(value: unknown, column: string): readonly ChatMessage[] {
     }
     return { role, content: contentOf(message[has(message, 'content') ? 'content' : 'value'], where) };
   });
+}
+
+/** What a message may hold besides its text that the model said or saw. Ids, weights and the like are not among them. */
+const UNREAD = [
+  'tool_calls',
+  'function_call',
+  'tool_call_id',
+  'name',
+  'reasoning_content',
+  'reasoning',
+  'thinking',
+  'images',
+  'audio',
+];
+
+/** A message without its calls or thoughts would be another message. */
+function refuseUnread(message: Row, where: string): void {
+  const column = UNREAD.find((name) => !isBlank(message, name));
+  if (column === undefined) return;
+  throw new RowError(
+    'wrong-type',
+    `${where} has "${column}", which would be lost: only role and content are read; received ${excerpt(message[column], 60)}`,
+  );
+}
+
+/** Tools that the model was offered would be missing from its prompt. */
+export function refuseTools(row: Row): void {
+  if (isBlank(row, 'tools') || row.tools === '[]') return;
+  throw new RowError(
+    'wrong-type',
+    `the row has "tools", which would be lost: write them into a system message, or rename the column; received ${excerpt(row.tools, 60)}`,
+  );
+}
+
+/** Whether a column holds neither text nor anything in a list or an object. */
+function isBlank(row: Row, column: string): boolean {
+  if (!states(row, column)) return true;
+  const value = row[column];
+  return typeof value === 'object' && value !== null
+    ? Object.keys(value).length === 0
+    : typeof value !== 'string';
 }
 
 /** A message's text: a string, or a list of text parts. Images and other parts are refused, never dropped. */
@@ -120,19 +167,19 @@ function contentOf(content: unknown, where: string): string {
 
 /** `id` as text; undefined when the row has none. */
 export function optionalId(row: Row, column = 'id'): string | undefined {
-  if (!has(row, column) || row[column] === '') return undefined;
+  if (!states(row, column)) return undefined;
   const value = row[column];
   if (typeof value === 'string' || Number.isSafeInteger(value)) return String(value);
   throw new RowError(
     'wrong-type',
-    `"${column}" must be text or a whole number, received ${excerpt(value, 60)}`,
+    `"${column}" must be text or a whole number below 2^53, received ${excerpt(value, 60)}`,
   );
 }
 
 /** `votes: {chosen, rejected, tie?}`, or the columns `votes_chosen`, `votes_rejected`, `votes_tie`. */
 export function optionalVotes(row: Row): Votes | undefined {
-  const nested = has(row, 'votes');
-  if (!nested && (!has(row, 'votes_chosen') || row.votes_chosen === '')) return undefined;
+  const nested = states(row, 'votes');
+  if (!nested && !states(row, 'votes_chosen')) return undefined;
   if (nested && (typeof row.votes !== 'object' || Array.isArray(row.votes))) {
     throw new RowError(
       'wrong-type',
@@ -150,7 +197,7 @@ export function optionalVotes(row: Row): Votes | undefined {
       );
     return value;
   };
-  const tie = has(votes, `${prefix}tie`) && votes[`${prefix}tie`] !== '' ? count('tie') : undefined;
+  const tie = states(votes, `${prefix}tie`) ? count('tie') : undefined;
   return { chosen: count('chosen'), rejected: count('rejected'), ...(tie !== undefined && { tie }) };
 }
 
@@ -171,8 +218,8 @@ export function scores(row: Row): { score_chosen: number; score_rejected: number
   const nested = has(row, 'metadata') ? (row.metadata as Row) : undefined;
   for (const place of [row, nested]) {
     if (place === undefined || typeof place !== 'object') continue;
-    const chosen = firstOf(place, SCORE_COLUMNS.score_chosen);
-    const rejected = firstOf(place, SCORE_COLUMNS.score_rejected);
+    const chosen = SCORE_COLUMNS.score_chosen.find((column) => states(place, column));
+    const rejected = SCORE_COLUMNS.score_rejected.find((column) => states(place, column));
     if (chosen === undefined || rejected === undefined) continue;
     return { score_chosen: number(place, chosen), score_rejected: number(place, rejected) };
   }
@@ -196,7 +243,8 @@ export function extras(row: Row, used: readonly string[]): Omit<PairDraft, 'prom
 /** Short facts about a row that are worth carrying along: the plain values in columns that are not otherwise used. */
 export function meta(row: Row, used: readonly string[]): Record<string, unknown> | undefined {
   const kept = Object.entries(row).filter(
-    ([column, value]) => !used.includes(column) && !NOT_META.has(column) && isShortValue(value),
+    ([column, value]) =>
+      !used.includes(column) && !NOT_META.has(column) && states(row, column) && isShortValue(value),
   );
   kept.push(...Object.entries(scores(row) ?? {}));
   return kept.length === 0 ? undefined : Object.fromEntries(kept);

@@ -4,9 +4,10 @@ import type { Draft } from './formats/contract.ts';
 import { asChat, asText } from './formats/dialogue.ts';
 import { JUDGED_FORMATS } from './formats/judged.ts';
 import { canonicalJson } from './hash.ts';
-import { type LoadPairsOptions, plainText, resolveStyle } from './pairs.ts';
+import { type LoadPairsOptions, resolveStyle } from './pairs.ts';
 import { readExamples } from './read.ts';
 import { openSource } from './sources/index.ts';
+import { plainText } from './text.ts';
 
 /**
  * Loads pairs of answers with every annotator's vote, rows without a majority included (`loadPairs` leaves those out:

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { jsonLines, withFiles } from '../../tests/support/data.ts';
 import type { PairDataset } from './contract.ts';
+import { generic } from './formats/generic.ts';
 import { canonicalJson } from './hash.ts';
 import { type LoadPairsOptions, loadPairs, scoreGap } from './pairs.ts';
 import { summarizeReasons } from './read.ts';
@@ -16,6 +17,7 @@ const failure = (rows: readonly unknown[], options?: LoadPairsOptions) =>
     () => expect.unreachable('the data should not load'),
     (error) => error,
   );
+const context = { dialogue: 'chat', report: () => {} } as const;
 const says = (role: string, content: string) => ({ role, content });
 
 describe('formats', () => {
@@ -307,6 +309,88 @@ describe('formats', () => {
     ]);
   });
 
+  it('reads all that a row asks: an instruction’s input, the system prompt, the history', async () => {
+    const answers = { chosen: 'C', rejected: 'R' };
+    const [system, user] = [says('system', 'S'), says('user', 'P')];
+    const chat = [user, says('assistant', 'C')];
+    const rows: [object, unknown][] = [
+      [{ instruction: 'I', input: 'x', ...answers }, 'I\n\nx'],
+      [{ instruction: 'I', input: '', ...answers }, 'I'],
+      [{ prompt: 'P: x', input: 'x', ...answers }, 'P: x'],
+      [{ system: 'S', question: 'P', ...answers }, [system, user]],
+      [{ system: '', question: 'P', ...answers }, [user]],
+      [{ system_prompt: 'S', prompt: [user], ...answers }, [system, user]],
+      [{ system: 'S', prompt: [system, user], ...answers }, [system, user]],
+      [{ system: 'S', chosen: chat, rejected: [user, says('assistant', 'R')] }, [system, user]],
+      [{ prompt: 'P', history: [['a', 'b']], ...answers }, [says('user', 'a'), says('assistant', 'b'), user]],
+    ];
+    const { pairs, badRows } = await loadRows(rows.map(([row]) => row));
+    expect(badRows).toEqual([]);
+    expect(pairs.map(({ prompt }) => prompt)).toEqual(rows.map(([, prompt]) => prompt));
+    expect(pairs[3]).toEqual({
+      id: '3',
+      prompt: [system, user],
+      chosen: [says('assistant', 'C')],
+      rejected: [says('assistant', 'R')],
+    });
+    const text = await loadRows([rows[3]![0]], { style: 'text' });
+    expect(text.pairs[0]).toMatchObject({
+      prompt: '\n\nSystem: S\n\nHuman: P\n\nAssistant:',
+      chosen: ' C',
+    });
+    const sharegpt = { system: 'S', conversations: [{ from: 'human', value: 'P' }], ...answers };
+    expect((await loadRows([sharegpt])).pairs[0]!.prompt).toEqual([system, user]);
+    const ab = { system: 'S', prompt: 'P', response_a: 'C', response_b: 'R', winner: 'a' };
+    expect((await loadRows([ab])).pairs[0]).toMatchObject({
+      prompt: [system, user],
+      chosen: [says('assistant', 'C')],
+    });
+  });
+
+  it('splits whole conversations where they part, whatever a prompt beside them repeats', async () => {
+    const shared = [says('user', 'q1'), says('assistant', 'a1'), says('user', 'q2')];
+    const whole = (...before: object[]) => ({
+      chosen: [...before, ...shared, says('assistant', 'C')],
+      rejected: [...before, ...shared, says('assistant', 'R')],
+    });
+    const system = says('system', 'S');
+    const { pairs, badRows } = await loadRows([
+      { prompt: 'q1', ...whole() },
+      { prompt: 'q2', ...whole(system) },
+      { prompt: [], ...whole() },
+      { prompt: shared.slice(0, 1), ...whole(system) },
+      { prompt: 'something else', ...whole() },
+      { prompt: [system, ...shared], ...whole() },
+      { prompt: 'q1', chosen: whole().chosen, rejected: [...shared.slice(0, 1), says('assistant', 'R')] },
+      { prompt: [], chosen: whole().chosen, rejected: [says('assistant', 'R')] },
+    ]);
+    expect(pairs.map(({ prompt }) => prompt)).toEqual([
+      shared,
+      [system, ...shared],
+      shared,
+      [system, ...shared],
+    ]);
+    for (const { chosen } of pairs) expect(chosen).toEqual([says('assistant', 'C')]);
+    expect(badRows.map(({ line, reason }) => [line, reason])).toEqual([
+      [5, 'transcripts-diverge'],
+      [6, 'transcripts-diverge'],
+      [7, 'transcripts-diverge'],
+      [8, 'transcripts-diverge'],
+    ]);
+  });
+
+  it('takes empty cells and NaN for facts that are not stated', async () => {
+    const csv = 'prompt,chosen,rejected,votes,score_chosen,score_rejected,id\nP,C,R,,,,\nP,C,R,,2,1,a\n';
+    const { pairs, badRows } = await load(csv, {}, 'pairs.csv');
+    expect(badRows).toEqual([]);
+    expect(pairs[0]).toEqual({ id: '0', prompt: 'P', chosen: 'C', rejected: 'R' });
+    expect(pairs[1]).toMatchObject({ id: 'a', meta: { score_chosen: 2, score_rejected: 1 } });
+    const facts = { votes_chosen: Number.NaN, dispersion: Number.NaN, id: Number.NaN, rating: Number.NaN };
+    expect(generic.read({ prompt: 'P', chosen: 'C', rejected: 'R', ...facts }, context)).toEqual([
+      { prompt: 'P', chosen: 'C', rejected: 'R' },
+    ]);
+  });
+
   it('reads votes and dispersion from CSV columns', async () => {
     const csv = 'prompt,chosen,rejected,votes_chosen,votes_rejected,dispersion\nP,C,R,4,1,0.25\nP,C,R,,,\n';
     const { pairs } = await load(csv, {}, 'pairs.csv');
@@ -392,12 +476,44 @@ describe('what cannot be used', () => {
     expect(error.code).toBe('missing-columns');
     expect(error.message).toContain('Found: prompt, chosen, rejcted');
     expect(error.hint).toContain('"rejcted" looks like "rejected"');
+    expect(error.hint).toContain('--column prompt=YOUR_COLUMN');
   });
 
   it('is every equal id, with both lines', async () => {
     const error = await failure([{ ...good, id: 'x' }, good, { ...good, id: 'x' }]);
     expect(error.code).toBe('duplicate-id');
     expect(error.message).toMatch(/pairs\.jsonl:1 and at .*pairs\.jsonl:3/);
+  });
+
+  it('is whatever would lose what the model said or saw', async () => {
+    const call = [{ id: 'c', function: { name: 'f' } }];
+    const said = (fields: object) => ({ ...good, prompt: [{ role: 'user', content: 'P', ...fields }] });
+    const { pairs, badRows } = await loadRows([
+      said({ name: null, tool_calls: [], images: [], reasoning_content: '', weight: 1, id: 'm' }),
+      { ...good, tools: [] },
+      said({ role: 'assistant', content: null, tool_calls: call }),
+      said({ role: 'tool', tool_call_id: 'c' }),
+      said({ thinking: 'hm' }),
+      { ...good, tools: [{ type: 'function' }] },
+      { ...good, input: 'a text to sum up' },
+      {
+        chosen: [says('user', 'P'), says('assistant', 'C')],
+        rejected: [says('user', 'P'), says('assistant', 'R')],
+        input: 'a text',
+      },
+      { ...good, system: 'S', prompt: [says('system', 'T'), says('user', 'P')] },
+      { ...good, history: ['a'] },
+    ]);
+    expect(pairs).toHaveLength(2);
+    expect(badRows.map(({ line, reason }) => [line, reason])).toEqual(
+      [3, 4, 5, 6, 7, 8, 9, 10].map((line) => [line, 'wrong-type']),
+    );
+    expect(badRows[0]!.detail).toContain('message 1 of "prompt" has "tool_calls", which would be lost');
+  });
+
+  it('gives way with a row’s number to an equal id of the data', async () => {
+    const { pairs } = await loadRows([good, { ...good, id: 0 }, { ...good, id: 3 }, good]);
+    expect(pairs.map(({ id }) => id)).toEqual(['row-0', '0', '3', 'row-3']);
   });
 
   it('numbers rows without an id from zero, bad rows included', async () => {

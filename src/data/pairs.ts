@@ -1,4 +1,4 @@
-import type { PairDataset, PreferencePair, TextOrChat } from './contract.ts';
+import type { PairDataset, PreferencePair } from './contract.ts';
 import { RowError } from './fields.ts';
 import type { PairDraft } from './formats/contract.ts';
 import { asChat, asText } from './formats/dialogue.ts';
@@ -6,7 +6,7 @@ import { PAIR_FORMATS } from './formats/index.ts';
 import { canonicalJson } from './hash.ts';
 import { type ReadOptions, readExamples } from './read.ts';
 import { type HubFetcher, openSource } from './sources/index.ts';
-import { excerpt } from './text.ts';
+import { excerpt, plainText } from './text.ts';
 
 /**
  * Whether pairs are chat messages, rendered by the model's template, or text, tokenised as it stands. `auto` leaves
@@ -61,11 +61,6 @@ function finishPair({ part: _, ...draft }: PairDraft, id: string, style: PairSty
   const texts = style === 'chat' ? asChat(draft) : style === 'text' ? asText(draft) : undefined;
   const { id: _own, ...rest } = draft;
   return { id, ...rest, ...texts };
-}
-
-/** The words of a text or chat, for people and for checks: contents one after another. */
-export function plainText(value: TextOrChat): string {
-  return typeof value === 'string' ? value : value.map((message) => message.content).join('\n');
 }
 
 /** Difference of the ratings of chosen and rejected, where the data states them (`meta.score_chosen`, `…_rejected`). */

@@ -1,7 +1,7 @@
 import { DataError, type SourceLocation } from '../errors.ts';
 import { suggest } from '../suggest.ts';
 import type { BadRow, BadRowReason, Dataset } from './contract.ts';
-import { RowError } from './fields.ts';
+import { RowError, refuseTools } from './fields.ts';
 import type { Draft, RowFormat } from './formats/contract.ts';
 import { formatNamed } from './formats/named.ts';
 import { hashValues } from './hash.ts';
@@ -41,10 +41,8 @@ export async function readExamples<E extends { readonly id: string }>(
   options: ReadOptions = {},
 ): Promise<Dataset<E>> {
   const { strict = false, limit = Number.POSITIVE_INFINITY, columns } = options;
-  const examples: E[] = [];
+  const examples = new Examples<E>();
   const badRows: BadRow[] = [];
-  const locations: SourceLocation[] = [];
-  const seen = new Map<string, SourceRow>();
   let rowNumber = 0;
 
   const reject = (at: SourceRow, reason: BadRowReason, detail: string, id?: string) => {
@@ -62,13 +60,12 @@ export async function readExamples<E extends { readonly id: string }>(
     let id: string | undefined;
     try {
       const report = (reason: BadRowReason, detail: string) => reject(item, reason, detail, number);
+      refuseTools(item.row);
       for (const draft of format.read(item.row, { dialogue, report })) {
         id = (draft.id ?? number) + (draft.part === undefined ? '' : `:${draft.part}`);
         const example = finish(draft, id);
-        if (examples.length >= limit) return;
-        checkUnique(seen, id, item);
-        examples.push(example);
-        locations.push({ file: item.file, line: item.line });
+        if (examples.list.length >= limit) return;
+        examples.add(example, draft.id !== undefined, { file: item.file, line: item.line });
       }
     } catch (error) {
       if (error instanceof RowError) reject(item, error.reason, error.message, id);
@@ -89,16 +86,16 @@ export async function readExamples<E extends { readonly id: string }>(
     waiting.push(columns !== undefined && 'row' in read ? { ...read, row: rename(read.row, columns) } : read);
     if ('row' in read) readable++;
     if (format !== undefined || readable >= DETECTION_ROWS) settle();
-    if (examples.length >= limit) break;
+    if (examples.list.length >= limit) break;
   }
   settle();
-  if (examples.length === 0) throw noUsableRows(source.name, badRows, format?.layout ?? '');
+  if (examples.list.length === 0) throw noUsableRows(source.name, badRows, format?.layout ?? '');
   return {
-    examples,
-    locations,
+    examples: examples.list,
+    locations: examples.locations,
     badRows,
     format: format?.name ?? '',
-    hash: hashValues(examples),
+    hash: hashValues(examples.list),
     source: source.name,
   };
 }
@@ -146,25 +143,47 @@ function unknownLayout<E extends { readonly id: string }>(
     'missing-columns',
     `The columns of ${source} fit no known format. Found: ${excerpt(found.join(', ') || 'none', 200)}.\nKnown formats:\n${layouts}`,
     {
-      hint: `${misspelt.length > 0 ? `${misspelt.join('; ')}. ` : ''}Rename the columns, or map them with the option "columns", e.g. { prompt: 'YOUR_COLUMN' }.`,
+      hint: `${misspelt.length > 0 ? `${misspelt.join('; ')}. ` : ''}Rename the columns, or map them: --column prompt=YOUR_COLUMN, or columns: { prompt: YOUR_COLUMN } in a recipe or a program.`,
       at: { file: first.file, line: first.line },
     },
   );
 }
 
-function checkUnique(seen: Map<string, SourceRow>, id: string, at: SourceRow): void {
-  const before = seen.get(id);
-  if (before !== undefined) {
-    throw new DataError(
-      'duplicate-id',
-      `The id "${id}" is used twice: at ${before.file}:${before.line} and at ${at.file}:${at.line}.`,
-      {
-        hint: 'Make ids unique, or remove the column "id": rows are then numbered.',
-        at: { file: at.file, line: at.line },
-      },
-    );
+/** Examples in order, each under an id of its own. */
+class Examples<E extends { readonly id: string }> {
+  readonly list: E[] = [];
+  readonly locations: SourceLocation[] = [];
+  readonly #ids = new Map<string, { readonly index: number; readonly given: boolean }>();
+
+  /**
+   * Throws when the data gives an id twice. A row's number gives way to an equal id of the data, whichever comes first.
+   */
+  add(example: E, given: boolean, at: SourceLocation): void {
+    const before = this.#ids.get(example.id);
+    if (given && before?.given) throw duplicateId(example.id, this.locations[before.index]!, at);
+    const index = this.list.length;
+    this.locations.push(at);
+    this.list.push(example);
+    if (given && before !== undefined) this.#giveWay(before.index);
+    if (given || before === undefined) this.#ids.set(example.id, { index, given });
+    else this.#giveWay(index);
   }
-  seen.set(id, at);
+
+  #giveWay(index: number): void {
+    const example = this.list[index]!;
+    let { id } = example;
+    while (this.#ids.has(id)) id = `row-${id}`;
+    this.list[index] = { ...example, id };
+    this.#ids.set(id, { index, given: false });
+  }
+}
+
+function duplicateId(id: string, before: SourceLocation, at: SourceLocation): DataError {
+  return new DataError(
+    'duplicate-id',
+    `The id "${id}" is used twice: at ${before.file}:${before.line} and at ${at.file}:${at.line}.`,
+    { hint: 'Make ids unique, or remove the column "id": rows are then numbered.', at },
+  );
 }
 
 /** Gives columns our names. A column of the data that already has such a name gives way. */
@@ -214,7 +233,7 @@ export function describeBadRow({ file, line, reason, detail }: Omit<BadRow, 'id'
 /** The error that a bad row is in strict reading. */
 export function rejectStrictly({ file, line, reason, detail }: BadRow): DataError {
   return new DataError(reason, `Bad row: ${REASONS[reason]}: ${detail}.`, {
-    hint: 'Correct or remove the row, or leave out --strict: bad rows are then left out and listed.',
+    hint: 'Correct or remove the row: strict reading stops at the first that cannot be used.',
     at: { file, line },
   });
 }

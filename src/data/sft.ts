@@ -3,9 +3,10 @@ import { RowError } from './fields.ts';
 import type { Draft } from './formats/contract.ts';
 import { asChat, asText } from './formats/dialogue.ts';
 import { SFT_FORMATS } from './formats/sft.ts';
-import { type LoadPairsOptions, plainText, resolveStyle } from './pairs.ts';
+import { type LoadPairsOptions, resolveStyle } from './pairs.ts';
 import { readExamples } from './read.ts';
 import { openSource } from './sources/index.ts';
+import { plainText } from './text.ts';
 
 /**
  * Loads what supervised fine-tuning learns: `{prompt, completion}`, `{instruction, input?, output}`, `{messages}` (the

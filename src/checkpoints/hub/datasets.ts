@@ -1,7 +1,7 @@
 import { hubSnapshot, type SnapshotOptions } from './index.ts';
 
 /** What `hubDatasets` is asked for: a repository, a revision, and which of its files. */
-interface DatasetRequest {
+export interface DatasetRequest {
   readonly repository: string;
   readonly revision?: string;
   readonly select: (paths: readonly string[]) => readonly string[];

@@ -1,7 +1,9 @@
-import type { TextOrChat } from '../contract.ts';
-import { extras, firstOf, has, RowError, text, textOrChat } from '../fields.ts';
+import { extras, has, optionalId, RowError, text, textOrChat } from '../fields.ts';
+import type { Row } from '../sources/contract.ts';
 import { excerpt } from '../text.ts';
 import type { PairFormat } from './contract.ts';
+import { inOneStyle } from './dialogue.ts';
+import { CONTEXT_COLUMNS, PROMPT_COLUMNS, promptOf } from './prompt-columns.ts';
 
 const RESPONSES = ['response_a', 'response_b'] as const;
 
@@ -18,21 +20,19 @@ export const ab: PairFormat = {
     if (side === undefined) {
       throw new RowError('wrong-type', `"winner" must be "a", "b" or "tie", received ${excerpt(winner, 40)}`);
     }
+    const rest = extras(row, [...PROMPT_COLUMNS, ...CONTEXT_COLUMNS, ...RESPONSES, 'winner']);
     const [better, worse] = side === 'a' ? RESPONSES : [RESPONSES[1], RESPONSES[0]];
-    const prompt = textOrChat(row, firstOf(row, ['prompt', 'question', 'instruction']) ?? 'prompt');
-    const reply = (column: string): TextOrChat => {
-      const value = textOrChat(row, column);
-      return typeof prompt === 'string' || typeof value !== 'string'
-        ? value
-        : [{ role: 'assistant', content: value }];
-    };
-    return [
-      {
-        ...extras(row, ['prompt', 'question', 'instruction', ...RESPONSES, 'winner']),
-        prompt,
-        chosen: reply(better),
-        rejected: reply(worse),
-      },
-    ];
+    return [{ ...rest, ...answers(row, better, worse) }];
+  },
+  readPrompt(row) {
+    const id = optionalId(row);
+    return { ...(id !== undefined && { id }), prompt: answers(row, ...RESPONSES).prompt };
   },
 };
+
+const answers = (row: Row, chosen: string, rejected: string) =>
+  inOneStyle({
+    prompt: promptOf(row),
+    chosen: textOrChat(row, chosen),
+    rejected: textOrChat(row, rejected),
+  });

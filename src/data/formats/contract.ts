@@ -28,5 +28,8 @@ export interface RowFormat<E extends { readonly id: string }> {
   read(row: Row, context: FormatContext): readonly Draft<E>[];
 }
 
-export type PairFormat = RowFormat<PreferencePair>;
+export interface PairFormat extends RowFormat<PreferencePair> {
+  /** The prompt of a row, for layouts whose rows may prefer nothing: a tie has a prompt too. Absent: the first pair's. */
+  readPrompt?(row: Row): Pick<PairDraft, 'id' | 'prompt'>;
+}
 export type PairDraft = Draft<PreferencePair>;

@@ -45,10 +45,16 @@ export function completionText(messages: readonly ChatMessage[]): string {
   return toTranscript(messages).slice(ASSISTANT_TURN.length);
 }
 
-interface Conversation {
+export interface Conversation {
   readonly prompt: TextOrChat;
   readonly chosen: TextOrChat;
   readonly rejected: TextOrChat;
+}
+
+/** Text beside messages becomes a turn too; all text stays text. */
+export function inOneStyle(pair: Conversation): Conversation {
+  const { prompt, chosen, rejected } = pair;
+  return [prompt, chosen, rejected].every((value) => typeof value === 'string') ? pair : asChat(pair);
 }
 
 /** Plain texts as a chat of one user turn and one assistant turn. */
@@ -73,8 +79,8 @@ export function asText({ prompt, chosen, rejected }: Conversation): Conversation
 }
 
 /**
- * Splits two conversations where they part: what they share is the prompt. Each must go on with the assistant.
- * Throws `RowError` when they share nothing or part at another speaker's turn.
+ * Splits two conversations where they part: what they share is the prompt, the last turn of each its completion. Equal
+ * conversations have equal completions. Throws `RowError` when they share nothing, or part before the assistant's last turn.
  */
 export function splitConversations(chosen: readonly ChatMessage[], rejected: readonly ChatMessage[]) {
   let shared = 0;
@@ -85,20 +91,18 @@ export function splitConversations(chosen: readonly ChatMessage[], rejected: rea
   ) {
     shared++;
   }
-  if (shared === chosen.length && shared === rejected.length) {
-    throw new RowError(
-      'identical-completions',
-      `both completions read ${excerpt(chosen.at(-1)?.content ?? '', 80)}`,
-    );
-  }
+  if (shared === chosen.length && shared === rejected.length) shared--;
   const [next, other] = [chosen[shared], rejected[shared]];
-  if (shared === 0 || next?.role !== 'assistant' || other?.role !== 'assistant') {
+  if (shared <= 0 || next?.role !== 'assistant' || other?.role !== 'assistant') {
     const turn = (message?: ChatMessage) =>
       message ? `${message.role}: ${excerpt(message.content, 40)}` : 'the end';
     throw new RowError(
       'transcripts-diverge',
-      `they part at turn ${shared + 1}, which must be the assistant's in both: ${turn(next)} against ${turn(other)}`,
+      `they part at turn ${Math.max(shared, 0) + 1}, which must be the assistant's in both: ${turn(next)} against ${turn(other)}`,
     );
+  }
+  if (chosen.length > shared + 1 || rejected.length > shared + 1) {
+    throw new RowError('transcripts-diverge', `they part at turn ${shared + 1}, before the last turn`);
   }
   return { prompt: chosen.slice(0, shared), chosen: chosen.slice(shared), rejected: rejected.slice(shared) };
 }

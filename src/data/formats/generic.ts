@@ -1,17 +1,18 @@
-import type { ChatMessage, TextOrChat } from '../contract.ts';
-import { extras, firstOf, has, messages, RowError, required, text, textOrChat } from '../fields.ts';
+import type { ChatMessage } from '../contract.ts';
+import { extras, firstOf, has, RowError, textOrChat } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
+import { excerpt, plainText } from '../text.ts';
 import type { PairDraft, PairFormat } from './contract.ts';
-import { splitConversations } from './dialogue.ts';
+import { type Conversation, inOneStyle, splitConversations } from './dialogue.ts';
+import { CONTEXT_COLUMNS, chatPromptOf, PROMPT_COLUMNS, promptOf, withContext } from './prompt-columns.ts';
 
-/** Column names in use for the same three things; the first is ours. */
-const PROMPT = ['prompt', 'question', 'instruction'];
+/** Column names in use for the same two things; the first is ours. */
 const CHOSEN = ['chosen', 'chosen_response', 'response_j'];
 const REJECTED = ['rejected', 'rejected_response', 'response_k'];
 
 /**
- * `{prompt, chosen, rejected}`, each text or messages. Completions that repeat the prompt's messages lose them; without
- * a prompt, what two conversations share is the prompt.
+ * `{prompt, chosen, rejected}`, each text or messages. Of two whole conversations, what they share is the prompt; a
+ * completion that repeats the prompt's messages loses them.
  */
 export const generic: PairFormat = {
   name: 'generic',
@@ -21,7 +22,7 @@ export const generic: PairFormat = {
   matches: (row) => {
     const [chosen, rejected] = [firstOf(row, CHOSEN), firstOf(row, REJECTED)];
     if (chosen === undefined || rejected === undefined) return false;
-    return firstOf(row, PROMPT) !== undefined || typeof row[chosen] === 'object';
+    return firstOf(row, PROMPT_COLUMNS) !== undefined || typeof row[chosen] === 'object';
   },
   read: (row) => [readPair(row)],
 };
@@ -40,36 +41,63 @@ const hasScores = (row: Row) =>
   typeof row === 'object' && has(row, 'score_chosen') && has(row, 'score_rejected');
 
 function readPair(row: Row): PairDraft {
-  const columns = [PROMPT, CHOSEN, REJECTED].map((names) => firstOf(row, names));
-  const [promptColumn, chosenColumn = 'chosen', rejectedColumn = 'rejected'] = columns;
+  const chosenColumn = firstOf(row, CHOSEN) ?? 'chosen';
+  const rejectedColumn = firstOf(row, REJECTED) ?? 'rejected';
   const chosen = textOrChat(row, chosenColumn);
   const rejected = textOrChat(row, rejectedColumn);
-  const rest = extras(row, [...PROMPT, ...CHOSEN, ...REJECTED, 'prompt_id', 'messages']);
-  if (typeof chosen !== typeof rejected) {
+  const used = [...PROMPT_COLUMNS, ...CONTEXT_COLUMNS, ...CHOSEN, ...REJECTED, 'prompt_id', 'messages'];
+  const rest = extras(row, used);
+  if (typeof chosen === 'string' && typeof rejected === 'string') {
+    return { ...inOneStyle({ prompt: promptOf(row), chosen, rejected }), ...rest };
+  }
+  if (typeof chosen === 'string' || typeof rejected === 'string') {
     throw new RowError(
       'wrong-type',
       `"${chosenColumn}" and "${rejectedColumn}" must both be text or both messages`,
     );
   }
-  if (typeof chosen === 'string' || typeof rejected === 'string') {
-    const prompt = textOrChat(row, promptColumn ?? 'prompt');
-    const reply = (content: TextOrChat): TextOrChat =>
-      typeof prompt === 'string' || typeof content !== 'string' ? content : [{ role: 'assistant', content }];
-    return { prompt, chosen: reply(chosen), rejected: reply(rejected), ...rest };
+  return { ...fromMessages(row, chosen, rejected), ...rest };
+}
+
+function fromMessages(
+  row: Row,
+  chosen: readonly ChatMessage[],
+  rejected: readonly ChatMessage[],
+): Conversation {
+  const column = firstOf(row, PROMPT_COLUMNS);
+  if (column === undefined || [chosen, rejected].every(([first]) => first && first.role !== 'assistant')) {
+    const split = splitConversations(chosen, rejected);
+    if (column !== undefined) requirePrompt(row, column, split.prompt);
+    return { ...split, prompt: withContext(row, split.prompt) };
   }
-  if (promptColumn === undefined) return { ...splitConversations(chosen, rejected), ...rest };
-  const prompt = promptMessages(row, promptColumn);
+  const prompt = chatPromptOf(row, column);
   return {
     prompt,
     chosen: withoutPrompt(chosen, prompt),
     rejected: withoutPrompt(rejected, prompt),
-    ...rest,
   };
 }
 
-function promptMessages(row: Row, column: string): readonly ChatMessage[] {
-  const value = required(row, column);
-  return typeof value === 'string' ? [{ role: 'user', content: text(row, column) }] : messages(row, column);
+/** A stated prompt beside whole conversations must be part of what they share: its text in a turn, its messages the first. */
+function requirePrompt(row: Row, column: string, shared: readonly ChatMessage[]): void {
+  const stated = textOrChat(row, column);
+  const turns = typeof stated !== 'string' && stated[0]?.role !== 'system' ? withoutSystem(shared) : shared;
+  const held =
+    typeof stated === 'string' ? plainText(shared).includes(stated.trim()) : isStart(stated, turns);
+  if (held) return;
+  throw new RowError(
+    'transcripts-diverge',
+    `what both conversations share does not hold the prompt ${excerpt(plainText(stated), 60)}`,
+  );
+}
+
+const withoutSystem = (turns: readonly ChatMessage[]) => turns.filter(({ role }) => role !== 'system');
+
+function isStart(turns: readonly ChatMessage[], conversation: readonly ChatMessage[]): boolean {
+  return turns.every(({ role, content }, i) => {
+    const same = conversation[i];
+    return same !== undefined && same.role === role && same.content === content;
+  });
 }
 
 /** A completion given as the whole conversation, cut down to what follows the prompt. */
@@ -77,12 +105,8 @@ function withoutPrompt(
   completion: readonly ChatMessage[],
   prompt: readonly ChatMessage[],
 ): readonly ChatMessage[] {
-  const repeats = prompt.every((message, i) => {
-    const same = completion[i];
-    return same !== undefined && same.role === message.role && same.content === message.content;
-  });
-  if (repeats) return completion.slice(prompt.length);
-  if (completion[0]?.role === 'assistant') return completion;
+  const rest = isStart(prompt, completion) ? completion.slice(prompt.length) : completion;
+  if (rest.length === 0 || rest[0]?.role === 'assistant') return rest;
   throw new RowError(
     'transcripts-diverge',
     'a completion must begin with the assistant, or repeat the prompt and go on',

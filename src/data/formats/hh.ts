@@ -1,4 +1,4 @@
-import { extras, has, RowError, text } from '../fields.ts';
+import { extras, has, text } from '../fields.ts';
 import type { PairFormat } from './contract.ts';
 import { ASSISTANT_TURN, isTranscript, parseTranscript, splitConversations } from './dialogue.ts';
 
@@ -17,12 +17,6 @@ export const hh: PairFormat = {
       parseTranscript(chosenText, 'chosen'),
       parseTranscript(rejectedText, 'rejected'),
     );
-    if (split.chosen.length > 1 || split.rejected.length > 1) {
-      throw new RowError(
-        'transcripts-diverge',
-        `they part at turn ${split.prompt.length + 1}, before the last turn`,
-      );
-    }
     const pair =
       dialogue === 'chat'
         ? split

@@ -13,8 +13,8 @@ const responses: RowFormat<JudgedPair> = {
   columns: votes.columns,
   matches: votes.matches,
   read(row) {
-    const { id, prompt, first, second } = responsePrompt(row);
-    return [{ ...(id !== undefined && { id }), prompt, first, second, votes: countVotes(row) }];
+    const { ask, first, second } = responsePrompt(row);
+    return [{ ...ask, first, second, votes: countVotes(row) }];
   },
 };
 

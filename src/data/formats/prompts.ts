@@ -1,8 +1,9 @@
 import type { PromptExample } from '../contract.ts';
-import { firstOf, has, messages, optionalId, optionalText, text, textOrChat } from '../fields.ts';
+import { firstOf, has, messages, optionalId } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { Draft, RowFormat } from './contract.ts';
 import { PAIR_FORMATS } from './index.ts';
+import { chatPromptOf, promptOf, withContext } from './prompt-columns.ts';
 
 type PromptFormat = RowFormat<PromptExample>;
 
@@ -19,7 +20,7 @@ const prompt: PromptFormat = {
   layout: '{prompt}: text, or a list of {role, content}',
   columns: ['prompt'],
   matches: (row) => firstOf(row, PROMPT) !== undefined,
-  read: (row) => withId(row, textOrChat(row, firstOf(row, PROMPT) ?? 'prompt')),
+  read: (row) => withId(row, promptOf(row, firstOf(row, PROMPT))),
 };
 
 const instruction: PromptFormat = {
@@ -27,10 +28,7 @@ const instruction: PromptFormat = {
   layout: '{instruction, input?}',
   columns: ['instruction', 'input'],
   matches: (row) => has(row, 'instruction'),
-  read(row) {
-    const input = optionalText(row, 'input');
-    return withId(row, [{ role: 'user', content: text(row, 'instruction') + (input ? `\n\n${input}` : '') }]);
-  },
+  read: (row) => withId(row, chatPromptOf(row, 'instruction')),
 };
 
 /** Conversations: a reply at the end is left out, because it is what will be generated. */
@@ -41,25 +39,17 @@ const conversation: PromptFormat = {
   matches: (row) => CONVERSATION.some((column) => Array.isArray(row[column])),
   read(row) {
     const turns = messages(row, firstOf(row, CONVERSATION) ?? 'messages');
-    return withId(row, turns.at(-1)?.role === 'assistant' ? turns.slice(0, -1) : turns);
+    return withId(row, withContext(row, turns.at(-1)?.role === 'assistant' ? turns.slice(0, -1) : turns));
   },
 };
 
-/** Pair formats whose prompt is not simply a column. */
-const PROMPT_FROM_PAIRS = new Set(['hh', 'shp', 'stack-exchange']);
-
-const transcripts: readonly PromptFormat[] = PAIR_FORMATS.filter((format) =>
-  PROMPT_FROM_PAIRS.has(format.name),
-).map((format) => ({
+/** The prompts of preference pairs, as training reads them. */
+const fromPairs: readonly PromptFormat[] = PAIR_FORMATS.map((format) => ({
   ...format,
-  read: (row, context) =>
-    format
-      .read(row, { ...context, report: () => {} })
-      .slice(0, 1)
-      .map(({ id, prompt }) => ({
-        ...(id !== undefined && { id }),
-        prompt,
-      })),
+  read(row, context) {
+    const drafts = format.readPrompt === undefined ? format.read(row, context) : [format.readPrompt(row)];
+    return drafts.slice(0, 1).map(({ id, prompt }) => ({ ...(id !== undefined && { id }), prompt }));
+  },
 }));
 
-export const PROMPT_FORMATS: readonly PromptFormat[] = [...transcripts, prompt, instruction, conversation];
+export const PROMPT_FORMATS: readonly PromptFormat[] = [...fromPairs, prompt, instruction, conversation];

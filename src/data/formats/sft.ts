@@ -1,8 +1,10 @@
 import type { PreferencePair, SftExample } from '../contract.ts';
-import { firstOf, has, messages, optionalId, optionalText, RowError, text, textOrChat } from '../fields.ts';
+import { firstOf, has, messages, optionalId, RowError, text, textOrChat } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { Draft, RowFormat } from './contract.ts';
+import { asChat } from './dialogue.ts';
 import { PAIR_FORMATS } from './index.ts';
+import { chatPromptOf, promptOf, withContext } from './prompt-columns.ts';
 
 type SftFormat = RowFormat<SftExample>;
 
@@ -21,13 +23,11 @@ const promptCompletion: SftFormat = {
   columns: ['prompt', 'completion'],
   matches: (row) => firstOf(row, PROMPT) !== undefined && firstOf(row, COMPLETION) !== undefined,
   read(row) {
-    const prompt = textOrChat(row, firstOf(row, PROMPT) ?? 'prompt');
+    const prompt = promptOf(row, firstOf(row, PROMPT));
     const completion = textOrChat(row, firstOf(row, COMPLETION) ?? 'completion');
     if (typeof prompt === typeof completion) return withId(row, { prompt, completion });
-    return withId(row, {
-      prompt: typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt,
-      completion: typeof completion === 'string' ? [{ role: 'assistant', content: completion }] : completion,
-    });
+    const chat = asChat({ prompt, chosen: completion, rejected: '' });
+    return withId(row, { prompt: chat.prompt, completion: chat.chosen });
   },
 };
 
@@ -38,11 +38,9 @@ const instruction: SftFormat = {
   columns: ['instruction', 'input', 'output'],
   matches: (row) => has(row, 'instruction') && firstOf(row, COMPLETION) !== undefined,
   read(row) {
-    const input = optionalText(row, 'input');
-    const content = text(row, 'instruction') + (input ? `\n\n${input}` : '');
     const reply = text(row, firstOf(row, COMPLETION) ?? 'output');
     return withId(row, {
-      prompt: [{ role: 'user', content }],
+      prompt: chatPromptOf(row, 'instruction'),
       completion: [{ role: 'assistant', content: reply }],
     });
   },
@@ -59,7 +57,7 @@ const conversation: SftFormat = {
     const last = turns.at(-1);
     if (last?.role !== 'assistant')
       throw new RowError('wrong-type', 'a conversation must end with the assistant');
-    return withId(row, { prompt: turns.slice(0, -1), completion: [last] });
+    return withId(row, { prompt: withContext(row, turns.slice(0, -1)), completion: [last] });
   },
 };
 

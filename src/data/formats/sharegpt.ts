@@ -2,11 +2,13 @@ import type { ChatMessage } from '../contract.ts';
 import { extras, has, messages, RowError, textOrChat } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { PairFormat } from './contract.ts';
+import { CONTEXT_COLUMNS, withContext } from './prompt-columns.ts';
 
 /** ShareGPT's multi-turn layout: `conversations` of `{from, value}` up to the user's last turn, and two replies. */
 export const sharegpt: PairFormat = {
   name: 'sharegpt',
-  layout: '{conversations: [{from, value}], chosen, rejected}: replies as text or as one {from, value}',
+  layout:
+    '{conversations: [{from, value}], chosen, rejected, system?}: replies as text or as one {from, value}',
   columns: ['conversations', 'chosen', 'rejected'],
   matches: (row) => Array.isArray(row.conversations) && has(row, 'chosen') && has(row, 'rejected'),
   read(row) {
@@ -14,8 +16,12 @@ export const sharegpt: PairFormat = {
     if (prompt.at(-1)?.role === 'assistant' || prompt.length === 0) {
       throw new RowError('wrong-type', '"conversations" must end with a turn that the replies answer');
     }
-    const pair = { prompt, chosen: reply(row, 'chosen'), rejected: reply(row, 'rejected') };
-    return [{ ...pair, ...extras(row, ['conversations', 'chosen', 'rejected']) }];
+    const pair = {
+      prompt: withContext(row, prompt),
+      chosen: reply(row, 'chosen'),
+      rejected: reply(row, 'rejected'),
+    };
+    return [{ ...pair, ...extras(row, ['conversations', 'chosen', 'rejected', ...CONTEXT_COLUMNS]) }];
   },
 };
 

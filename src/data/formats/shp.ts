@@ -1,4 +1,4 @@
-import { extras, has, number, RowError, text } from '../fields.ts';
+import { extras, has, number, RowError, states, text } from '../fields.ts';
 import type { PairFormat } from './contract.ts';
 
 /** Stanford Human Preferences: a Reddit post and two comments; `labels` is 1 when A is preferred. */
@@ -14,10 +14,11 @@ export const shp: PairFormat = {
     const [chosen, rejected] = label === 1 ? (['A', 'B'] as const) : (['B', 'A'] as const);
     const say = (side: string) => [{ role: 'assistant' as const, content: text(row, `human_ref_${side}`) }];
     const rest = extras(row, ['history', 'human_ref_A', 'human_ref_B', 'labels', 'score_A', 'score_B']);
-    const scores = has(row, 'score_A') && {
-      score_chosen: number(row, `score_${chosen}`),
-      score_rejected: number(row, `score_${rejected}`),
-    };
+    const scores = states(row, 'score_A') &&
+      states(row, 'score_B') && {
+        score_chosen: number(row, `score_${chosen}`),
+        score_rejected: number(row, `score_${rejected}`),
+      };
     return [
       {
         ...rest,

@@ -1,5 +1,5 @@
 import type { ChatMessage } from '../contract.ts';
-import { extras, has, list, number, RowError, text } from '../fields.ts';
+import { extras, has, list, number, optionalId, RowError, text } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { PairDraft, PairFormat } from './contract.ts';
 import { htmlToText } from './html.ts';
@@ -14,7 +14,7 @@ export const stackExchange: PairFormat = {
   columns: ['question', 'answers'],
   matches: (row) => has(row, 'question') && Array.isArray(row.answers),
   read(row, { report }) {
-    const prompt: ChatMessage[] = [{ role: 'user', content: htmlToText(text(row, 'question')) }];
+    const prompt = question(row);
     const answers = list(row, 'answers').map(readAnswer);
     if (answers.length < 2)
       throw new RowError('missing-field', `a pair needs two answers, received ${answers.length}`);
@@ -37,7 +37,15 @@ export const stackExchange: PairFormat = {
       report('tied-scores', `${ties} of ${ties + pairs.length} pairs of answers have equal scores`);
     return pairs;
   },
+  readPrompt(row) {
+    const id = optionalId(row);
+    return { ...(id !== undefined && { id }), prompt: question(row) };
+  },
 };
+
+function question(row: Row): ChatMessage[] {
+  return [{ role: 'user', content: htmlToText(text(row, 'question')) }];
+}
 
 function readAnswer(value: unknown): { reply: ChatMessage[]; score: number } {
   if (typeof value !== 'object' || value === null)

@@ -1,6 +1,7 @@
-import { extras, firstOf, has, list, number, optionalId, optionalText, RowError, text } from '../fields.ts';
+import { extras, firstOf, has, list, number, optionalId, RowError, text } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { PairFormat } from './contract.ts';
+import { CONTEXT_COLUMNS, chatPromptOf } from './prompt-columns.ts';
 
 /**
  * Instructions with two responses that several people judged (PandaLM's layout): 1 and 2 name the better response, 0 is
@@ -23,28 +24,30 @@ export const votes: PairFormat = {
     }
     const pair = responsePrompt(row);
     const [chosen, rejected] = first > second ? [pair.first, pair.second] : [pair.second, pair.first];
-    const rest = extras(row, ['instruction', 'input', 'idx', 'response1', 'response2', ...judgeColumns(row)]);
+    const used = ['instruction', ...CONTEXT_COLUMNS, 'idx', 'response1', 'response2', ...judgeColumns(row)];
+    const rest = extras(row, used);
     return [
       {
         ...rest,
-        ...(pair.id !== undefined && { id: pair.id }),
-        prompt: pair.prompt,
+        ...pair.ask,
         chosen,
         rejected,
         votes: { chosen: Math.max(first, second), rejected: Math.min(first, second), tie },
       },
     ];
   },
+  readPrompt: (row) => responsePrompt(row).ask,
 };
 
-/** The instruction as a user's turn, and both responses as replies. */
+/** The instruction as a chat, and both responses as replies. */
 export function responsePrompt(row: Row) {
-  const input = optionalText(row, 'input');
-  const content = text(row, 'instruction') + (input ? `\n\n${input}` : '');
   const reply = (column: string) => [{ role: 'assistant', content: text(row, column) } as const];
-  const id = optionalId(row) ?? (has(row, 'idx') ? String(number(row, 'idx')) : undefined);
-  const prompt = [{ role: 'user', content } as const];
-  return { id, prompt, first: reply('response1'), second: reply('response2') };
+  const id = optionalId(row) ?? optionalId(row, 'idx');
+  return {
+    ask: { ...(id !== undefined && { id }), prompt: chatPromptOf(row, 'instruction') },
+    first: reply('response1'),
+    second: reply('response2'),
+  };
 }
 
 /** How many people preferred each response, and how many neither. */

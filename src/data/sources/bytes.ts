@@ -49,11 +49,33 @@ export async function* readChunks(file: string): AsyncGenerator<Buffer> {
   }
 }
 
-/** The whole of a file as bytes, decompressed. For formats that cannot be read by line. */
-export async function readAll(file: string): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of readChunks(file)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+/** Pieces of a text that chunks have cut, up to a limit of bytes: past it only the count matters. */
+export class Pieces {
+  readonly #limit: number;
+  #held: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  add(piece: Buffer): void {
+    this.#bytes += piece.length;
+    if (this.#bytes <= this.#limit) this.#held.push(piece);
+    else this.#held = [];
+  }
+
+  /** The whole with its last piece, or undefined when it is longer than the limit; then empty again. */
+  take(last: Buffer): Buffer | undefined {
+    const [held, bytes] = [this.#held, this.#bytes + last.length];
+    [this.#held, this.#bytes] = [[], 0];
+    if (bytes > this.#limit) return undefined;
+    return held.length === 0 ? last : Buffer.concat([...held, last]);
+  }
 }
 
 export interface ByteLine {
@@ -66,18 +88,13 @@ export interface ByteLine {
 /** Lines of a file as bytes; `\n` and `\r\n` both end a line, and a byte-order mark at the start is dropped. */
 export async function* readLines(file: string, maxBytes = MAX_LINE_BYTES): AsyncGenerator<ByteLine> {
   let number = 0;
-  let held: Buffer[] = [];
-  let heldBytes = 0;
+  const pieces = new Pieces(maxBytes);
   const take = (last: Buffer): ByteLine => {
     number++;
-    const tooLong = heldBytes + last.length > maxBytes;
-    let bytes = held.length === 0 ? last : Buffer.concat([...held, last]);
-    held = [];
-    heldBytes = 0;
-    if (tooLong) return { number, bytes: undefined };
-    if (number === 1 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
+    let bytes = pieces.take(last);
+    if (number === 1 && bytes?.[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
       bytes = bytes.subarray(3);
-    if (bytes.at(-1) === 0x0d) bytes = bytes.subarray(0, -1);
+    if (bytes?.at(-1) === 0x0d) bytes = bytes.subarray(0, -1);
     return { number, bytes };
   };
   for await (const chunk of readChunks(file)) {
@@ -86,14 +103,9 @@ export async function* readLines(file: string, maxBytes = MAX_LINE_BYTES): Async
       yield take(chunk.subarray(start, end));
       start = end + 1;
     }
-    if (start === chunk.length) continue;
-    const rest = chunk.subarray(start);
-    heldBytes += rest.length;
-    // Past the limit only the count matters: what was held is let go.
-    if (heldBytes <= maxBytes) held.push(rest);
-    else held = [];
+    if (start < chunk.length) pieces.add(chunk.subarray(start));
   }
-  if (heldBytes > 0) yield take(Buffer.alloc(0));
+  if (pieces.bytes > 0) yield take(Buffer.alloc(0));
 }
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
@@ -102,8 +114,10 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 export function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
     return strictUtf8.decode(bytes);
-  } catch {
-    return undefined;
+  } catch (error) {
+    // Whatever else stands in the way, such as a text longer than a string can be, says nothing of the bytes.
+    if ((error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return undefined;
+    throw error;
   }
 }
 

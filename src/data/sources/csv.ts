@@ -12,8 +12,9 @@ interface ParsedRecord {
 
 /**
  * CSV (RFC 4180) with a header line; `delimiter` is a tab for TSV. Every value is a string. `line` is where a record
- * begins, which quoted line breaks set apart from the record's number. Broken quoting is an error of the file, not of a
- * row: nobody can tell where the next record begins.
+ * begins, which quoted line breaks set apart from the record's number. Empty fields of columns without a name, as
+ * spreadsheets append them, are left out. Broken quoting is an error of the file, not of a row: nobody can tell where the
+ * next record begins.
  */
 export async function* readCsv(file: string, name = file, delimiter = ','): RowStream {
   // Bytes pass through the parser as Latin-1 (one character a byte), so that invalid UTF-8 is found by field.
@@ -62,7 +63,7 @@ function lineBreaks(record: readonly string[]): number {
 }
 
 function checkHeader(header: readonly string[], file: string): void {
-  const repeated = header.find((column, i) => header.indexOf(column) !== i);
+  const repeated = header.find((column, i) => column !== '' && header.indexOf(column) !== i);
   if (repeated !== undefined) {
     throw new DataError('repeated-column', `${file} has two columns named "${repeated}".`, {
       hint: 'Rename or remove one of them.',
@@ -87,6 +88,11 @@ function toRow(record: readonly string[], header: readonly string[], file: strin
         reason: 'invalid-utf8',
         detail: `field "${column}": ${describeInvalidUtf8(bytes)}`,
       };
+    }
+    if (column === '' && text.trim() === '') continue;
+    if (header.indexOf(column) !== i) {
+      const detail = `field ${i + 1} is in another column without a name: ${excerpt(text, 60)}`;
+      return { file, line, reason: 'invalid-csv', detail };
     }
     fields.push([column, text]);
   }

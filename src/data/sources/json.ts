@@ -1,68 +1,95 @@
 import { DataError } from '../../errors.ts';
-import { decodeUtf8, describeInvalidUtf8, readAll, readLines } from './bytes.ts';
+import { MAX_LINE_BYTES, Pieces, readChunks } from './bytes.ts';
 import type { RowStream } from './contract.ts';
-import { parseJsonRow, readJsonLines } from './jsonl.ts';
+import { parseBytes, parseJsonRow, readJsonLines } from './jsonl.ts';
 
 /**
  * A `.json` file: an array of objects, or JSON Lines under that name (as many data sets on the hub are). The line of an
- * array's element is where it begins.
+ * array's element is where it begins. Both are read a row at a time.
  */
 export async function* readJson(file: string, name = file): RowStream {
-  if ((await firstCharacter(file)) !== '[') {
+  if ((await firstCharacter(file)) !== OPEN_ARRAY) {
     yield* readJsonLines(file, name);
     return;
   }
-  const bytes = await readAll(file);
-  const text = decodeUtf8(bytes);
-  if (text === undefined) {
-    throw new DataError('invalid-utf8', `${name} is not valid UTF-8: ${describeInvalidUtf8(bytes)}.`, {
-      hint: 'A JSON array is read as a whole; with one object a line (.jsonl) a damaged row costs only itself.',
-      at: { file: name },
-    });
+  for await (const { line, bytes } of readElements(file, name)) {
+    const row = parseBytes(bytes, name, line, parseJsonRow);
+    if (row !== undefined) yield row;
   }
-  for (const { start, end, line } of elements(text, name))
-    yield parseJsonRow(text.slice(start, end), name, line);
 }
 
-async function firstCharacter(file: string): Promise<string | undefined> {
-  for await (const { bytes } of readLines(file)) {
-    const text = bytes?.toString('latin1').trim();
-    if (text) return text[0];
+/** The first byte that is neither white space nor of a byte-order mark. */
+async function firstCharacter(file: string): Promise<number | undefined> {
+  for await (const chunk of readChunks(file)) {
+    const character = chunk.find((byte) => byte > SPACE && !BYTE_ORDER_MARK.includes(byte));
+    if (character !== undefined) return character;
   }
   return undefined;
 }
 
-/** Finds an array's elements without parsing them, so that one broken element leaves the others readable. */
-function* elements(text: string, file: string): Generator<{ start: number; end: number; line: number }> {
-  let line = 1;
-  let depth = 0;
-  let start = -1;
-  let startLine = 1;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === NEWLINE) line++;
-    if (inString) {
-      if (code === BACKSLASH) i++;
-      else if (code === QUOTE) inString = false;
-      continue;
+interface Element {
+  /** One-based. */
+  readonly line: number;
+  /** Absent when the element was longer than the limit. */
+  readonly bytes: Buffer | undefined;
+}
+
+/** Cuts an array into its elements without parsing them, so that one broken element leaves the others readable. */
+export async function* readElements(
+  file: string,
+  name = file,
+  maxBytes = MAX_LINE_BYTES,
+): AsyncGenerator<Element> {
+  const scanner = new ArrayScanner();
+  const pieces = new Pieces(maxBytes);
+  /** Where the element began that is being read; 0 between elements. */
+  let line = 0;
+  for await (const chunk of readChunks(file)) {
+    let start = 0;
+    for (let i = 0; i < chunk.length; i++) {
+      const place = scanner.next(chunk[i]!);
+      if (place === 'inside' && line === 0) [start, line] = [i, scanner.line];
+      if (place !== 'between' && place !== 'end') continue;
+      if (line > 0) yield { line, bytes: pieces.take(chunk.subarray(start, i)) };
+      line = 0;
+      if (place === 'end') return;
     }
-    if (depth === 1 && start < 0 && code > SPACE && code !== COMMA && code !== CLOSE_ARRAY)
-      [start, startLine] = [i, line];
-    if (code === QUOTE) inString = true;
-    else if (code === OPEN_ARRAY || code === OPEN_OBJECT) depth++;
-    else if (depth === 1 && (code === COMMA || code === CLOSE_ARRAY)) {
-      if (start >= 0) yield { start, end: i, line: startLine };
-      start = -1;
-      if (code === CLOSE_ARRAY) return;
-    } else if (code === CLOSE_ARRAY || code === CLOSE_OBJECT) depth--;
+    if (line > 0) pieces.add(chunk.subarray(start));
   }
-  throw new DataError('damaged-file', `${file} ends inside its JSON array (line ${line}).`, {
+  throw new DataError('damaged-file', `${name} ends inside its JSON array (line ${scanner.line}).`, {
     hint: 'Write or download the file again, or use one object a line (.jsonl).',
-    at: { file, line },
+    at: { file: name, line: scanner.line },
   });
 }
 
+/** Follows an array by its bytes: in UTF-8, those of JSON's own characters are part of no other. */
+class ArrayScanner {
+  /** One-based, of the last byte. */
+  line = 1;
+  #depth = 0;
+  #inString = false;
+  #escaped = false;
+
+  /** What a byte is to the array: of an element, a comma between two, its end, or nothing. */
+  next(byte: number): 'inside' | 'between' | 'end' | undefined {
+    if (byte === NEWLINE) this.line++;
+    if (this.#inString) {
+      if (this.#escaped) this.#escaped = false;
+      else if (byte === BACKSLASH) this.#escaped = true;
+      else if (byte === QUOTE) this.#inString = false;
+      return 'inside';
+    }
+    if (this.#depth === 1 && byte === COMMA) return 'between';
+    if (this.#depth === 1 && byte === CLOSE_ARRAY) return 'end';
+    const outside = this.#depth === 0 || byte <= SPACE;
+    if (byte === QUOTE) this.#inString = true;
+    else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) this.#depth++;
+    else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) this.#depth--;
+    return outside ? undefined : 'inside';
+  }
+}
+
+const BYTE_ORDER_MARK: readonly number[] = [0xef, 0xbb, 0xbf];
 const NEWLINE = 0x0a;
 const SPACE = 0x20;
 const QUOTE = 0x22;

@@ -26,9 +26,15 @@ export async function* readParquet(file: string, name = file): RowStream {
   }
 }
 
-/** Parquet's integers arrive as BigInt and its times as Date; the formats expect what JSON can say. */
+/**
+ * Parquet's integers arrive as BigInt and its times as Date; the formats expect what JSON can say. Integers that a number
+ * cannot hold (64-bit ids) become text.
+ */
 function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') return Number(value);
+  if (typeof value === 'bigint') {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : String(value);
+  }
   if (value instanceof Date) return value.toISOString();
   if (Array.isArray(value) || ArrayBuffer.isView(value))
     return Array.from(value as ArrayLike<unknown>, plain);

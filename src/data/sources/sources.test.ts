@@ -6,6 +6,7 @@ import { readLines } from './bytes.ts';
 import type { HubFetcher, SourceRow } from './contract.ts';
 import { parseHubDataset, selectSplit } from './hub.ts';
 import { openSource } from './index.ts';
+import { readElements } from './json.ts';
 
 /** Rows of some files, as `[line, row or reason]`. */
 async function read(files: Record<string, string | Uint8Array>, name = Object.keys(files)[0]!) {
@@ -101,6 +102,42 @@ describe('JSON', () => {
     ]);
   });
 
+  it('cuts an array wherever chunks end, and lets go of an element that is longer than the limit', async () => {
+    const rows = Array.from({ length: 3000 }, (_, i) => ({ i, t: `é"\\${'x'.repeat(i % 97)}]` }));
+    const text = `\ufeff ${JSON.stringify(rows)}`;
+    expect(text.length).toBeGreaterThan(64 * 1024);
+    expect(await read({ 'a.json': text })).toEqual(rows.map((row) => [1, row]));
+    await withFiles({ 'a.json': `[1, "${'x'.repeat(200_000)}",\n2]` }, async (path) => {
+      const elements: unknown[] = [];
+      for await (const { line, bytes } of readElements(path('a.json'), 'a.json', 1000))
+        elements.push([line, bytes?.toString()]);
+      expect(elements).toEqual([
+        [1, '1'],
+        [1, undefined],
+        [2, '2'],
+      ]);
+    });
+  });
+
+  it('loses one element to invalid UTF-8', async () => {
+    const bytes = Buffer.concat([utf8('[{"a":"'), Buffer.from([0xe9]), utf8('"},{"a":1}]')]);
+    expect(await read({ 'a.json': bytes })).toEqual([
+      [1, 'invalid-utf8'],
+      [1, { a: 1 }],
+    ]);
+  });
+
+  it('keeps the digits of whole numbers that a double does not hold', async () => {
+    const line =
+      '{"id":1234567890123456789,"a":[-1234567890123456789, 0.12345678901234568],"b":"\\" 1234567890123456789"}';
+    const row = {
+      id: '1234567890123456789',
+      a: ['-1234567890123456789', 0.12345678901234568],
+      b: '" 1234567890123456789',
+    };
+    expect(await read({ 'a.jsonl': line })).toEqual([[1, row]]);
+  });
+
   it('reads JSON Lines under the name .json', async () => {
     expect(await read({ 'a.json': '{"a":1}\n{"a":2}\n' })).toHaveLength(2);
   });
@@ -139,6 +176,14 @@ describe('CSV', () => {
     await expect(read({ 'a.csv': 'a,b,a\n1,2,3\n' })).rejects.toMatchObject({ code: 'repeated-column' });
   });
 
+  it('drops the empty columns that spreadsheets append, and keeps the index that pandas prepends', async () => {
+    expect(await read({ 'a.csv': 'a,b,,\n1,2,, \n1,2,,x\n' })).toEqual([
+      [2, { a: '1', b: '2' }],
+      [3, 'invalid-csv'],
+    ]);
+    expect(await read({ 'a.csv': ',a\n0,1\n' })).toEqual([[2, { '': '0', a: '1' }]]);
+  });
+
   it('reads tab-separated values', async () => {
     expect(await read({ 'a.tsv': 'a\tb\n1\tx, y\n' })).toEqual([[2, { a: '1', b: 'x, y' }]]);
   });
@@ -151,12 +196,13 @@ describe('Parquet', () => {
       columnData: [
         { name: 'prompt', data: Array.from({ length: 5 }, () => messages), type: 'JSON' },
         { name: 'score', data: [1n, 2n, 3n, 4n, 5n], type: 'INT64' },
+        { name: 'id', data: [1n, 2n, 3n, 4n, 1234567890123456789n], type: 'INT64' },
       ],
       rowGroupSize: 2,
     });
     const rows = await read({ 'a.parquet': new Uint8Array(bytes) });
     expect(rows.map(([line]) => line)).toEqual([1, 2, 3, 4, 5]);
-    expect(rows[4]![1]).toEqual({ prompt: messages, score: 5 });
+    expect(rows[4]![1]).toEqual({ prompt: messages, score: 5, id: '1234567890123456789' });
   });
 
   it('reports a file that is not Parquet', async () => {
@@ -220,8 +266,8 @@ describe('hub data sets', () => {
       path: 'harmless-base',
       split: 'test',
     });
-    expect(parseHubDataset('datasets/org/name:dev')).toEqual({ repository: 'org/name', split: 'dev' });
-    expect(parseHubDataset('data/pairs.jsonl')).toBeUndefined();
+    expect(parseHubDataset('hf:datasets/org/name:dev')).toEqual({ repository: 'org/name', split: 'dev' });
+    expect(parseHubDataset('datasets/pairs.jsonl')).toBeUndefined();
     expect(() => parseHubDataset('hf:name')).toThrow(/does not name a hub data set/);
   });
 
@@ -240,6 +286,17 @@ describe('hub data sets', () => {
     expect(() => selectSplit(folders, dataset)).toThrow(/in 2 folders/);
     expect(selectSplit(folders, { ...dataset, path: 'b' })).toEqual(['b/train.jsonl.gz']);
     expect(selectSplit(folders, { ...dataset, path: 'a/train.jsonl.gz' })).toEqual(['a/train.jsonl.gz']);
+  });
+
+  it('reads one kind of files, and none that are about the data', () => {
+    const dataset = { repository: 'o/n' };
+    const about = ['LICENSE.txt', 'dataset_infos.json', 'requirements.txt'];
+    expect(selectSplit([...about, 'orca.jsonl'], dataset)).toEqual(['orca.jsonl']);
+    expect(selectSplit(about, { ...dataset, path: 'LICENSE.txt' })).toEqual(['LICENSE.txt']);
+    expect(() => selectSplit(about, dataset)).toThrow(/no data files/);
+    expect(selectSplit(['train.csv', 'train.parquet'], dataset)).toEqual(['train.parquet']);
+    expect(selectSplit(['a.csv', 'b.csv', 'index.jsonl'], dataset)).toEqual(['a.csv', 'b.csv']);
+    expect(selectSplit(['train.jsonl', 'train.jsonl.gz'], dataset)).toEqual(['train.jsonl']);
   });
 
   it('reads the files that the fetcher brings, under their hub names', async () => {
