@@ -1,4 +1,4 @@
-import type { SftRecipe, TrainRecipe } from '../config/index.ts';
+import { type SftRecipe, type TrainRecipe, writtenRecipe } from '../config/index.ts';
 import type { Device } from '../engine/index.ts';
 import type { TrainEvent, TrainOptions, TrainPhase } from '../train/index.ts';
 import type { CliContext } from './context.ts';
@@ -44,8 +44,8 @@ export async function trainOptions(
     ...(lora !== undefined && {
       lora: {
         rank: lora.rank,
-        alpha: lora.alpha,
         merge: lora.merge,
+        ...(lora.alpha !== undefined && { alpha: lora.alpha }),
         ...(lora.target_modules !== undefined && { targetModules: lora.target_modules }),
       },
     }),
@@ -61,7 +61,7 @@ export async function trainOptions(
       ...('kl_samples' in evaluation && { klSamples: evaluation.kl_samples as number }),
     },
     checkpoint: { every: checkpoint.every, keep: checkpoint.keep },
-    recipe,
+    recipe: writtenRecipe(recipe),
   };
 }
 
@@ -70,7 +70,6 @@ const PHASES: Readonly<Record<TrainPhase, string>> = {
   tokenize: 'Reading the data',
   reference: 'Reference pass',
   train: 'Training',
-  evaluate: 'Evaluating',
   save: 'Saving the model',
 };
 

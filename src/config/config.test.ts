@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { UsageError } from '../errors.ts';
-import { explainRecipe, resolveRecipe, sftRecipe, trainRecipe } from './index.ts';
+import { explainRecipe, resolveRecipe, sftRecipe, trainRecipe, writtenRecipe } from './index.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -52,7 +52,9 @@ describe('resolveRecipe', () => {
     const full = resolveRecipe(trainRecipe, { file: recipeFile(minimal) }).recipe;
     expect(full).toMatchObject({ epochs: 1, optimizer: { name: 'adamw', lr: 1e-6 }, batch: { pairs: 8 } });
     const adapted = resolveRecipe(trainRecipe, { file: recipeFile(`${minimal}lora: {rank: 8}\n`) }).recipe;
-    expect(adapted).toMatchObject({ lora: { rank: 8, alpha: 32 }, optimizer: { lr: 1e-4 } });
+    expect(adapted).toMatchObject({ lora: { rank: 8, alpha: 16 }, optimizer: { lr: 1e-4 } });
+    const scaled = resolveRecipe(trainRecipe, { file: recipeFile(`${minimal}lora: {alpha: 8}\n`) }).recipe;
+    expect(scaled.lora).toMatchObject({ rank: 16, alpha: 8 });
     expect(resolveRecipe(sftRecipe, { file: recipeFile(minimal) }).recipe.optimizer.lr).toBe(2e-5);
   });
 
@@ -94,6 +96,77 @@ describe('resolveRecipe', () => {
     expect(recipe).not.toHaveProperty('epochs');
     expect(recipe.batch).toMatchObject({ pairs: 4, accumulate: 2 });
     expect(recipe.batch).not.toHaveProperty('tokens');
+  });
+
+  it('removes a key with null, whose default is a default again', () => {
+    const file = recipeFile(`${minimal}eval_data: held.jsonl\noptimizer: {lr: 1e-5}\nlora: {rank: 8}\n`);
+    const plain = resolveRecipe(trainRecipe, {
+      file,
+      set: ['eval_data=null', 'lora=~', 'optimizer.lr=null', 'steps=null'],
+    });
+    expect(plain.recipe).not.toHaveProperty('eval_data');
+    expect(plain.recipe).not.toHaveProperty('lora');
+    expect(plain.recipe.optimizer.lr).toBe(1e-6);
+    expect(plain.originOf(['optimizer', 'lr'])).toBe('default');
+    expect(plain.dropped.map(({ key }) => key)).toEqual(['eval_data', 'lora', 'optimizer.lr']);
+    const anew = resolveRecipe(trainRecipe, { file, set: ['lora=null', 'lora.merge=true'] }).recipe;
+    expect(anew.lora).toMatchObject({ rank: 16, merge: true });
+    const required = failure(() => resolveRecipe(trainRecipe, { file, set: ['data=null'] }));
+    expect(required.message).toMatch(/data: is required$/m);
+    // What an empty shell variable leaves, and a null where nothing could be removed.
+    expect(failure(() => resolveRecipe(trainRecipe, { file, set: ['eval_data='] }))).toMatchObject({
+      code: 'set-syntax',
+      hint: expect.stringContaining('--set eval_data=null removes the key'),
+    });
+    const bare = failure(() => resolveRecipe(trainRecipe, { file: recipeFile(`${minimal}lora:\n`) }));
+    expect(bare.message).toContain('lora: null is wrong');
+  });
+
+  it('leaves out the file’s eval_data when the command line gives other data', () => {
+    const file = recipeFile(`${minimal}eval_data: held.jsonl\n`);
+    const data = [{ flag: '--data', path: ['data'], value: 'mine.jsonl' }];
+    const other = resolveRecipe(trainRecipe, { file, flags: data });
+    expect(other.recipe).toMatchObject({ data: 'mine.jsonl', eval_fraction: 0.1 });
+    expect(other.recipe).not.toHaveProperty('eval_data');
+    expect(explainRecipe(other)).toMatch(/^# without eval_data of .*recipe\.yaml:3, because of --data$/m);
+    const both = resolveRecipe(sftRecipe, { file, flags: data, set: ['eval_data=held.jsonl'] });
+    expect(both.recipe).toMatchObject({ data: 'mine.jsonl', eval_data: 'held.jsonl' });
+    expect(both.dropped).toEqual([]);
+    const same = resolveRecipe(trainRecipe, { file, set: ['eval_data=more.jsonl'] }).recipe;
+    expect(same).toMatchObject({ data: 'pairs.jsonl', eval_data: 'more.jsonl' });
+  });
+
+  it('writes the options of objectives in snake_case, and gives them to the library in camelCase', () => {
+    const file = recipeFile(`${minimal}objective:\n  name: simpo\n  gamma_beta_ratio: 0.5\n`);
+    const { recipe } = resolveRecipe(trainRecipe, { file });
+    expect(recipe.objective).toEqual({ name: 'simpo', beta: 10, gammaBetaRatio: 0.5, dispersion: false });
+    expect(writtenRecipe(recipe).objective).toHaveProperty('gamma_beta_ratio', 0.5);
+    const set = ['objective.gammaBetaRatio=0.5', 'objective.dispersion=3', 'objective.frobnicate=1'];
+    const { message } = failure(() => resolveRecipe(trainRecipe, { file, set }));
+    expect(message).toContain('3 problems');
+    expect(message).toMatch(/objective\.gammaBetaRatio: unknown key; did you mean gamma_beta_ratio\?/);
+    expect(message).toMatch(/objective\.dispersion: received 3, expected true \| false {2}/);
+    expect(message).toMatch(/objective\.frobnicate: unknown key; the keys here are beta, gamma_beta_ratio, /);
+    const value = failure(() => resolveRecipe(trainRecipe, { file, set: ['objective.gamma_beta_ratio=-1'] }));
+    expect(value.message).toContain('objective.gamma_beta_ratio: received -1, expected number ≥ 0');
+  });
+
+  it('checks the optimiser’s coefficients before anything is trained', () => {
+    const file = recipeFile(`${minimal}optimizer:\n  name: sgd\n  nesterov: true\n  dampening: 0.1\n`);
+    const { message } = failure(() => resolveRecipe(trainRecipe, { file }));
+    expect(message).toMatch(/optimizer\.nesterov: needs optimizer\.momentum above 0.*recipe\.yaml:5\)/);
+    expect(message).toMatch(/optimizer\.dampening: must be 0 .* received 0\.1.*recipe\.yaml:6\)/);
+    const fine = ['optimizer.momentum=0.9', 'optimizer.dampening=0'];
+    expect(() => resolveRecipe(sftRecipe, { file, set: fine })).not.toThrow();
+    const still = failure(() =>
+      resolveRecipe(trainRecipe, {
+        file: recipeFile(minimal),
+        set: ['optimizer.betas=[0.9, 1]', 'optimizer.alpha=1', 'steps=1', 'epochs=1'],
+      }),
+    );
+    expect(still.message).toContain('optimizer.betas.1: 1 is wrong');
+    expect(still.message).toContain('optimizer.alpha: 1 is wrong');
+    expect(still.message).toContain('steps: excludes epochs');
   });
 
   it('checks rules between keys', () => {
@@ -146,6 +219,8 @@ describe('resolveRecipe', () => {
   it('does not let a key reach the prototype', () => {
     failure(() => resolveRecipe(trainRecipe, { file: recipeFile(minimal), set: ['__proto__.polluted=1'] }));
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+    failure(() => resolveRecipe(trainRecipe, { set: ['__proto__.toString=null'] }));
+    expect(Object.hasOwn(Object.prototype, 'toString')).toBe(true);
   });
 });
 
@@ -153,7 +228,7 @@ describe('explainRecipe', () => {
   it('prints YAML that resolves to the same recipe, with origins', () => {
     const resolved = resolveRecipe(trainRecipe, {
       file: recipeFile(
-        `${minimal}objective: {name: mallows-phi, beta: 0.1}\nlora: {target_modules: [q_proj, v_proj]}\n`,
+        `${minimal}objective: {name: alpha-dpo, beta: 0.1}\nlora: {target_modules: [q_proj, v_proj]}\n`,
       ),
       set: ['output="runs/a: b"'],
     });
@@ -163,6 +238,6 @@ describe('explainRecipe', () => {
     expect(text).toMatch(/^output: "runs\/a: b" +# --set$/m);
     const again = resolveRecipe(trainRecipe, { file: recipeFile(text) });
     expect(again.recipe).toEqual(resolved.recipe);
-    expect(parse(text)).toEqual(JSON.parse(JSON.stringify(resolved.recipe)));
+    expect(parse(text)).toEqual(JSON.parse(JSON.stringify(writtenRecipe(resolved.recipe))));
   });
 });

@@ -1,9 +1,14 @@
 import { stringify } from 'yaml';
 import { isRecord, type KeyPath } from './layers.ts';
+import { writtenRecipe } from './objective.ts';
 import type { Resolved } from './resolve.ts';
+import type { SftRecipe, TrainRecipe } from './schema.ts';
 
-/** The resolved recipe as YAML that can be run again, each value followed by where it came from. */
-export function explainRecipe(resolved: Resolved<object>): string {
+/**
+ * The resolved recipe as YAML that can be run again, each value followed by where it came from, and the keys of the file
+ * that hold no longer.
+ */
+export function explainRecipe(resolved: Resolved<TrainRecipe | SftRecipe>): string {
   const lines: { text: string; origin: string }[] = [];
   const walk = (values: Readonly<Record<string, unknown>>, path: KeyPath, indent: string): void => {
     for (const [key, value] of Object.entries(values)) {
@@ -18,12 +23,13 @@ export function explainRecipe(resolved: Resolved<object>): string {
       }
     }
   };
-  walk(resolved.recipe as Record<string, unknown>, [], '');
+  walk(writtenRecipe(resolved.recipe), [], '');
   const width = Math.min(
     60,
     Math.max(...lines.filter((line) => line.origin !== '').map((line) => line.text.length)),
   );
-  return lines
-    .map(({ text, origin }) => (origin === '' ? text : `${text.padEnd(width)}  # ${origin}`))
-    .join('\n');
+  return [
+    ...lines.map(({ text, origin }) => (origin === '' ? text : `${text.padEnd(width)}  # ${origin}`)),
+    ...resolved.dropped.map(({ key, was, by }) => `# without ${key} of ${was}, because of ${by}`),
+  ].join('\n');
 }

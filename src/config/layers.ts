@@ -12,9 +12,16 @@ export type Origin =
 /** Keys from the root to a value: `['objective', 'beta']`. */
 export type KeyPath = readonly (string | number)[];
 
+export interface Removal {
+  readonly path: KeyPath;
+  readonly by: Origin;
+}
+
 /** One source of values: a tree, and the origin of any place in it. */
 export interface Layer {
   readonly values: Readonly<Record<string, unknown>>;
+  /** Places of which nothing holds that earlier layers say. */
+  readonly removed?: readonly Removal[];
   origin(path: KeyPath): Origin;
 }
 
@@ -84,9 +91,13 @@ function keyOffset(document: ReturnType<typeof parseDocument>, path: KeyPath): n
   return offset;
 }
 
-/** `key.path=value` assignments from the command line; values are read as YAML (`1e-6`, `true`, `[a, b]`). */
+/**
+ * `key.path=value` assignments from the command line; values are read as YAML (`1e-6`, `true`, `[a, b]`), and `null`
+ * removes the key.
+ */
 export function setLayer(assignments: readonly string[]): Layer {
   const values: Record<string, unknown> = {};
+  const removed: Removal[] = [];
   for (const assignment of assignments) {
     const split = assignment.indexOf('=');
     const key = assignment.slice(0, split).trim();
@@ -96,19 +107,33 @@ export function setLayer(assignments: readonly string[]): Layer {
         `--set ${assignment}: expected key=value, such as objective.beta=0.05.`,
       );
     }
+    const path = key.split('.');
+    const text = assignment.slice(split + 1).trim();
     let value: unknown;
     try {
-      value = parse(assignment.slice(split + 1));
+      value = parse(text);
     } catch (cause) {
       throw new UsageError('set-syntax', `--set ${assignment}: the value is not valid YAML.`, {
         hint: 'Quote texts with special characters twice: --set \'output="runs/a: b"\'.',
         cause,
       });
     }
-    assign(values, key.split('.'), value);
+    if (value !== null) {
+      assign(values, path, value);
+    } else if (WRITTEN_NULL.test(text)) {
+      remove(values, path);
+      removed.push({ path, by: { kind: 'set' } });
+    } else {
+      throw new UsageError('set-syntax', `--set ${assignment}: there is no value.`, {
+        hint: `Give one; --set ${key}=null removes the key.`,
+      });
+    }
   }
-  return { values, origin: () => ({ kind: 'set' }) };
+  return { values, removed, origin: () => ({ kind: 'set' }) };
 }
+
+/** YAML reads an empty text as null, too: an empty shell variable must not remove a key. */
+const WRITTEN_NULL = /^(?:null|Null|NULL|~)$/;
 
 export interface FlagValue {
   readonly flag: string;
@@ -146,28 +171,65 @@ function define(target: Record<string, unknown>, key: string, value: unknown): v
   Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
-/**
- * Later layers win key by key; lists and scalars are replaced whole. Of keys that exclude each other (`steps` and
- * `epochs`), one given by a later layer replaces those of earlier layers.
- */
+/** Any of the `given` keys in a later layer removes the `drops` of earlier ones. */
+export interface Replacement {
+  readonly given: readonly KeyPath[];
+  readonly drops: readonly KeyPath[];
+}
+
+/** A key that an earlier layer gave and a later one removed. */
+export interface DroppedKey extends Removal {
+  readonly was: Origin;
+}
+
+export interface MergedLayers extends Layer {
+  readonly dropped: readonly DroppedKey[];
+}
+
+/** Later layers win key by key; lists and scalars are replaced whole. */
 export function mergeLayers(
   layers: readonly Layer[],
-  exclusive: readonly (readonly KeyPath[])[] = [],
-): Layer {
+  replacements: readonly Replacement[] = [],
+): MergedLayers {
   const values: Record<string, unknown> = {};
-  for (const layer of layers) {
-    for (const group of exclusive) {
-      if (group.some((path) => has(layer.values, path))) for (const path of group) remove(values, path);
+  const dropped: DroppedKey[] = [];
+  for (const [index, layer] of layers.entries()) {
+    for (const { path, by } of removals(layer, replacements)) {
+      if (!has(values, path)) continue;
+      if (!has(layer.values, path)) {
+        dropped.push({ path, was: originIn(layers.slice(0, index), replacements, path), by });
+      }
+      remove(values, path);
     }
     mergeInto(values, layer.values);
   }
   return {
     values,
-    origin: (path) => {
-      const owner = layers.findLast((layer) => has(layer.values, path));
-      return owner?.origin(path) ?? { kind: 'default' };
-    },
+    removed: layers.flatMap(({ removed = [] }) => removed),
+    dropped,
+    origin: (path) => originIn(layers, replacements, path),
   };
+}
+
+/** The places that a layer clears before its own values come, and what in it does so. */
+function removals(layer: Layer, replacements: readonly Replacement[]): Removal[] {
+  const replaced = replacements.flatMap(({ given, drops }) => {
+    const cause = given.find((path) => has(layer.values, path));
+    return cause === undefined ? [] : drops.map((path) => ({ path, by: layer.origin(cause) }));
+  });
+  return [...(layer.removed ?? []), ...replaced];
+}
+
+/** Where the value of a place comes from: the last layer that has it, unless one after that cleared it. */
+function originIn(layers: readonly Layer[], replacements: readonly Replacement[], path: KeyPath): Origin {
+  for (const layer of [...layers].reverse()) {
+    if (has(layer.values, path)) return layer.origin(path);
+    const cleared = removals(layer, replacements).some((removal) =>
+      removal.path.every((key, index) => path[index] === key),
+    );
+    if (cleared) break;
+  }
+  return { kind: 'default' };
 }
 
 function mergeInto(target: Record<string, unknown>, source: Readonly<Record<string, unknown>>): void {
@@ -185,7 +247,9 @@ function mergeInto(target: Record<string, unknown>, source: Readonly<Record<stri
 
 function remove(values: Record<string, unknown>, path: KeyPath): void {
   let node: unknown = values;
-  for (const key of path.slice(0, -1)) node = isRecord(node) ? node[key] : undefined;
+  for (const key of path.slice(0, -1)) {
+    node = isRecord(node) && Object.hasOwn(node, key) ? node[key] : undefined;
+  }
   if (isRecord(node)) delete node[path.at(-1)!];
 }
 

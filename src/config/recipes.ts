@@ -1,17 +1,20 @@
-import { UsageError } from '../errors.ts';
-import { createObjective, resolveObjectiveOptions, updateSizeProblems } from '../objectives/index.ts';
+import { resolveObjectiveOptions } from '../objectives/index.ts';
+import { DEFAULT_LEARNING_RATES, DEFAULT_PAIRS, defaultLoraAlpha } from '../train/options.ts';
+import { checkObjective, objectiveOptions } from './objective.ts';
 import type { Problem, RecipeKind } from './resolve.ts';
 import { type SftRecipe, sftSchema, type TrainRecipe, trainSchema } from './schema.ts';
 
-const DEFAULT_PAIRS = 8;
-
 /** Defaults that depend on other keys; everything that a run reads is then in the recipe. */
 function complete<R extends TrainRecipe | SftRecipe>(recipe: R, learningRate: number): R {
-  const { optimizer, batch } = recipe;
+  const { optimizer, batch, lora } = recipe;
   return {
     ...recipe,
     ...(recipe.steps === undefined && recipe.epochs === undefined ? { epochs: 1 } : {}),
-    optimizer: { ...optimizer, lr: optimizer.lr ?? (recipe.lora === undefined ? learningRate : 1e-4) },
+    optimizer: {
+      ...optimizer,
+      lr: optimizer.lr ?? (lora === undefined ? learningRate : DEFAULT_LEARNING_RATES.lora),
+    },
+    ...(lora && { lora: { ...lora, alpha: lora.alpha ?? defaultLoraAlpha(lora.rank) } }),
     batch:
       batch.pairs === undefined && batch.tokens === undefined ? { pairs: DEFAULT_PAIRS, ...batch } : batch,
   };
@@ -36,9 +39,11 @@ const EXCLUSIVE = [
   ],
 ];
 
-function check(recipe: TrainRecipe | SftRecipe): Problem[] {
+/** Held-out rows belong to the data that they were held out of. */
+const COMPANIONS = [{ of: ['data'], key: ['eval_data'] }];
+
+function checkOptimizer({ optimizer }: TrainRecipe | SftRecipe): Problem[] {
   const problems: Problem[] = [];
-  const { optimizer, batch } = recipe;
   const mine: readonly string[] = OPTIMIZER_KEYS[optimizer.name];
   for (const key of new Set(Object.values(OPTIMIZER_KEYS).flat())) {
     if (optimizer[key] !== undefined && !mine.includes(key)) {
@@ -48,6 +53,24 @@ function check(recipe: TrainRecipe | SftRecipe): Problem[] {
       });
     }
   }
+  if (optimizer.name === 'sgd' && optimizer.nesterov === true) {
+    const { momentum = 0, dampening = 0 } = optimizer;
+    if (momentum === 0) {
+      problems.push({ path: ['optimizer', 'nesterov'], message: 'needs optimizer.momentum above 0' });
+    }
+    if (dampening !== 0) {
+      problems.push({
+        path: ['optimizer', 'dampening'],
+        message: `must be 0 with optimizer.nesterov, received ${dampening}`,
+      });
+    }
+  }
+  return problems;
+}
+
+function check(recipe: TrainRecipe | SftRecipe): Problem[] {
+  const { batch } = recipe;
+  const problems = checkOptimizer(recipe);
   if ('group_prompts' in batch && batch.group_prompts && batch.bucket) {
     problems.push({
       path: ['batch', 'group_prompts'],
@@ -66,24 +89,18 @@ function check(recipe: TrainRecipe | SftRecipe): Problem[] {
 export const trainRecipe: RecipeKind<typeof trainSchema> = {
   schema: trainSchema,
   exclusive: EXCLUSIVE,
+  companions: COMPANIONS,
   check: (recipe) => [...check(recipe), ...checkObjective(recipe)],
-  complete: (recipe) => ({ ...complete(recipe, 1e-6), objective: resolveObjectiveOptions(recipe.objective) }),
+  complete: (recipe) => ({
+    ...complete(recipe, DEFAULT_LEARNING_RATES.preference),
+    objective: resolveObjectiveOptions(objectiveOptions(recipe.objective)),
+  }),
 };
 
 export const sftRecipe: RecipeKind<typeof sftSchema> = {
   schema: sftSchema,
   exclusive: EXCLUSIVE,
+  companions: COMPANIONS,
   check,
-  complete: (recipe) => complete(recipe, 2e-5),
+  complete: (recipe) => complete(recipe, DEFAULT_LEARNING_RATES.sft),
 };
-
-/** The registry knows which coefficients an objective has, and the objective which updates it can work with. */
-function checkObjective({ objective, batch }: TrainRecipe): Problem[] {
-  try {
-    const problems = updateSizeProblems(createObjective(objective), batch);
-    return problems.map(({ key, message }) => ({ path: ['batch', key], message }));
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    return [{ path: ['objective'], message: [error.message, error.hint].filter(Boolean).join(' ') }];
-  }
-}

@@ -10,6 +10,7 @@ import {
   type KeyPath,
   type Layer,
   mergeLayers,
+  type Replacement,
   setLayer,
 } from './layers.ts';
 
@@ -18,12 +19,14 @@ export interface Resolved<T> {
   readonly recipe: T;
   /** Origin of a value in words: `default`, `recipe.yaml:4`, `--set`, `--model`. */
   originOf(path: KeyPath): string;
+  /** Keys of the file that hold no longer, because of what the command line says. */
+  readonly dropped: readonly { readonly key: string; readonly was: string; readonly by: string }[];
 }
 
 export interface RecipeSources {
   /** Path of a YAML file. */
   readonly file?: string | undefined;
-  /** `key.path=value` assignments; they win over the file. */
+  /** `key.path=value` assignments; they win over the file. `null` removes a key. */
   readonly set?: readonly string[];
   /** Dedicated flags; they win over everything. */
   readonly flags?: readonly FlagValue[];
@@ -39,6 +42,8 @@ export interface RecipeKind<S extends z.ZodType> {
   readonly schema: S;
   /** Groups of keys of which a recipe may have one. */
   readonly exclusive?: readonly (readonly KeyPath[])[];
+  /** Keys of the file that say something of another one only: they go when the command line gives that one. */
+  readonly companions?: readonly { readonly of: KeyPath; readonly key: KeyPath }[];
   /** Rules between keys. Runs when every single value is well-formed. */
   check?(recipe: z.infer<S>): readonly Problem[];
   /** Defaults that depend on other values; what it fills in counts as a default. */
@@ -50,23 +55,31 @@ export function resolveRecipe<S extends z.ZodType>(
   kind: RecipeKind<S>,
   sources: RecipeSources,
 ): Resolved<z.infer<S>> {
-  const layers: Layer[] = [];
-  if (sources.file !== undefined) layers.push(fileLayer(sources.file));
-  if (sources.set !== undefined) layers.push(setLayer(sources.set));
-  if (sources.flags !== undefined) layers.push(flagLayer(sources.flags));
-  const merged = mergeLayers(layers, kind.exclusive);
+  const { exclusive = [], companions = [] } = kind;
+  const either = exclusive.map((group): Replacement => ({ given: group, drops: group }));
+  const outdated = companions.map(({ of, key }): Replacement => ({ given: [of], drops: [key] }));
+  const file = sources.file === undefined ? [] : [fileLayer(sources.file)];
+  // What one command line says belongs together, whichever way it says it.
+  const commandLine = mergeLayers([setLayer(sources.set ?? []), flagLayer(sources.flags ?? [])], either);
+  const merged = mergeLayers([...file, commandLine], [...either, ...outdated]);
 
   const parsed = kind.schema.safeParse(merged.values);
-  if (!parsed.success) {
-    throw recipeError(
-      parsed.error.issues.flatMap((issue) => describeIssue(issue, kind.schema, merged.values)),
-      merged,
-    );
-  }
-  const problems = [...excluded(kind, merged), ...(kind.check?.(parsed.data) ?? [])];
-  if (problems.length > 0) throw recipeError(problems, merged);
-  const recipe = kind.complete === undefined ? parsed.data : kind.complete(parsed.data);
-  return { recipe, originOf: (path) => describeOrigin(merged.origin(path)) };
+  const problems = [
+    ...excluded(kind, merged),
+    ...(parsed.success
+      ? (kind.check?.(parsed.data) ?? [])
+      : parsed.error.issues.flatMap((issue) => describeIssue(issue, kind.schema, merged.values))),
+  ];
+  if (!parsed.success || problems.length > 0) throw recipeError(problems, merged);
+  return {
+    recipe: kind.complete?.(parsed.data) ?? parsed.data,
+    originOf: (path) => describeOrigin(merged.origin(path)),
+    dropped: merged.dropped.map(({ path, was, by }) => ({
+      key: path.join('.'),
+      was: describeOrigin(was),
+      by: describeOrigin(by),
+    })),
+  };
 }
 
 /** Keys of one layer that exclude each other. */
@@ -98,11 +111,7 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, values: unkno
   switch (issue.code) {
     case 'unrecognized_keys': {
       const known = keysAt(schema, path);
-      return issue.keys.map((key) => {
-        const near = suggest(key, known);
-        const help = near === undefined ? `the keys here are ${known.join(', ')}` : `did you mean ${near}?`;
-        return { path: [...path, key], message: `unknown key; ${help}` };
-      });
+      return issue.keys.map((key) => unknownKey([...path, key], known));
     }
     case 'invalid_value': {
       const received = valueAt(values, path);
@@ -126,6 +135,13 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, values: unkno
       ];
     }
   }
+}
+
+/** A key that is not among those that a place knows. */
+export function unknownKey(path: KeyPath, known: readonly string[]): Problem {
+  const near = suggest(String(path.at(-1)), known);
+  const help = near === undefined ? `the keys here are ${known.join(', ')}` : `did you mean ${near}?`;
+  return { path, message: `unknown key; ${help}` };
 }
 
 function valueAt(values: unknown, path: KeyPath): unknown {

@@ -1,4 +1,10 @@
 import { z } from 'zod';
+import {
+  DEFAULT_LEARNING_RATES,
+  DEFAULT_LORA_RANK,
+  DEFAULT_MAX_NEW_TOKENS,
+  DEFAULT_PAIRS,
+} from '../train/options.ts';
 
 /*
  * The recipe: everything that a run depends on. Keys are snake_case as in YAML; every key has a description (shown in
@@ -9,6 +15,15 @@ const positive = z.number().positive();
 const fraction = z.number().min(0).max(1);
 const count = z.int().positive();
 
+/** Of a moving average: at 1 it would never move. */
+const smoothing = z.number().min(0).lt(1);
+
+const rates = {
+  preference: DEFAULT_LEARNING_RATES.preference.toExponential(),
+  sft: DEFAULT_LEARNING_RATES.sft.toExponential(),
+  lora: DEFAULT_LEARNING_RATES.lora.toExponential(),
+};
+
 /** bf16 where the machine has kernels for it, else fp32; the run says which. */
 const dtype = z
   .enum(['auto', 'fp32', 'bf16'])
@@ -18,11 +33,15 @@ const dtype = z
 const optimizer = z
   .strictObject({
     name: z.enum(['adamw', 'rmsprop', 'sgd']).default('adamw').describe('rmsprop is the paper’s'),
-    lr: positive.optional().describe('peak learning rate; default 1e-6 (sft: 2e-5), with LoRA 1e-4'),
+    lr: positive
+      .optional()
+      .describe(
+        `peak learning rate; default ${rates.preference} (sft: ${rates.sft}), with LoRA ${rates.lora}`,
+      ),
     weight_decay: z.number().min(0).default(0).describe('on matrices, not on norms and biases'),
-    betas: z.tuple([fraction, fraction]).optional().describe('adamw; default [0.9, 0.999]'),
+    betas: z.tuple([smoothing, smoothing]).optional().describe('adamw; default [0.9, 0.999]'),
     epsilon: positive.optional().describe('adamw, rmsprop; default 1e-8'),
-    alpha: fraction.optional().describe('rmsprop: smoothing of the squared gradient; default 0.99'),
+    alpha: smoothing.optional().describe('rmsprop: smoothing of the squared gradient; default 0.99'),
     momentum: fraction.optional().describe('rmsprop, sgd; default 0'),
     centered: z.boolean().optional().describe('rmsprop; default false'),
     dampening: z.number().min(0).optional().describe('sgd; default 0'),
@@ -48,7 +67,9 @@ const schedule = z
 
 const batch = z
   .strictObject({
-    pairs: count.optional().describe('pairs (sft: examples) an update reads at once; default 8'),
+    pairs: count
+      .optional()
+      .describe(`pairs (sft: examples) an update reads at once; default ${DEFAULT_PAIRS}`),
     tokens: count.optional().describe('instead of pairs: as many as fit into this many tokens'),
     bucket: z.boolean().default(false).describe('put rows of similar length together'),
     group_prompts: z
@@ -61,8 +82,8 @@ const batch = z
 
 const lora = z
   .strictObject({
-    rank: count.default(16).describe('rank of the adapters'),
-    alpha: positive.default(32).describe('scale of the adapters is alpha / rank'),
+    rank: count.default(DEFAULT_LORA_RANK).describe('rank of the adapters'),
+    alpha: positive.optional().describe('scale of the adapters is alpha / rank; default twice the rank'),
     merge: z.boolean().default(false).describe('also save the base model with the adapters merged in'),
     target_modules: z
       .array(z.string().min(1))
@@ -82,7 +103,7 @@ const evaluation = z
       .min(0)
       .default(4)
       .describe('held-out prompts answered before and after training, shown in the report'),
-    max_new_tokens: count.default(96).describe('length limit of those answers'),
+    max_new_tokens: count.default(DEFAULT_MAX_NEW_TOKENS).describe('length limit of those answers'),
     kl_samples: z
       .int()
       .min(0)
@@ -151,7 +172,9 @@ export const trainSchema = z.strictObject({
   objective: z
     .looseObject({
       name: z.string().default('mallows-theta').describe('preset, see docs/objectives.md'),
-      beta: positive.optional().describe('strength of the pull to the reference; default of the preset'),
+      beta: positive
+        .optional()
+        .describe('β: what it scales and its default are the preset’s; orpo and simper have none'),
     })
     .prefault({})
     .describe('a preset and its coefficients'),

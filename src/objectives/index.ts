@@ -11,7 +11,7 @@ export * from './dispersion.ts';
 export * as links from './links.ts';
 export { type MallowsPhiOptions, type MallowsPhiSmoothing, mallowsPhi } from './mallows-phi.ts';
 export * as margins from './margin.ts';
-export { type ObjectiveName, PRESETS } from './presets.ts';
+export { type ObjectiveName, PRESETS, type Preset } from './presets.ts';
 export * from './registry.ts';
 export type { NamedRow } from './rows.ts';
 export * as scales from './scale.ts';

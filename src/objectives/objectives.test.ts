@@ -312,7 +312,11 @@ describe('limits', () => {
       { name: 'dpo', beta: 1 },
     ],
     [{ name: 'f-dpo', divergence: 'reverse-kl' }, { name: 'dpo' }],
-    [{ name: 'f-dpo', divergence: 'alpha', alpha: 1 }, { name: 'dpo' }],
+    [{ name: 'f-dpo', divergence: 'alpha', alpha: 0 }, { name: 'dpo' }],
+    [
+      { name: 'f-dpo', divergence: 'alpha', alpha: 1 },
+      { name: 'f-dpo', divergence: 'forward-kl' },
+    ],
   ])('%o is %o', (left, right) => {
     fc.assert(
       fc.property(anyPair, (pair) => {
@@ -322,9 +326,10 @@ describe('limits', () => {
     );
   });
 
-  it('f-DPO with α → 0 tends to forward KL, up to the constant that cancels', () => {
-    const forward = losses({ name: 'f-dpo', divergence: 'forward-kl' }, worked);
-    expect(losses({ name: 'f-dpo', divergence: 'alpha', alpha: 0 }, worked)).toBeCloseTo(forward, 13);
+  it('f-DPO’s α-divergence has the score (1 − r^−α)/α, r = e^1.5 and e^−0.5 here', () => {
+    const gap = (1 - Math.exp(-0.25 * 1.5)) / 0.25 - (1 - Math.exp(0.25 * 0.5)) / 0.25;
+    const options = { name: 'f-dpo', divergence: 'alpha', alpha: 0.25, beta: 0.5 };
+    expect(losses(options, worked)).toBeCloseTo(s(0.5 * gap), 13);
   });
 
   it.each(['dpo', 'mallows-theta', 'mallows-phi', 'cauchy'])(
@@ -378,6 +383,31 @@ describe('batch-wide objectives', () => {
   });
 });
 
+describe('AlphaDPO’s standardised gap', () => {
+  /** Pairs whose log-ratio is `ratio` nats a token on the chosen side and 0 on the other. */
+  const pairs = (ratios: readonly number[], tokens: number): Pair[] =>
+    ratios.map((ratio) => ({
+      ...worked,
+      chosen: [-2 * tokens, (-2 - ratio) * tokens, tokens, -tokens],
+      rejected: [-2 * tokens, -2 * tokens, tokens, -tokens],
+    }));
+  const losses = (batch: readonly Pair[], alpha: number) =>
+    createObjective({ name: 'alpha-dpo', alpha }).evaluate(batchOf(batch)).losses;
+
+  it.each([1, 1000])('takes rounding noise for none, in completions of %i tokens', (tokens) => {
+    const noisy = pairs([1e-6, 0, -2e-5], tokens);
+    expect(losses(noisy, 0.5)).toEqual(losses(noisy, 0));
+  });
+
+  it.each([1, 1000])('counts what is more, in completions of %i tokens', (tokens) => {
+    const [first, second] = losses(pairs([1e-3, -1e-3], tokens), 0.05);
+    expect([first, second]).toEqual([
+      expect.closeTo(s(10 * (0 - 0.3 - 0.05)), 10),
+      expect.closeTo(s(10 * (0 - 0.3 + 0.05)), 10),
+    ]);
+  });
+});
+
 describe('β-DPO’s moving average', () => {
   it('moves with training batches only, and continues from its saved state', () => {
     const objective = createObjective({ name: 'beta-dpo', beta: 0.5 });
@@ -415,7 +445,8 @@ describe('errors', () => {
   it('report every wrong option at once, with a suggestion', () => {
     const text = message({ name: 'mallows-phi', beta: -1, smothing: 'raw', epsilon: 'wide' });
     expect(text).toContain('beta: received -1, expected number > 0.');
-    expect(text).toContain("'mallows-phi' has no option 'smothing'. Did you mean 'smoothing'?");
+    expect(text).toContain("smothing: 'mallows-phi' has no such option (did you mean 'smoothing'?).");
+    expect(message({ name: 'simpo', gamma_beta_ratio: 1 })).toContain("(did you mean 'gammaBetaRatio'?)");
     expect(text).toContain('epsilon: received "wide", expected number > 0 or 2t.');
   });
 

@@ -55,6 +55,7 @@ const positive = z.number().positive();
 const fraction = z.number().min(0).lt(0.5);
 const beta = (value: number) =>
   positive.default(value).describe('β: how strongly the policy is held to the reference');
+const gapScale = (value: number) => positive.default(value).describe('β: scale of the gap in log π');
 const dispersion = (value: boolean) =>
   z.boolean().default(value).describe('multiply the scaled margin of each pair by its w(x)');
 const normalize = z
@@ -102,7 +103,7 @@ const simpoLike = (withDispersion: boolean, summary: string, source: string) =>
   preset({
     summary,
     source,
-    options: { beta: beta(10), gammaBetaRatio, dispersion: dispersion(withDispersion) },
+    options: { beta: gapScale(10), gammaBetaRatio, dispersion: dispersion(withDispersion) },
     compose: (o) => ({
       beta: o.beta,
       score: perToken(logProbability),
@@ -211,7 +212,7 @@ export const PRESETS = {
     summary: '−log σ(β(log π(y_w) − log π(y_l))) − α log π(y_w)/|y_w|',
     source: 'CPO, Xu et al. 2024',
     options: {
-      beta: beta(0.1),
+      beta: gapScale(0.1),
       alpha: z.number().min(0).default(1).describe('α: weight of the chosen completion’s NLL per token'),
       normalize,
       dispersion: dispersion(false),
@@ -294,7 +295,7 @@ export const PRESETS = {
     summary: '−log σ(β(gap − [γ/β + α zscore Δ])), gap of mean log π per token',
     source: 'AlphaDPO, Wu et al. 2024',
     options: {
-      beta: beta(10),
+      beta: gapScale(10),
       gammaBetaRatio,
       alpha: z.number().min(0).default(0.05).describe('α: weight of the standardised log-ratio gap'),
       dispersion: dispersion(false),
@@ -372,7 +373,11 @@ export const PRESETS = {
         .enum(['reverse-kl', 'forward-kl', 'js', 'alpha'])
         .default('js')
         .describe('f: the divergence that holds the policy to the reference'),
-      alpha: z.number().default(0.5).describe('of the α-divergence; 1 is reverse KL'),
+      alpha: z
+        .number()
+        .min(0)
+        .default(0.5)
+        .describe('α of the α-divergence, f′(r) = (1 − r^−α)/α: 0 is reverse KL, 1 forward KL'),
       normalize,
       dispersion: dispersion(false),
     },

@@ -31,41 +31,52 @@ export interface ObjectiveDescription {
 
 export const objectiveNames = Object.keys(PRESETS) as ObjectiveName[];
 
-function didYouMean(word: string, known: readonly string[]): string {
-  const nearest = suggest(word, known);
-  return nearest === undefined ? '' : ` Did you mean '${nearest}'?`;
+/** One wrong option of an objective. */
+export interface OptionProblem {
+  readonly option: string;
+  /** What is wrong with it: `received -1, expected number > 0`. */
+  readonly message: string;
 }
 
 function findPreset(name: string): Preset {
   if (Object.hasOwn(PRESETS, name)) return PRESETS[name as ObjectiveName];
+  const nearest = suggest(name, objectiveNames);
   throw new UsageError(
     'unknown-objective',
-    `There is no objective '${name}'.${didYouMean(name, objectiveNames)}`,
+    `There is no objective '${name}'.${nearest === undefined ? '' : ` Did you mean '${nearest}'?`}`,
     {
       hint: `Choose one of: ${objectiveNames.join(', ')}.`,
     },
   );
 }
 
-/** Problems of one validation, each as a sentence that names the option. */
-function problems(name: string, preset: Preset, given: Record<string, unknown>, error: z.ZodError): string[] {
+/** Everything that is wrong with an objective's options. Throws `UsageError` for an unknown objective. */
+export function objectiveProblems({ name, ...given }: ObjectiveOptions): OptionProblem[] {
+  const preset = findPreset(name);
   const known = Object.keys(preset.options.shape);
-  return error.issues.flatMap((issue) => {
+  const issues = preset.options.safeParse(given).error?.issues ?? [];
+  return issues.flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => `'${name}' has no option '${key}'.${didYouMean(key, known)}`);
+      return issue.keys.map((option) => {
+        const nearest = suggest(option, known);
+        const help = nearest === undefined ? '' : ` (did you mean '${nearest}'?)`;
+        return { option, message: `'${name}' has no such option${help}` };
+      });
     }
     const option = String(issue.path[0]);
     const { accepts } = describeOption(option, preset);
-    return [`${option}: received ${JSON.stringify(given[option])}, expected ${accepts}.`];
+    return [{ option, message: `received ${JSON.stringify(given[option])}, expected ${accepts}` }];
   });
 }
 
 /** The options of an objective with defaults filled in; every problem is reported at once. */
-export function resolveObjectiveOptions({ name, ...given }: ObjectiveOptions): ObjectiveOptions {
+export function resolveObjectiveOptions(options: ObjectiveOptions): ObjectiveOptions {
+  const { name, ...given } = options;
   const preset = findPreset(name);
   const parsed = preset.options.safeParse(given);
   if (parsed.success) return { name, ...parsed.data };
-  throw new UsageError('objective-options', problems(name, preset, given, parsed.error).join(' '), {
+  const problems = objectiveProblems(options).map(({ option, message }) => `${option}: ${message}`);
+  throw new UsageError('objective-options', `${problems.join('. ')}.`, {
     hint: `'${name}' takes: ${Object.keys(preset.options.shape).join(', ')}.`,
   });
 }

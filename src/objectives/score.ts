@@ -86,7 +86,8 @@ export type Divergence = 'reverse-kl' | 'forward-kl' | 'js' | 'alpha';
 
 /**
  * f-DPO (Wang et al. 2023): the score is f′(π/π_ref) for the divergence that holds π near π_ref.
- * reverse KL: log r · forward KL: 1 − 1/r · Jensen–Shannon: log(2r/(1+r)) · α: (r^(α−1) − 1)/(α−1).
+ * reverse KL: log r · forward KL: 1 − 1/r · Jensen–Shannon: log(2r/(1+r)) · α: (1 − r^−α)/α, which is reverse KL at α = 0
+ * and forward KL at α = 1.
  */
 export function divergenceScore(divergence: Divergence, alpha: number): Score {
   const fromRatio = (name: string, value: (a: number) => number, slope: (a: number) => number): Score => ({
@@ -110,15 +111,13 @@ export function divergenceScore(divergence: Divergence, alpha: number): Score {
         (a) => Math.LN2 + logSigmoid(a),
         (a) => sigmoid(-a),
       );
-    case 'alpha': {
-      const power = alpha - 1;
-      if (Math.abs(power) < 1e-6) return logRatio; // the limit
+    case 'alpha':
+      if (alpha < 1e-6) return logRatio; // the limit
       return fromRatio(
         `alpha-${alpha}`,
-        (a) => (boundedExp(power * a) - 1) / power,
-        (a) => boundedExpSlope(power * a),
+        (a) => (1 - boundedExp(-alpha * a)) / alpha,
+        (a) => boundedExpSlope(-alpha * a),
       );
-    }
     default:
       return divergence satisfies never;
   }
