@@ -1,13 +1,13 @@
 /**
- * What the commands compute, as a library. Sweeps, a run's report page and the way from a recipe to options belong to the
- * command line (src/cli) and are not exported.
+ * What the commands compute, as a library. Recipes, the running of a sweep and the report that is made of a run directory
+ * belong to the command line (src/cli) and are not exported.
  *
  *     import { trainPreference } from 'mallowspo';
  *
  *     await trainPreference({ model: 'smollm2-135m', data: 'pairs.jsonl', output: 'runs/first' });
  */
 export * from './checkpoints/index.ts';
-export * from './config/index.ts';
+export type { JudgedPair as VotedPair } from './data/index.ts';
 export * from './data/index.ts';
 export * from './engine/index.ts';
 export * from './errors.ts';
@@ -26,7 +26,5 @@ export { histogram as histogramChart } from './report/index.ts';
 export * from './runs/index.ts';
 export * from './stats/index.ts';
 export { histogram } from './stats/index.ts';
-export type { ChatMessage, ChatRole } from './text/index.ts';
 export * from './text/index.ts';
-export type { BatchOptions } from './train/index.ts';
 export * from './train/index.ts';

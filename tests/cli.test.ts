@@ -207,7 +207,7 @@ describe('generate and export', () => {
     ];
     const { stdout, stderr } = await mallows(...argv, '--json');
     expect(stderr).toContain('1 of 2 rows repeat a prompt');
-    expect(jsonLines(stdout)).toHaveLength(1);
+    expect(jsonLines(stdout).map(({ event }) => event)).toEqual(['sampling', 'answer', 'done']);
   });
 
   it('samples as the seed says', async () => {
@@ -219,7 +219,8 @@ describe('generate and export', () => {
         )
       ).stdout;
     const once = await draw('1');
-    expect(jsonLines(once)[0]!.completions).toHaveLength(2);
+    expect(jsonLines(once)[0]).toMatchObject({ event: 'sampling', greedy: false, temperature: 1 });
+    expect(jsonLines(once)[1]!.completions).toHaveLength(2);
     expect(await draw('1')).toBe(once);
     expect(await draw('2')).not.toBe(once);
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createContext } from '../src/cli/context.ts';
 import { createProgram } from '../src/cli/program.ts';
-import { describeKeys, sftSchema, trainSchema } from '../src/config/index.ts';
+import { describeKeys, recipeKey, sftSchema, trainSchema } from '../src/config/index.ts';
 import { describeObjective, objectiveNames } from '../src/objectives/index.ts';
 
 /*
@@ -55,16 +55,17 @@ The same without ${without.map((key) => `\`${key}\``).join(', ')}; \`optimizer.l
       const { summary, source, needsReference, options } = describeObjective(name);
       return `## ${name}
 
-${summary} Source: ${source}. ${needsReference ? 'Needs a reference pass.' : 'Needs no reference model.'}
+${summary}. Source: ${source}. ${needsReference ? 'Needs a reference pass.' : 'Needs no reference model.'}
 
 | option | value | default | |
 |---|---|---|---|
-${options.map((option) => `| \`${option.name}\` | ${cell(option.accepts)} | \`${JSON.stringify(option.default)}\` | ${cell(option.description)} |`).join('\n')}
+${options.map((option) => `| \`${recipeKey(option.name)}\` | ${cell(option.accepts)} | \`${JSON.stringify(option.default)}\` | ${cell(option.description)} |`).join('\n')}
 `;
     });
-    const text = `# Objectives
+    const text = `# Objective presets
 
-Written from the registry. What they mean and how they compose: [objectives.md](objectives.md).
+Written from the registry. What they mean and how they compose: [objectives.md](objectives.md). The options are named as in
+recipes; the library’s names are the same in camelCase: \`label_smoothing\` is \`labelSmoothing\`.
 
 ${sections.join('\n')}`;
     await expect(text).toMatchFileSnapshot('../docs/objective-presets.md');
@@ -96,12 +97,12 @@ ${sections.join('\n')}`;
 Written from the program: what \`--help\` prints.
 
 Every command: progress and remarks go to stderr, results to stdout. With \`--json\`, stdout carries one JSON object a line
-and nothing else. Exit codes: 0 done, 1 failure, 2 wrong usage or recipe, 3 unusable data, 130 interrupted. \`--debug\`
+and nothing else: [json.md](json.md). Exit codes: 0 done, 1 failure, 2 wrong usage or recipe, 3 unusable data, 130 interrupted. \`--debug\`
 shows causes and stacks.
 
 | environment variable | |
 |---|---|
-| \`MALLOWS_TORCH\` | set-up: the PyTorch to use: its folder \`torch\`, the site-packages around it, or a Python that imports it |
+| \`MALLOWS_TORCH\` | set-up: the PyTorch to use: its folder \`torch\`, the site-packages around it, or a Python that imports it; later set-ups keep it |
 | \`MALLOWS_CACHE\` | folder of the fetched engine, packaged models, files' hashes and reference scores; default \`mallows\` in \`XDG_CACHE_HOME\`, else in \`~/.cache\`, on macOS in \`~/Library/Caches\` |
 | \`XDG_CACHE_HOME\` | where the caches are that no other variable places |
 | \`MALLOWS_MALLOC\` | \`system\`: the C library's own way with freed memory (Linux), which is given back sooner and costs time |
@@ -112,8 +113,8 @@ shows causes and stacks.
 | \`HF_TOKEN_PATH\` | file with the token, if neither is set; default \`token\` in \`HF_HOME\` |
 | \`HF_ENDPOINT\` | address of a mirror, instead of the hub's |
 | \`HF_HUB_OFFLINE\` | \`1\`, \`on\`, \`yes\` or \`true\`: the hub is not asked, its cache is used |
-| \`OPENAI_API_KEY\` | key for a judge's or a server's API; \`--key-env\` names another variable |
-| \`CXX\` | set-up: the C++ compiler, \`c++\` by default |
+| \`OPENAI_API_KEY\` | key for a judge's API; \`--key-env\` names another variable. A server that generates gets none unless one is named |
+| \`CXX\` | set-up: the C++ compiler, perhaps behind a launcher (\`ccache g++\`), \`c++\` by default |
 | \`NO_COLOR\`, \`FORCE_COLOR\` | no colours; colours where there is no terminal, too |
 
 ${sections.join('\n')}`;

@@ -37,6 +37,54 @@ function typeErrors(code: string): string[] {
   }
 }
 
+/** Types that exported declarations refer to and that cannot be imported, with the exports that refer to them. */
+function typesOutOfReach(entry: string): string[] {
+  const program = ts.createProgram([entry], {
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    target: ts.ScriptTarget.ES2023,
+    skipLibCheck: true,
+    types: ['node'],
+  });
+  const checker = program.getTypeChecker();
+  const target = (symbol: ts.Symbol) =>
+    symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
+
+  const exported = new Map<ts.Symbol, string>();
+  const collect = (module: ts.Symbol, prefix = ''): void => {
+    for (const symbol of checker.getExportsOfModule(module)) {
+      const name = `${prefix}${symbol.name}`;
+      const found = target(symbol);
+      if (found.flags & ts.SymbolFlags.ValueModule) collect(found, `${name}.`);
+      else if (!exported.has(found)) exported.set(found, name);
+    }
+  };
+  collect(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!);
+
+  const typesIn = (node: ts.Node, visit: (symbol: ts.Symbol) => void): void => {
+    const name =
+      (ts.isTypeReferenceNode(node) && node.typeName) ||
+      (ts.isExpressionWithTypeArguments(node) && node.expression) ||
+      (ts.isImportTypeNode(node) && node.qualifier);
+    const symbol = name ? checker.getSymbolAtLocation(name) : undefined;
+    if (symbol !== undefined) visit(target(symbol));
+    ts.forEachChild(node, (child) => typesIn(child, visit));
+  };
+  const ours = (symbol: ts.Symbol) =>
+    symbol.declarations?.some((each) => each.getSourceFile().fileName.startsWith(join(ROOT, 'dist'))) ===
+    true;
+  const missing = new Set<string>();
+  for (const [symbol, name] of exported) {
+    for (const declaration of symbol.declarations ?? []) {
+      typesIn(declaration, (used) => {
+        const nameless = used.flags & ts.SymbolFlags.TypeParameter;
+        if (ours(used) && !nameless && !exported.has(used)) missing.add(`${name} → ${used.name}`);
+      });
+    }
+  }
+  return [...missing];
+}
+
 describe('the package', () => {
   it('has declarations that a strict consumer compiles against, README included', () => {
     const blocks = typescriptBlocks('README.md');
@@ -51,6 +99,10 @@ describe('the package', () => {
     const code =
       "import { trainPreference } from 'mallowspo';\nawait trainPreference({ modle: 'x', data: 'y' });\n";
     expect(typeErrors(code).join()).toContain('modle');
+  });
+
+  it('exports every type that its declarations refer to', () => {
+    expect(typesOutOfReach(join(ROOT, 'dist', 'index.d.ts'))).toEqual([]);
   });
 
   it('exports at run time what every command builds on', async () => {

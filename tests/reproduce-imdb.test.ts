@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadPairs } from '../src/data/index.ts';
-import { binaryCrossEntropy, TextClassifier } from '../src/evaluate/index.ts';
+import { TextClassifier } from '../src/evaluate/index.ts';
+import { binaryCrossEntropy } from '../src/evaluate/reward/label-task.ts';
 import { accuracyAt, differenceAtEqualKl } from '../src/experiments/imdb-claims.ts';
 import { IMDB_SCALES, type ImdbSettings, runImdb, writeImdbReport } from '../src/experiments/index.ts';
 

@@ -138,7 +138,12 @@ it('reward train, score and judge agree with each other on a real small model', 
     ...['--judge', at('run/model'), '--output', at('model.jsonl'), '--json'],
   );
   expect(answering.code, answering.stderr).toBe(0);
-  expect(JSON.parse(answering.stdout).n).toBe(12);
+  const [sampling, summary] = answering.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(sampling).toMatchObject({ event: 'sampling', greedy: true });
+  expect(summary).toMatchObject({ event: 'summary', n: 12 });
   expect(readLines(at('model.a.jsonl'))[0].completions[0].tokens.length).toBeGreaterThan(0);
 
   // Where models run, and in which type, is said to all commands alike.
@@ -180,6 +185,16 @@ it('reward train, score and judge agree with each other on a real small model', 
   expect(stderr).toContain('Interrupted; no verdict was written.');
   expect(stderr).not.toContain('kept');
   expect(existsSync(at('stopped.jsonl')) || existsSync(at('stopped.cache.jsonl'))).toBe(false);
+
+  // Rows that no score was given to are told, or refused.
+  const same = { id: 'same', prompt: 'Once', chosen: ' x', rejected: ' x' };
+  const withBad = writeLines('with-bad.jsonl', [...readLines(pairs).slice(0, 2), same]);
+  const partly = ['reward', 'score', '--model', at('run/model'), '--data', withBad, '--format', 'text'];
+  const told = await mallows(...partly, '--output', at('partly.jsonl'));
+  expect(told.code, told.stderr).toBe(0);
+  expect(told.stderr).toContain('1 row left out: 1 identical-completions');
+  expect(told.stderr).toContain(`${withBad}:3`);
+  expect((await mallows(...partly, '--strict', '--output', at('strict.jsonl'))).code).toBe(3);
 
   const neither = await mallows('reward', 'score', '--model', at('run/model'), '--output', at('x.jsonl'));
   expect(neither.code).toBe(2);
@@ -228,6 +243,23 @@ it('reward train with adapters changes the trunk through them alone, and saves t
   );
   expect(rankless.code).toBe(2);
   expect(rankless.stderr).toContain('--lora 16');
+});
+
+it('reward train says how to go on when it is interrupted, and computes on as many threads as it is told', async () => {
+  const argv = [
+    ...['reward', 'train', '--model', STORIES, '--data', animalPairs(), '--format', 'text', '--overwrite'],
+    ...['--steps', '200', '--batch', '2', '--dtype', 'fp32', '--threads', '1', '--output', at('my run')],
+  ];
+  const running = mallows(...argv);
+  await vi.waitUntil(() => existsSync(at('my run/metrics.jsonl')), { interval: 1, timeout: 30_000 });
+  process.emit('SIGINT', 'SIGINT');
+  const { code, stderr } = await running;
+  expect(code, stderr).toBe(130);
+  const again = argv
+    .filter((word) => word !== '--overwrite')
+    .map((word) => (/ /.test(word) ? `'${word}'` : word));
+  expect(stderr).toContain(`Go on with: mallows ${again.join(' ')} --resume`);
+  expect(JSON.parse(readFileSync(at('my run/provenance.json'), 'utf8'))).toMatchObject({ threads: 1 });
 });
 
 /** Runs the command in a process of its own, which is killed with SIGKILL as soon as it has reported `step`. */

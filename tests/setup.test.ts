@@ -99,10 +99,12 @@ describe('the platform', () => {
 });
 
 describe('missing tools', () => {
-  const tools = (programs: Record<string, string | null>) =>
-    evaluate(`const { buildTools } = await import(${url('platform.mjs')}); return buildTools();`, {
-      PATH: pathWith(programs),
-    });
+  const toolsOn = (environment: Record<string, string>) =>
+    evaluate(
+      `const { buildTools } = await import(${url('platform.mjs')}); return buildTools();`,
+      environment,
+    );
+  const tools = (programs: Record<string, string | null>) => toolsOn({ PATH: pathWith(programs) });
 
   it('names the package for each system', () => {
     expect(tools({})).toEqual({
@@ -121,6 +123,16 @@ describe('missing tools', () => {
     });
   });
 
+  it('reads CXX as CMake does: a program with arguments, or nothing', () => {
+    const ccache = 'test "$1" = g++ && test "$2" = -std=c++20';
+    const PATH = pathWith({ cmake: 'exit 0', 'c++': 'exit 0', make: 'exit 0', ccache });
+    expect(toolsOn({ PATH, CXX: 'ccache g++' })).toBe('Unix Makefiles');
+    expect(toolsOn({ PATH, CXX: '' })).toBe('Unix Makefiles');
+    expect(toolsOn({ PATH, CXX: 'icc' })).toMatchObject({
+      message: expect.stringContaining('no C++ compiler (icc)'),
+    });
+  });
+
   it('takes make where ninja is missing', () => {
     expect(tools({ cmake: 'exit 0', 'c++': 'exit 0', make: 'exit 0' })).toBe('Unix Makefiles');
   });
@@ -132,7 +144,7 @@ describe('finding PyTorch', () => {
 
   it('takes MALLOWS_TORCH as a folder, as site-packages or as a python', () => {
     const torch = fakeTorch('2.11.0+cpu');
-    const found = { torch, torchVersion: '2.11.0+cpu', source: 'existing' };
+    const found = { torch, torchVersion: '2.11.0+cpu', source: 'existing', named: true };
     expect(find({ MALLOWS_TORCH: torch })).toEqual(found);
     expect(find({ MALLOWS_TORCH: dirname(torch) })).toEqual(found);
     const bin = pathWith({ mypython: `echo ${join(torch, '__init__.py')}` });
@@ -261,6 +273,20 @@ describe('the native addon', () => {
     });
   });
 
+  it('stays on the PyTorch that MALLOWS_TORCH named when the variable is unset again', () => {
+    const [installed, named] = [fakeTorch('2.11.0', 'installed'), fakeTorch('2.11.0+cu130', 'named')];
+    activate(installed);
+    expect(build({ MALLOWS_TORCH: named })).toEqual(built);
+    expect(build()).toBe('in step');
+    // Also where it is outside the tested range, which was said when it was named.
+    fakeTorch('2.12.0+cu130', 'named');
+    expect(build()).toEqual(built);
+    expect(record()).toMatchObject({ torch: named, torchVersion: '2.12.0+cu130' });
+    expect(build({ MALLOWS_TORCH: 'python3' })).toEqual(built);
+    expect(record().torch).toBe(installed);
+    expect(build()).toBe('in step');
+  });
+
   it('is built anew, from nothing, when it does not load', () => {
     activate(fakeTorch('2.11.0'));
     expect(build()).toEqual(built);
@@ -282,6 +308,9 @@ describe('the native addon', () => {
     expect(build(environment)).toEqual(built);
     expect(record()).toMatchObject({ torchVersion, source: 'fetched' });
     expect(build(environment)).toBe('in step');
+    const other = fakeTorch(torchVersion, 'other');
+    expect(build({ ...environment, MALLOWS_TORCH: other })).toEqual(built);
+    expect(record()).toMatchObject({ torch: other, source: 'existing' });
   });
 });
 

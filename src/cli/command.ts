@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from '@commander-js/extra-typings';
+import { Command, type CommandUnknownOpts, InvalidArgumentError } from '@commander-js/extra-typings';
 import type { CliContext } from './context.ts';
 
 /**
@@ -11,19 +11,35 @@ export function command<const Name extends string>(
   summary: string,
   examples: readonly string[],
 ) {
-  return new Command(name)
-    .summary(summary)
-    .description(`${summary[0]!.toUpperCase()}${summary.slice(1)}.`)
+  return documented(name, summary, examples)
     .option('--json', 'one JSON object a line on stdout, all else on stderr')
     .option('--debug', 'show causes and stacks of errors')
-    .helpOption('-h, --help', 'this help')
-    .configureHelp({ helpWidth: 100 })
-    .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}`)
     .hook('preAction', (_, action) => {
       const { json, debug } = action.opts() as { json?: boolean; debug?: boolean };
       if (json === true) context.json = true;
       if (debug === true) context.debug = true;
     });
+}
+
+/** A command that only holds others. */
+export function commandGroup(
+  name: string,
+  summary: string,
+  examples: readonly string[],
+  commands: readonly CommandUnknownOpts[],
+): CommandUnknownOpts {
+  const group = documented(name, summary, examples).helpCommand(false);
+  for (const each of commands) group.addCommand(each);
+  return group;
+}
+
+function documented<const Name extends string>(name: Name, summary: string, examples: readonly string[]) {
+  return new Command(name)
+    .summary(summary)
+    .description(`${summary[0]!.toUpperCase()}${summary.slice(1)}.`)
+    .helpOption('-h, --help', 'this help')
+    .configureHelp({ helpWidth: 100 })
+    .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}`);
 }
 
 export function positiveInteger(text: string): number {

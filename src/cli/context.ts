@@ -7,6 +7,8 @@ import { createPaint, type Paint } from './paint.ts';
  * `emit`, one JSON object a line on stdout, and then nothing else is written there.
  */
 export interface CliContext {
+  /** The command line, without node and the script. */
+  readonly argv: readonly string[];
   readonly stdout: Writable;
   readonly stderr: Writable;
   /** Colours for stderr. */
@@ -21,18 +23,19 @@ export interface CliContext {
   print(text: string): void;
   /** Progress and remarks for people, on stderr. */
   note(text: string): void;
-  /** A result for programs; nothing without `--json`. */
+  /** A result for programs, with an `event` that says what it is (docs/json.md); nothing without `--json`. */
   emit(record: object): void;
   /** From here on the first Ctrl-C sets `signal` and a second one ends the process at once, after `onSecond`. */
   interruptible(message: string, onSecond?: () => void): Interrupt;
 }
 
-export function createContext(): CliContext {
+export function createContext(argv: readonly string[] = []): CliContext {
   const { stdout, stderr } = process;
   const write = (stream: Writable, text: string): void => {
     if (!stream.destroyed) stream.write(`${text}\n`);
   };
   const context: CliContext = {
+    argv,
     stdout,
     stderr,
     paint: createPaint(stderr.isTTY === true, process.env),

@@ -1,7 +1,5 @@
 import { Option } from '@commander-js/extra-typings';
 import type { Device } from '../engine/index.ts';
-import type { CliContext } from './context.ts';
-import { overrideSettings } from './experiment-settings.ts';
 
 /** What the experiments of several stages share; each option is added by hand, so that a command's file shows all. */
 export function scaleOption(scales: string) {
@@ -31,21 +29,4 @@ export function pipelineOptions(options: {
     device: device as Device | 'auto',
     ...(threads !== undefined && { threads }),
   };
-}
-
-/** A scale's settings with what the command line says otherwise; undefined when they were only to be printed. */
-export function chosenSettings<T extends object>(
-  context: CliContext,
-  scale: T,
-  options: { readonly set?: readonly string[]; readonly settings?: boolean },
-  named: Readonly<Record<string, string | undefined>>,
-): T | undefined {
-  const given = Object.entries(named).flatMap(([key, value]) =>
-    value === undefined ? [] : [`${key}=${JSON.stringify(value)}`],
-  );
-  const settings = overrideSettings(scale, [...given, ...(options.set ?? [])]);
-  if (options.settings !== true) return settings;
-  context.print(JSON.stringify(settings, null, 2));
-  context.emit(settings);
-  return undefined;
 }

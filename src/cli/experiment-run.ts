@@ -5,10 +5,13 @@ import { asInterrupted } from './interrupt.ts';
 import { formatDuration, Progress } from './progress.ts';
 import { TrainWatcher } from './training.ts';
 
-/** Runs an experiment of several stages, showing each of them; an interrupted one goes on with the same command. */
+/**
+ * Runs an experiment of several stages, showing each of them; an interrupted one goes on with the same command. `note`
+ * writes a remark that does not tear the progress line.
+ */
 export async function runExperiment<T>(
   context: CliContext,
-  run: (watch: StageWatch & { readonly observer: TrainObserver }) => Promise<T>,
+  run: (watch: StageWatch & { readonly observer: TrainObserver }, note: (text: string) => void) => Promise<T>,
 ): Promise<T> {
   const interrupt = context.interruptible(
     'Stopping after this step; what is done is kept. Again to stop at once.',
@@ -21,7 +24,7 @@ export async function runExperiment<T>(
     bar = undefined;
   };
   try {
-    return await run({
+    const watch = {
       signal: interrupt.signal,
       observer: trainer.observe,
       onPlan: (stages) => {
@@ -40,7 +43,8 @@ export async function runExperiment<T>(
         bar.update({ done, total, fields: [] });
         if (done === total) finishBar();
       },
-    });
+    } satisfies StageWatch & { readonly observer: TrainObserver };
+    return await run(watch, (text) => (bar ?? context).note(text));
   } catch (error) {
     const message = 'Interrupted; finished stages are kept. Go on with the same command.';
     throw asInterrupted(error, interrupt.signal, message);

@@ -1,69 +1,85 @@
-import { parse } from 'yaml';
+import type { z } from 'zod';
+import {
+  describeOrigin,
+  type FlagValue,
+  flagLayer,
+  isRecord,
+  type KeyPath,
+  type Layer,
+  mergeLayers,
+  setLayer,
+} from '../config/layers.ts';
 import { UsageError } from '../errors.ts';
 import { suggest } from '../suggest.ts';
+import type { CliContext } from './context.ts';
 
 /**
- * Settings of an experiment with some replaced: `training.betas=[0.1]`. A key that there is not, or a value of another
- * kind than the one it replaces, is refused. Null stands for text that is not given.
+ * A scale's settings with what the command line says otherwise: `--set training.betas=[0.1]`, then its own flags, as in a
+ * recipe. Null stands for a part that is not there. Every wrong setting is told at once.
+ *
+ * @throws UsageError `set-syntax`, `settings-invalid`
  */
-export function overrideSettings<T extends object>(settings: T, assignments: readonly string[]): T {
-  const result = structuredClone(settings);
-  for (const assignment of assignments) {
-    const split = assignment.indexOf('=');
-    const path = assignment.slice(0, split).trim().split('.');
-    if (split < 1) throw new UsageError('set-syntax', `--set ${assignment}: expected key=value.`);
-    let place = result as Record<string, unknown>;
-    for (const [depth, key] of path.entries()) {
-      if (!Object.hasOwn(place, key)) throw unknownKey(path.slice(0, depth + 1), place);
-      if (depth === path.length - 1)
-        place[key] = checked(assignment, place[key], parse(assignment.slice(split + 1)));
-      else if (isSection(place[key])) place = place[key];
-      else throw unknownKey(path.slice(0, depth + 2), {});
-    }
+export function overrideSettings<T extends object>(
+  schema: z.ZodType<T>,
+  scale: T,
+  assignments: readonly string[],
+  flags: readonly FlagValue[] = [],
+): T {
+  const base: Layer = { values: scale as Record<string, unknown>, origin: () => ({ kind: 'default' }) };
+  const merged = mergeLayers([base, setLayer(assignments), flagLayer(flags)]);
+  const parsed = schema.safeParse(merged.values);
+  // In the scale's own order of keys.
+  if (parsed.success) return merged.values as T;
+  const problems = parsed.error.issues.flatMap((issue) => {
+    const path = issue.path.map(String);
+    if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }];
+    const known = Object.keys(Object(valueAt(scale, path)));
+    return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(key, known) }));
+  });
+  const lines = problems.map(({ path, message }) => {
+    const given = valueAt(merged.values, path);
+    const what = given === undefined ? 'is missing' : `${JSON.stringify(given)} is wrong`;
+    return `  ${path.join('.')}: ${what}: ${message}  (${describeOrigin(merged.origin(path))})`;
+  });
+  throw new UsageError('settings-invalid', ['The settings cannot be used:', ...lines].join('\n'), {
+    hint: 'The same command with --settings and without --set prints all settings as they are.',
+  });
+}
+
+function unknownKey(key: string, known: readonly string[]): string {
+  const near = suggest(key, known);
+  if (near !== undefined) return `there is no such setting; did you mean ${near}?`;
+  return `there is no such setting; the settings here are ${known.join(', ') || 'none'}`;
+}
+
+function valueAt(values: unknown, path: KeyPath): unknown {
+  let node = values;
+  for (const key of path) {
+    const holds = (isRecord(node) || Array.isArray(node)) && Object.hasOwn(node, key);
+    node = holds ? (node as Record<string, unknown>)[key] : undefined;
   }
-  return result;
+  return node;
 }
 
-function checked(assignment: string, before: unknown, value: unknown): unknown {
-  const wanted = kind(before);
-  const fits = wanted === 'null' || wanted === 'text' ? ['text', 'null'] : [wanted];
-  if (wanted === 'section') {
-    const [key] = Object.keys(before as object);
-    const path = assignment.slice(0, assignment.indexOf('='));
-    throw new UsageError(
-      'set-type',
-      `--set ${assignment}: ${path} is a section, whose keys are set one by one.`,
-      {
-        hint: `For example: --set ${path}.${key}=…`,
-      },
-    );
-  }
-  if (fits.includes(kind(value))) return value;
-  throw new UsageError(
-    'set-type',
-    `--set ${assignment}: expected ${fits.join(' or ')}, received ${kind(value)}.`,
-    {
-      hint: `Now it is ${JSON.stringify(before)}.`,
-    },
-  );
+/** The settings that an experiment runs with, or undefined when they were only to be printed (`--settings`). */
+export function chosenSettings<T extends object>(
+  context: CliContext,
+  schema: z.ZodType<T>,
+  scale: T,
+  options: { readonly set?: readonly string[]; readonly settings?: boolean },
+  flags: readonly FlagValue[],
+): T | undefined {
+  const settings = overrideSettings(schema, scale, options.set ?? [], flags);
+  if (options.settings !== true) return settings;
+  context.emit({ event: 'settings', settings });
+  if (!context.json) context.print(JSON.stringify(settings, null, 2));
+  return undefined;
 }
 
-function kind(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'list';
-  if (isSection(value)) return 'section';
-  return typeof value === 'string' ? 'text' : typeof value;
-}
-
-function isSection(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function unknownKey(path: readonly string[], place: Readonly<Record<string, unknown>>): UsageError {
-  const keys = Object.keys(place);
-  const near = suggest(path.at(-1)!, keys);
-  return new UsageError('set-key', `There is no setting ${path.join('.')}.`, {
-    hint:
-      near === undefined ? `The settings here are ${keys.join(', ') || 'none'}.` : `Did you mean ${near}?`,
+/** `--data` of an experiment, which only `--settings` does without. */
+export function requireData(data: string | undefined): string {
+  if (data !== undefined) return data;
+  throw new UsageError('data-missing', 'There are no data to run the experiment on.', {
+    hint: 'Give them with --data, or print the settings with --settings.',
   });
 }

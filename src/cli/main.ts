@@ -12,17 +12,29 @@ import { createProgram } from './program.ts';
 export async function main(argv: readonly string[]): Promise<number> {
   tolerateClosedPipes();
   stopWithStdin();
-  const context = createContext();
+  const context = createContext(argv);
   const program = createProgram(context, version());
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return EXIT.success;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.success : EXIT.usage;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT.success;
+      // It has told people itself, before any option was looked at.
+      if (argv.includes('--json')) context.json = true;
+      context.emit(parserErrorRecord(error));
+      return EXIT.usage;
+    }
     context.emit(errorRecord(error));
     context.note(renderError(error, { paint: context.paint, debug: context.debug }));
     return exitCodeOf(error);
   }
+}
+
+/** What the option parser found, with its code in our spelling: `unknown-option`, `missing-argument`. */
+function parserErrorRecord({ code, message }: CommanderError): object {
+  const name = code.replace(/^commander\./, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return { event: 'error', code: name, message: message.replace(/^error: /, '') };
 }
 
 function version(): string {

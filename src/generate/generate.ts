@@ -15,6 +15,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly samplesPerPrompt?: number;
   /** Every (seed, prompt index, sample index) has its own random stream. Default 0. */
   readonly seed?: number;
+  /** Index of the first prompt, where these are a part of more. Default 0. */
+  readonly firstPrompt?: number;
   /** Sequences decoded together. Default 16. */
   readonly batchSize?: number;
   /** Called after every step, e.g. for a progress bar. */
@@ -154,7 +156,7 @@ class GenerationRun {
     const firstRows: number[] = [];
     const prefill = groups.map(({ tokens, requests }, group) => {
       for (const request of requests) {
-        admitted.push(new Sequence(request, this.#options.seed ?? 0));
+        admitted.push(new Sequence(request, this.#options));
         firstRows.push(group);
       }
       return { length: tokens.length, slots: this.#cache.claim(tokens.length, requests.length) };
@@ -254,12 +256,12 @@ class Sequence {
   readonly #logps: number[] = [];
   #stopToken: number | undefined = undefined;
 
-  constructor({ tokens, prompt, sample }: Request, seed: number) {
+  constructor({ tokens, prompt, sample }: Request, { seed = 0, firstPrompt = 0 }: GenerateOptions) {
     this.prompt = prompt;
     this.sample = sample;
     this.promptLength = tokens.length;
     this.history = [...tokens];
-    this.random = RandomStream.create(seed, `generate/${prompt}/${sample}`);
+    this.random = RandomStream.create(seed, `generate/${firstPrompt + prompt}/${sample}`);
   }
 
   get lastToken(): number {
@@ -294,7 +296,12 @@ class Sequence {
   }
 }
 
-function checkPrompts(model: CausalLM, prompts: readonly Int32Array[], options: GenerateOptions): void {
+/** What `generate` refuses, found without generating. */
+export function checkPrompts(
+  model: CausalLM,
+  prompts: readonly Int32Array[],
+  options: GenerateOptions,
+): void {
   const positive = (name: string, value: number) => {
     if (Number.isInteger(value) && value > 0) return;
     throw new UsageError('invalid-generate-option', `${name} must be a whole number above 0, got ${value}.`);

@@ -1,5 +1,5 @@
 /** Language models: configuration, architectures, attention. */
-export { KeyValueCache, type PrefillSequence, packedAttention } from './attention/index.ts';
+export { packedAttention } from './attention/packed.ts';
 export {
   type Gpt2Config,
   type GptNeoXConfig,
@@ -14,12 +14,12 @@ export type {
   CausalLM,
   ForwardContext,
   Layer,
+  Lookup,
   ModelConfig,
   ModelFamily,
   Segment,
   SequenceClassifier,
   Trunk,
 } from './contract.ts';
-export { packWeights } from './packed-weights.ts';
 export type { Placement, WeightSource } from './parameter-source.ts';
 export { createClassifier, createModel, initialiseClassifier, initialiseModel } from './registry.ts';

@@ -8,7 +8,8 @@ import { type CausalLM, createModel, readModelConfig } from '../../src/models/in
 import { createObjective } from '../../src/objectives/index.ts';
 import { MasterWeights, type OptimizerName } from '../../src/optim/index.ts';
 import type { MetricsRecord } from '../../src/runs/index.ts';
-import { type PairScore, runLoop } from '../../src/train/index.ts';
+import type { PairScore } from '../../src/train/index.ts';
+import { runLoop } from '../../src/train/loop.ts';
 import { PreferenceTask } from '../../src/train/preference-task.ts';
 import { MODELS, readCheckpoint } from './checkpoint.ts';
 

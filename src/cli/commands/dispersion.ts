@@ -2,7 +2,15 @@ import { dirname, join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { command, positiveInteger } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { DEVICE_HELP, dtypeOption, FORMAT_HELP, MODEL_HELP, PAIRS_HELP, threadsOption } from '../options.ts';
+import {
+  columnOption,
+  DEVICE_HELP,
+  dtypeOption,
+  FORMAT_HELP,
+  MODEL_HELP,
+  PAIRS_HELP,
+  threadsOption,
+} from '../options.ts';
 import { plainLine } from '../paint.ts';
 
 const SHOWN = 10;
@@ -15,6 +23,7 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
     .requiredOption('--model <model>', MODEL_HELP)
     .requiredOption('--data <data>', PAIRS_HELP)
     .option('--format <name>', FORMAT_HELP, 'auto')
+    .addOption(columnOption())
     .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
     .addOption(dtypeOption())
     .option('--device <device>', DEVICE_HELP, 'auto')

@@ -40,7 +40,7 @@ export function doctorCommand(context: CliContext): CommandUnknownOpts {
       caches: inspectCaches(hub),
       hub: await inspectHub(hub),
     };
-    context.emit(findings);
+    context.emit({ event: 'findings', ...findings });
     if (!context.json) context.print(describe(findings, context));
     if ('error' in findings.engine) {
       throw new EngineError('engine-missing', findings.engine.error, {

@@ -1,43 +1,55 @@
-import { basename } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { readdir, rename } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
+import type { DType } from '../../engine/index.ts';
 import { UsageError } from '../../errors.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { MODEL_HELP } from '../options.ts';
 
-const TYPES = { f32: 'F32', f16: 'F16', bf16: 'BF16', q8_0: 'Q8_0' } as const;
+/** Weight types of the command line: in which the model is loaded, and what a GGUF file calls them. */
+const TYPES = {
+  f32: { load: 'float32', gguf: 'F32' },
+  f16: { load: 'float16', gguf: 'F16' },
+  bf16: { load: 'bfloat16', gguf: 'BF16' },
+  q8_0: { load: 'float32', gguf: 'Q8_0' },
+} as const;
+
+type WeightType = keyof typeof TYPES;
 
 export function exportCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'export', 'write a model as a Hugging Face directory or a GGUF file', [
     'mallows export --model runs/quickstart/model --to model.gguf --dtype q8_0',
-    'mallows export --model smollm2-135m:gguf --to smollm2/ --dtype f32',
+    'mallows export --model smollm2-135m:gguf --to smollm2/ --dtype bf16',
     'mallows export --model runs/lora/model --to merged/        merge an adapter into its base',
   ])
     .requiredOption('--model <model>', MODEL_HELP)
     .requiredOption('--to <path>', 'a directory, or a file that ends in .gguf')
     .addOption(
-      new Option('--dtype <dtype>', 'type of the weights (q8_0: .gguf only)').choices(
-        Object.keys(TYPES) as (keyof typeof TYPES)[],
-      ),
+      new Option(
+        '--dtype <dtype>',
+        'type of the weights; q8_0: .gguf only (default: the checkpoint’s own; f32 of a .gguf file)',
+      ).choices(Object.keys(TYPES) as WeightType[]),
     )
-    .action(async ({ model: spec, to, dtype = 'f32' }) => {
-      const gguf = to.endsWith('.gguf');
+    .option('--overwrite', 'replace a model that is there; a README.md is left alone in any case')
+    .action(async ({ model: spec, to, dtype, overwrite }) => {
+      const gguf = /\.gguf$/i.test(to);
       if (dtype === 'q8_0' && !gguf) {
         throw new UsageError('export-dtype', 'A Hugging Face directory has no q8_0 weights.', {
           hint: 'Export to a .gguf file, or choose f32, f16 or bf16.',
         });
       }
+      if (overwrite !== true) await requireUnused(to);
       const { exportGguf, loadModel, modelTensors, saveDirectory } = await import(
         '../../checkpoints/index.ts'
       );
       const { mergeLora } = await import('../../nn/lora.ts');
       const { hubOptions } = await import('../model.ts');
-      const weightType = ({ f32: 'float32', f16: 'float16', bf16: 'bfloat16', q8_0: 'float32' } as const)[
-        dtype
-      ];
+      const type = dtype ?? (await storedType(context, spec));
       const { model, tokenizer, config, generationConfig, source } = await loadModel(spec, {
-        ...hubOptions(context),
-        dtype: gguf ? 'float32' : weightType,
+        ...(dtype !== undefined && hubOptions(context)),
+        dtype: gguf ? 'float32' : TYPES[type].load,
       });
       try {
         const linears = model.layers.flatMap((layer) => [...layer.linears.values()]);
@@ -48,28 +60,81 @@ export function exportCommand(context: CliContext): CommandUnknownOpts {
             config: config.raw,
             tensors,
             tokenizer,
-            type: TYPES[dtype],
+            type: TYPES[type].gguf,
             name: basename(source.baseModel),
             notice: context.note,
           });
         } else {
-          await saveDirectory(to, {
-            config: config.raw,
-            generationConfig,
-            tokenizer: tokenizer.files,
-            tensors,
-            card: {
-              name: basename(to),
-              baseModel: source.baseModel,
-              ...(source.revision !== undefined && { baseRevision: source.revision }),
-              ...(source.license !== undefined && { license: source.license }),
-            },
-          });
+          await keepingReadme(context, to, () =>
+            saveDirectory(to, {
+              config: config.raw,
+              generationConfig,
+              tokenizer: tokenizer.files,
+              tensors,
+              card: {
+                name: basename(to),
+                baseModel: source.baseModel,
+                ...(source.revision !== undefined && { baseRevision: source.revision }),
+                ...(source.license !== undefined && { license: source.license }),
+              },
+            }),
+          );
         }
       } finally {
         model.dispose();
       }
-      context.note(`wrote ${to}`);
-      context.emit({ event: 'done', output: to, dtype });
+      context.note(`wrote ${to} (${type})`);
+      context.emit({ event: 'done', output: to, dtype: type });
     });
+}
+
+/** Files of a model that an export replaces or removes. */
+const MODEL_FILES =
+  /^((config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json|chat_template\.jinja|model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json)$/;
+
+async function requireUnused(to: string): Promise<void> {
+  if (!existsSync(to)) return;
+  const directory = statSync(to).isDirectory();
+  const files = directory ? (await readdir(to)).filter((file) => MODEL_FILES.test(file)) : [to];
+  if (files.length === 0) return;
+  const what = directory ? `${to} holds ${files.sort().join(', ')}` : `The file ${to} exists`;
+  throw new UsageError('export-exists', `${what}, which would be replaced.`, {
+    hint: 'Choose another place, or replace the model (--overwrite).',
+  });
+}
+
+/** A repository's README.md is its owner's own text: while others are written it has another name. */
+async function keepingReadme(
+  context: CliContext,
+  directory: string,
+  save: () => Promise<void>,
+): Promise<void> {
+  const readme = join(directory, 'README.md');
+  const kept = `${readme}.kept`;
+  // Where an export was killed, the owner's is the one that was put aside.
+  if (existsSync(readme) && !existsSync(kept)) await rename(readme, kept);
+  try {
+    await save();
+  } finally {
+    if (existsSync(kept)) {
+      await rename(kept, readme);
+      context.note(`${readme} is left as it was; without it a model card is written.`);
+    }
+  }
+}
+
+/** The type in which a checkpoint has its weights; quantised ones are widened to f32. */
+async function storedType(context: CliContext, spec: string): Promise<WeightType> {
+  const { openModel } = await import('../../checkpoints/index.ts');
+  const { hubOptions } = await import('../model.ts');
+  const { weights } = await openModel(spec, hubOptions(context));
+  try {
+    const [name] = weights.names();
+    const weight = weights.get(name!);
+    const stored: DType = weight.dtype;
+    weight.dispose();
+    return stored === 'float16' ? 'f16' : stored === 'bfloat16' ? 'bf16' : 'f32';
+  } finally {
+    weights.close();
+  }
 }

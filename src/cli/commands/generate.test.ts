@@ -1,11 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { CHAT, chatStories } from '../../../tests/support/chat-stories.ts';
 import { modelTensors, saveDirectory } from '../../checkpoints/index.ts';
 import { createContext } from '../context.ts';
-import { generateHere } from './generate.ts';
+import { generateCommand, generateHere, samplingOptions } from './generate.ts';
 
 it('answers in a chat end where the template ends turns, whatever the EOS token is', async () => {
   const { loaded, answer } = await chatStories();
@@ -30,8 +30,52 @@ it('answers in a chat end where the template ends turns, whatever the EOS token 
     const completion = async (chat: boolean) => (await ask(chat))[0]!.completions[0]!;
     expect(await completion(true)).toMatchObject({ tokens: answer, finish: 'stop' });
     expect(await completion(false)).toMatchObject({ finish: 'length' });
+
+    // A penalty that the model states holds for greedy answers, and is told.
+    writeFileSync(join(directory, 'generation_config.json'), '{"repetition_penalty": 50}');
+    const plain = { ...asked, ...limits, prompt: CHAT[0]!.content };
+    const emit = vi.fn();
+    const tokens = async (penalty?: number) => {
+      const options = { ...plain, ...(penalty !== undefined && { repetitionPenalty: penalty }) };
+      const [row] = await generateHere({ ...context, emit }, options, new AbortController().signal);
+      return row!.completions[0]!.tokens!;
+    };
+    expect(await tokens()).not.toEqual(await tokens(1));
+    expect(emit.mock.calls.map(([record]) => record)).toMatchObject([
+      { event: 'sampling', greedy: true, repetitionPenalty: 50 },
+      { event: 'sampling', greedy: true, repetitionPenalty: 1 },
+    ]);
   } finally {
     rmSync(directory, { recursive: true });
     loaded.model.dispose();
   }
+});
+
+describe('samplingOptions', () => {
+  const config = { do_sample: true, temperature: 0.6, top_p: 0.9, top_k: 0, repetition_penalty: 1.1 };
+
+  it('takes what was asked for, then what the model says', () => {
+    const own = { temperature: 0.6, topP: 0.9, repetitionPenalty: 1.1 };
+    expect(samplingOptions({ n: 1 }, config)).toEqual(own);
+    expect(samplingOptions({ n: 1, topP: 1, topK: 5, repetitionPenalty: 1 }, config)).toEqual({
+      ...own,
+      topP: 1,
+      topK: 5,
+      repetitionPenalty: 1,
+    });
+    expect(samplingOptions({ n: 1, greedy: true }, config)).toEqual({ greedy: true, repetitionPenalty: 1.1 });
+    expect(samplingOptions({ n: 1 }, {})).toEqual({});
+  });
+
+  it('is greedy where the model does not sample, unless samples are asked for', () => {
+    const greedy = { ...config, do_sample: false };
+    expect(samplingOptions({ n: 1 }, greedy)).toEqual({ greedy: true, repetitionPenalty: 1.1 });
+    expect(samplingOptions({ n: 1, topP: 0.5 }, greedy)).toMatchObject({ temperature: 0.6, topP: 0.5 });
+    expect(samplingOptions({ n: 2 }, greedy)).not.toHaveProperty('greedy');
+  });
+});
+
+it('sends no key to a server unless one is named', () => {
+  const option = generateCommand(createContext()).options.find(({ long }) => long === '--key-env');
+  expect(option).toMatchObject({ defaultValue: undefined });
 });

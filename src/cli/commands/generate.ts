@@ -1,14 +1,22 @@
+import { rmSync } from 'node:fs';
 import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
 import type { PromptExample, TextOrChat } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { SamplingOptions } from '../../generate/index.ts';
+import { answerPartsPath } from '../answer-parts.ts';
 import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { asInterrupted } from '../interrupt.ts';
 import type { ModelOptions } from '../model.ts';
-import { computeTypeOption, DEVICE_HELP, MODEL_HELP, threadsOption } from '../options.ts';
-import { Progress } from '../progress.ts';
+import {
+  type Columns,
+  columnOption,
+  computeTypeOption,
+  DEVICE_HELP,
+  MODEL_HELP,
+  threadsOption,
+} from '../options.ts';
 import { generateFromServer } from '../server-generate.ts';
 
 export function generateCommand(context: CliContext): CommandUnknownOpts {
@@ -21,13 +29,29 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
     .requiredOption('--model <model>', MODEL_HELP)
     .addOption(new Option('--prompt <text>', 'one prompt').conflicts('prompts'))
     .option('--prompts <file>', 'prompts: {prompt}, {messages}, preference pairs, or a line each (.txt)')
+    .addOption(columnOption())
     .option('--chat', 'a text prompt is a user’s turn in a chat')
     .addOption(
-      new Option('--greedy', 'always the likeliest token').conflicts(['temperature', 'topP', 'topK']),
+      new Option(
+        '--greedy',
+        'always the likeliest token (default: where the model’s do_sample is false)',
+      ).conflicts(['temperature', 'topP', 'topK']),
     )
     .option('--temperature <t>', 'sampling temperature (default: the model’s, else 1)', decimal)
-    .option('--top-p <p>', 'sample from the smallest set of tokens with this probability', decimal)
-    .option('--top-k <k>', 'sample from the k likeliest tokens', wholeNumber)
+    .option(
+      '--top-p <p>',
+      'of the likeliest tokens, with p in all (default: the model’s, else 1: all)',
+      decimal,
+    )
+    .option('--top-k <k>', 'of the k likeliest tokens; 0: all (default: the model’s, else 0)', wholeNumber)
+    .addOption(
+      new Option(
+        '--repetition-penalty <r>',
+        'against tokens that are there, greedy or not (default: the model’s, else 1: none)',
+      )
+        .argParser(decimal)
+        .conflicts('server'),
+    )
     .option('--seed <n>', 'of the sampling', wholeNumber, 0)
     .option('--n <n>', 'answers to each prompt', positiveInteger, 1)
     .option('--max-new-tokens <n>', 'length limit of an answer', positiveInteger, 256)
@@ -36,7 +60,7 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
     .option('--device <device>', DEVICE_HELP, 'auto')
     .addOption(threadsOption())
     .option('--server <url>', 'ask an OpenAI-compatible server instead; --model is its name there')
-    .option('--key-env <name>', 'environment variable with the server’s API key', 'OPENAI_API_KEY')
+    .option('--key-env <name>', 'environment variable with its API key (default: none is sent)')
     .option('--output <file>', 'a JSON object a prompt; without it, answers are printed')
     .action(async (options) => {
       if (options.prompt === undefined && options.prompts === undefined) {
@@ -61,7 +85,7 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
         throw asInterrupted(
           error,
           interrupt.signal,
-          options.server === undefined || options.output === undefined
+          options.output === undefined
             ? 'Interrupted; nothing was written.'
             : 'Interrupted. Run the same command again to go on: what was answered is kept.',
         );
@@ -74,15 +98,19 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
 export interface GenerateCommandOptions extends ModelOptions {
   readonly prompt?: string;
   readonly prompts?: string;
+  readonly column?: Columns;
   readonly chat?: boolean;
   readonly greedy?: boolean;
   readonly temperature?: number;
   readonly topP?: number;
   readonly topK?: number;
+  readonly repetitionPenalty?: number;
   readonly seed: number;
   readonly n: number;
   readonly maxNewTokens: number;
   readonly batch: number;
+  /** What the answers are going to be written to, by the caller. Parts of them are kept beside it (`answerPartsPath`). */
+  readonly output?: string;
 }
 
 /** A line of the output; `tokens` only from our own generator, servers do not give ids. */
@@ -99,7 +127,7 @@ export interface GenerateRecord {
 /** The prompts to answer, each once. */
 export async function readPrompts(
   context: CliContext,
-  options: Pick<GenerateCommandOptions, 'prompt' | 'prompts' | 'chat'>,
+  options: Pick<GenerateCommandOptions, 'prompt' | 'prompts' | 'column' | 'chat'>,
   chatTemplate: boolean,
 ): Promise<readonly PromptExample[]> {
   if (options.prompt !== undefined) {
@@ -107,7 +135,11 @@ export async function readPrompts(
   }
   const { loadPrompts } = await import('../../data/index.ts');
   const { hubData } = await import('../model.ts');
-  const reading = readingOptions(options.chat ? 'chat' : 'auto', { chatTemplate, strict: true });
+  const reading = readingOptions(options.chat ? 'chat' : 'auto', {
+    chatTemplate,
+    strict: true,
+    columns: options.column,
+  });
   const { examples } = await loadPrompts(options.prompts!, { ...reading, hub: await hubData(context) });
   const distinct = await distinctPrompts(examples);
   if (distinct.length < examples.length) {
@@ -135,9 +167,10 @@ export async function generateHere(
   signal: AbortSignal,
 ): Promise<GenerateRecord[]> {
   const { encodePrompt } = await import('../../data/index.ts');
-  const { generate, stopTokensFor } = await import('../../generate/index.ts');
+  const { stopTokensFor } = await import('../../generate/index.ts');
   const { openModel } = await import('../model.ts');
-  const { model, tokenizer, generationConfig } = await openModel(context, options);
+  const loaded = await openModel(context, options);
+  const { model, tokenizer, generationConfig } = loaded;
   try {
     const chatTemplate = tokenizer.chatTemplate !== undefined;
     if (options.chat === true && !chatTemplate) {
@@ -145,14 +178,17 @@ export async function generateHere(
         hint: 'Leave --chat out, or use a model that was tuned for chat.',
       });
     }
+    const sampling = samplingOptions(options, generationConfig);
+    context.note(describeSampling(sampling));
+    context.emit({ event: 'sampling', model: options.model, ...effective(sampling) });
     const prompts = await readPrompts(context, options, chatTemplate);
-    const progress = new Progress(context, { unit: 'answer' });
-    const began = performance.now();
-    const completions = await generate(
-      model,
+    const { answerInParts } = await import('../answer-parts.ts');
+    const answers = await answerInParts(
+      context,
+      loaded,
       prompts.map(({ prompt }) => encodePrompt(prompt, tokenizer)),
       {
-        ...(options.greedy ? { greedy: true } : sampling(options, generationConfig)),
+        ...sampling,
         maxNewTokens: options.maxNewTokens,
         stopTokenIds: stopTokensFor(
           { model, tokenizer },
@@ -162,22 +198,10 @@ export async function generateHere(
         seed: options.seed,
         batchSize: options.batch,
         signal,
-        onProgress: ({ finished, total, newTokens }) => {
-          const rate = (1000 * newTokens) / (performance.now() - began);
-          progress.update({ done: finished, total, fields: [`${rate.toFixed(0)} tokens/s`] });
-        },
       },
+      options.output,
     );
-    progress.finish();
-    return prompts.map(({ id, prompt }, index) => ({
-      id,
-      prompt,
-      completions: completions[index]!.map(({ tokens, finish }) => ({
-        text: tokenizer.decode(tokens, { skipSpecialTokens: true }),
-        tokens: [...tokens],
-        finish,
-      })),
-    }));
+    return prompts.map(({ id, prompt }, index) => ({ id, prompt, completions: answers[index]! }));
   } finally {
     model.dispose();
   }
@@ -195,32 +219,63 @@ async function deliver(
       if (records.length > 1) context.print(context.paint.bold(plainText(prompt)));
       for (const { text } of completions) context.print(text);
     }
-    for (const record of records) context.emit(record);
+    for (const record of records) context.emit({ event: 'answer', ...record });
+    context.emit({ event: 'done', prompts: records.length });
     return;
   }
   const { writeJsonLines } = await import('../../runs/index.ts');
   writeJsonLines(output, records);
+  rmSync(answerPartsPath(output), { force: true });
   context.note(`wrote ${output} (${records.length} prompts)`);
   context.emit({ event: 'done', output, prompts: records.length });
 }
 
-/** What was asked for, then what the model's generation_config.json says. */
-function sampling(
-  options: { readonly temperature?: number; readonly topP?: number; readonly topK?: number },
+/**
+ * What was asked for, then what the model's generation_config.json says. Its `do_sample: false` gives way to whatever asks to
+ * sample; its repetition penalty holds for greedy answers too, as in transformers.
+ */
+export function samplingOptions(
+  asked: Pick<GenerateCommandOptions, 'greedy' | 'temperature' | 'topP' | 'topK' | 'repetitionPenalty' | 'n'>,
   config: Readonly<Record<string, unknown>>,
 ): SamplingOptions {
   const number = (given: number | undefined, key: string): number | undefined => {
     const stated = config[key];
     return given ?? (typeof stated === 'number' ? stated : undefined);
   };
-  const temperature = number(options.temperature, 'temperature');
-  const topP = number(options.topP, 'top_p');
-  const topK = number(options.topK, 'top_k');
-  const repetitionPenalty = number(undefined, 'repetition_penalty');
+  const repetitionPenalty = number(asked.repetitionPenalty, 'repetition_penalty');
+  const penalty = repetitionPenalty === undefined ? {} : { repetitionPenalty };
+  const sampled = asked.n > 1 || [asked.temperature, asked.topP, asked.topK].some((x) => x !== undefined);
+  if (asked.greedy ?? (config.do_sample === false && !sampled)) return { greedy: true, ...penalty };
+  const temperature = number(asked.temperature, 'temperature');
+  const topP = number(asked.topP, 'top_p');
+  const topK = number(asked.topK, 'top_k');
   return {
     ...(temperature !== undefined && { temperature }),
     ...(topP !== undefined && { topP }),
     ...(topK !== undefined && topK > 0 && { topK }),
-    ...(repetitionPenalty !== undefined && { repetitionPenalty }),
+    ...penalty,
   };
+}
+
+/** With the values that hold where none was given; of a greedy choice only the penalty matters. */
+function effective({
+  greedy = false,
+  temperature = 1,
+  topP = 1,
+  topK = 0,
+  repetitionPenalty = 1,
+}: SamplingOptions) {
+  return greedy ? { greedy, repetitionPenalty } : { greedy, temperature, topP, topK, repetitionPenalty };
+}
+
+/** `Sampling: temperature 0.6, top-p 0.9, repetition penalty 1.1.` */
+function describeSampling(options: SamplingOptions): string {
+  const { temperature, topP = 1, topK = 0, repetitionPenalty } = effective(options);
+  const parts = [
+    ...(temperature === undefined ? ['greedy'] : [`temperature ${temperature}`]),
+    ...(topP < 1 ? [`top-p ${topP}`] : []),
+    ...(topK > 0 ? [`top-k ${topK}`] : []),
+    ...(repetitionPenalty === 1 ? [] : [`repetition penalty ${repetitionPenalty}`]),
+  ];
+  return `Sampling: ${parts.join(', ')}.`;
 }

@@ -1,10 +1,9 @@
 import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
-import type { Device } from '../../engine/index.ts';
 import { collect, command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
 import { asInterrupted } from '../interrupt.ts';
-import { computeTypeOption, MODEL_HELP, threadsOption } from '../options.ts';
+import { computeTypeOption, DEVICE_HELP, MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { announceReport } from './reproduce-report.ts';
 
@@ -35,15 +34,13 @@ export function dispersionExperimentCommand(context: CliContext): CommandUnknown
     .option('--max-length <n>', 'tokens of prompt and answer together', positiveInteger, 512)
     .option('--seed <n>', 'of the sampling', wholeNumber, 0)
     .addOption(computeTypeOption())
-    .option('--device <device>', 'cpu, cuda, cuda:N, mps', 'cpu')
+    .option('--device <device>', DEVICE_HELP, 'auto')
     .addOption(threadsOption())
     .option('--output <dir>', 'where the figures, report.html and report.json go', 'runs/dispersion')
     .action(async (options) => {
       const { runDispersion, writeDispersionReport } = await import('../../experiments/index.ts');
-      const { resolvePrecision } = await import('../../train/index.ts');
       const { hubData, openModel } = await import('../model.ts');
-      const dtype = resolvePrecision(options.dtype, options.device as Device).dtype;
-      const loaded = await openModel(context, { ...options, dtype: dtype === 'bfloat16' ? 'bf16' : 'fp32' });
+      const loaded = await openModel(context, options);
       const interrupt = context.interruptible('Stopping.');
       let progress: { key: string; bar: Progress } | undefined;
       try {

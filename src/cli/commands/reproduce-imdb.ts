@@ -3,7 +3,6 @@ import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import {
   AUTO_DEVICE_HELP,
-  chosenSettings,
   pipelineOptions,
   SET_HELP,
   SETTINGS_HELP,
@@ -19,10 +18,7 @@ export function imdbCommand(context: CliContext): CommandUnknownOpts {
     'mallows reproduce imdb --data reviews.csv --set training.betas=[0.1] --set frontier.prompts=64',
     'mallows reproduce imdb --data hf:stanfordnlp/imdb:train --scale paper --dtype bf16 --output runs/imdb',
   ])
-    .requiredOption(
-      '--data <reviews>',
-      '{review, sentiment} or {text, label}: .csv, .jsonl, .parquet, hf:owner/name',
-    )
+    .option('--data <reviews>', '{review, sentiment} or {text, label}: .csv, .jsonl, .parquet, hf:owner/name')
     .addOption(
       scaleOption('small: SmolLM2-135M, 8 runs, about 25 min on 2 cores (AMX); paper: GPT-2-large on a GPU'),
     )
@@ -41,14 +37,17 @@ export function imdbCommand(context: CliContext): CommandUnknownOpts {
       const { IMDB_SCALES, runImdb, writeImdbReport } = await import('../../experiments/index.ts');
       const { runExperiment } = await import('../experiment-run.ts');
       const { hubData } = await import('../model.ts');
-      const settings = chosenSettings(context, IMDB_SCALES[options.scale], options, {
-        model: options.model,
-        'classifier.model': options.classifier,
-      });
+      const { chosenSettings, requireData } = await import('../experiment-settings.ts');
+      const { imdbSchema } = await import('../experiment-schemas.ts');
+      const settings = chosenSettings(context, imdbSchema, IMDB_SCALES[options.scale], options, [
+        { flag: '--model', path: ['model'], value: options.model },
+        { flag: '--classifier', path: ['classifier', 'model'], value: options.classifier },
+      ]);
       if (settings === undefined) return;
+      const data = requireData(options.data);
       const reading = { hub: await hubData(context) };
       const report = await runExperiment(context, (watch) =>
-        runImdb({ ...watch, ...pipelineOptions(options), settings, reading }),
+        runImdb({ ...watch, ...pipelineOptions({ ...options, data }), settings, reading }),
       );
       await writeImdbReport(options.output, report);
       announceReport(context, options.output, report);

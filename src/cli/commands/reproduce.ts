@@ -1,5 +1,5 @@
-import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
-import { command, positiveInteger, wholeNumber } from '../command.ts';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { command, commandGroup, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { Progress } from '../progress.ts';
 import { alignmentCommand } from './reproduce-alignment.ts';
@@ -8,19 +8,19 @@ import { imdbCommand } from './reproduce-imdb.ts';
 import { announceReport } from './reproduce-report.ts';
 
 export function reproduceCommand(context: CliContext): CommandUnknownOpts {
-  return new Command('reproduce')
-    .summary('run an experiment of the paper again, its numbers beside ours')
-    .description('Run an experiment of the paper again, its numbers beside ours.')
-    .helpOption('-h, --help', 'this help')
-    .helpCommand(false)
-    .configureHelp({ helpWidth: 100 })
-    .addHelpText('after', '\nExamples:\n  $ mallows reproduce bandit --output runs/bandit')
-    .addCommand(banditCommand(context))
-    .addCommand(estimateCommand(context))
-    .addCommand(dispersionExperimentCommand(context))
-    .addCommand(imdbCommand(context))
-    .addCommand(alignmentCommand(context, 'hh'))
-    .addCommand(alignmentCommand(context, 'ultrafeedback'));
+  return commandGroup(
+    'reproduce',
+    'run an experiment of the paper again, its numbers beside ours',
+    ['mallows reproduce bandit --output runs/bandit'],
+    [
+      banditCommand(context),
+      estimateCommand(context),
+      dispersionExperimentCommand(context),
+      imdbCommand(context),
+      alignmentCommand(context, 'hh'),
+      alignmentCommand(context, 'ultrafeedback'),
+    ],
+  );
 }
 
 function banditCommand(context: CliContext): CommandUnknownOpts {

@@ -1,31 +1,36 @@
-import { Command } from '@commander-js/extra-typings';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { Device } from '../../engine/index.ts';
 import { UsageError } from '../../errors.ts';
-import type { AnswerToScore, RewardOptions } from '../../evaluate/index.ts';
-import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
+import type { AnswerToScore, RewardOptions, RewardResult } from '../../evaluate/index.ts';
+import { command, commandGroup, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { readingOptions } from '../data.ts';
+import { noteRows, readingOptions } from '../data.ts';
 import { Interrupted } from '../errors.ts';
+import { asInterrupted } from '../interrupt.ts';
 import { hubData, hubOptions, type ModelOptions, placementOf } from '../model.ts';
-import { computeTypeOption, DEVICE_HELP, dtypeOption, MODEL_HELP, threadsOption } from '../options.ts';
+import {
+  type Columns,
+  columnOption,
+  computeTypeOption,
+  DEVICE_HELP,
+  dtypeOption,
+  MODEL_HELP,
+  threadsOption,
+} from '../options.ts';
 import { Progress } from '../progress.ts';
+import { shellWord } from '../shell.ts';
 import { TrainWatcher } from '../training.ts';
 
-export function rewardCommand(context: CliContext) {
-  return new Command('reward')
-    .summary('train a reward model, and score answers with one')
-    .description('Train a Bradley–Terry reward model on preference pairs, and score answers with one.')
-    .helpOption('-h, --help', 'this help')
-    .helpCommand(false)
-    .addHelpText(
-      'after',
-      `
-Examples:
-  $ mallows reward train --model smollm2-135m --data pairs.jsonl --output runs/reward
-  $ mallows reward score --model runs/reward/model --answers answers.jsonl --output rewards.jsonl`,
-    )
-    .addCommand(trainCommand(context))
-    .addCommand(scoreCommand(context));
+export function rewardCommand(context: CliContext): CommandUnknownOpts {
+  return commandGroup(
+    'reward',
+    'train a Bradley–Terry reward model, and score answers with one',
+    [
+      'mallows reward train --model smollm2-135m --data pairs.jsonl --output runs/reward',
+      'mallows reward score --model runs/reward/model --answers answers.jsonl --output rewards.jsonl',
+    ],
+    [trainCommand(context), scoreCommand(context)],
+  );
 }
 
 function trainCommand(context: CliContext) {
@@ -39,6 +44,7 @@ function trainCommand(context: CliContext) {
     .requiredOption('--output <dir>', 'run directory; the model goes into its model/')
     .option('--eval-data <data>', 'held-out pairs (default: a tenth of the data)')
     .option('--format <name>', 'auto, chat, text, or a layout', 'auto')
+    .addOption(columnOption())
     .option('--epochs <n>', 'passes over the data (default: 1)', positiveInteger)
     .option('--steps <n>', 'updates, instead of epochs', positiveInteger)
     .option('--batch <pairs>', 'pairs an update', positiveInteger, 8)
@@ -52,24 +58,28 @@ function trainCommand(context: CliContext) {
     .option('--eval-every <n>', 'steps between evaluations; 0: start and end', wholeNumber, 0)
     .option('--checkpoint-every <n>', 'steps between checkpoints; 0: at the end', wholeNumber, 0)
     .addOption(computeTypeOption())
-    .option('--device <device>', 'cpu, cuda, cuda:N (default: the first that is there)')
+    .option('--device <device>', DEVICE_HELP, 'auto')
+    .addOption(threadsOption())
     .option('--recompute', 'less memory, a third more time')
     .option('--seed <n>', 'of the new head and of the order of pairs', wholeNumber, 0)
     .option('--resume', 'go on with the run')
     .option('--overwrite', 'delete the run that is there')
     .action(async ({ json: _, debug: __, ...options }) => {
+      const { setThreads } = await import('../../engine/index.ts');
       const { trainReward } = await import('../../evaluate/index.ts');
+      if (options.threads !== undefined) setThreads(options.threads);
       const interrupt = context.interruptible('Stopping after this step; a checkpoint will be saved.');
       const watcher = new TrainWatcher(context);
-      const { resume, overwrite, ...recipe } = options;
+      const { resume, overwrite, threads: _threads, ...recipe } = options;
+      let result: RewardResult;
       try {
-        const result = await trainReward({
+        result = await trainReward({
           model: options.model,
           data: options.data,
           output: options.output,
           ...(options.evalData !== undefined && { evalData: options.evalData }),
           reading: {
-            ...readingOptions(options.format, {}),
+            ...readingOptions(options.format, { columns: options.column }),
             hub: await hubData(context),
           },
           ...(options.epochs !== undefined && { epochs: options.epochs }),
@@ -82,7 +92,7 @@ function trainCommand(context: CliContext) {
           evaluation: { every: options.evalEvery },
           checkpoint: { every: options.checkpointEvery },
           dtype: options.dtype,
-          ...(options.device !== undefined && { device: options.device as Device }),
+          device: options.device as Device | 'auto',
           recompute: options.recompute === true,
           seed: options.seed,
           ...(resume === true && { resume }),
@@ -91,17 +101,25 @@ function trainCommand(context: CliContext) {
           observer: watcher.observe,
           signal: interrupt.signal,
         });
-        await watcher.finish();
-        result.model.model.dispose();
-        if (result.status === 'interrupted') {
-          throw new Interrupted(`Interrupted after step ${result.step}. Go on with --resume.`);
-        }
-        context.emit({ event: 'done', output: options.output, step: result.step });
-        context.note(`Reward model: ${options.output}/model`);
+      } catch (error) {
+        throw asInterrupted(error, interrupt.signal, `Interrupted. ${goOn(context.argv)}`);
       } finally {
         interrupt.release();
+        await watcher.finish();
       }
+      result.model.model.dispose();
+      if (result.status === 'interrupted') {
+        throw new Interrupted(`Interrupted after step ${result.step}. ${goOn(context.argv)}`);
+      }
+      context.emit({ event: 'done', output: options.output, step: result.step });
+      context.note(`Reward model: ${options.output}/model`);
     });
+}
+
+/** The command that goes on with the run that this command line began. */
+function goOn(argv: readonly string[]): string {
+  const words = argv.filter((word) => word !== '--overwrite' && word !== '--resume').map(shellWord);
+  return `Go on with: ${['mallows', ...words, '--resume'].join(' ')}`;
 }
 
 function loraOptions({
@@ -141,6 +159,8 @@ function scoreCommand(context: CliContext) {
     .option('--answers <file>', 'answers, as `mallows generate` writes them')
     .option('--data <data>', 'instead: preference pairs')
     .option('--format <name>', 'layout of the pairs', 'auto')
+    .addOption(columnOption())
+    .option('--strict', 'stop at the first bad row of the pairs')
     .option('--max-length <n>', 'tokens of prompt and answer together', positiveInteger, 2048)
     .addOption(dtypeOption())
     .option('--device <device>', DEVICE_HELP, 'auto')
@@ -186,7 +206,13 @@ interface ScoreInputs {
 
 async function readInputs(
   context: CliContext,
-  options: { readonly answers?: string; readonly data?: string; readonly format: string },
+  options: {
+    readonly answers?: string;
+    readonly data?: string;
+    readonly format: string;
+    readonly column?: Columns;
+    readonly strict?: boolean;
+  },
 ): Promise<ScoreInputs> {
   if ((options.answers === undefined) === (options.data === undefined)) {
     throw new UsageError('answers-or-data', 'Either --answers or --data says what to score.', {
@@ -196,7 +222,12 @@ async function readInputs(
   if (options.data !== undefined) {
     const { loadPairs } = await import('../../data/index.ts');
     const hub = await hubData(context);
-    const { pairs } = await loadPairs(options.data, { ...readingOptions(options.format, {}), hub });
+    const reading = readingOptions(options.format, {
+      strict: options.strict === true,
+      columns: options.column,
+    });
+    const { pairs, ...data } = await loadPairs(options.data, { ...reading, hub });
+    await noteRows(context, { ...data, usable: pairs.length, cut: { examples: 0, tokens: 0 } });
     return {
       answers: pairs.flatMap(({ id, prompt, chosen, rejected }) => [
         { id, prompt, answer: chosen },

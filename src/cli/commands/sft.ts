@@ -3,7 +3,7 @@ import type { SftRecipe } from '../../config/index.ts';
 import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { MODEL_HELP } from '../options.ts';
-import type { TrainFlags } from './train.ts';
+import { printSchema, type TrainFlags } from './train.ts';
 
 export function sftCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'sft', 'fine-tune a model on prompts with completions, or on plain text', [
@@ -16,7 +16,7 @@ export function sftCommand(context: CliContext): CommandUnknownOpts {
     .option('--model <model>', MODEL_HELP)
     .option('--data <data>', '{prompt, completion}, {messages}, {text}, a .txt file, or preference pairs')
     .option('--eval-data <data>', 'held-out examples (default: a tenth of the data)')
-    .option('--output <dir>', 'run directory: metrics, checkpoints, model, report')
+    .option('--output <dir>', 'run directory: metrics, checkpoints, model, report (default: runs/sft)')
     .option('--resume', 'go on with the run in the output directory')
     .option('--overwrite', 'delete the run in the output directory first')
     .option('--explain', 'print the resolved recipe and where each value came from; train nothing')
@@ -24,7 +24,7 @@ export function sftCommand(context: CliContext): CommandUnknownOpts {
     .action(async (recipeArgument, flags: TrainFlags) => {
       const { recipeJsonSchema, sftRecipe, sftSchema } = await import('../../config/index.ts');
       if (flags.schema === true) {
-        context.stdout.write(`${JSON.stringify(recipeJsonSchema(sftSchema), null, 2)}\n`);
+        printSchema(context, recipeJsonSchema(sftSchema));
         return;
       }
       const { runRecipe } = await import('../train-run.ts');

@@ -31,8 +31,8 @@ export function trainCommand(context: CliContext): CommandUnknownOpts {
     .option('--model <model>', MODEL_HELP)
     .option('--data <data>', PAIRS_HELP)
     .option('--eval-data <data>', 'held-out pairs (default: a tenth of the data)')
-    .option('--objective <name>', 'dpo, mallows-theta, mallows-phi, ipo, simpo, … (docs/objectives.md)')
-    .option('--output <dir>', 'run directory: metrics, checkpoints, model, report')
+    .option('--objective <name>', 'dpo, mallows-theta, ipo, … (docs/objectives.md; default: mallows-theta)')
+    .option('--output <dir>', 'run directory: metrics, checkpoints, model, report (default: runs/train)')
     .option('--resume', 'go on with the run in the output directory')
     .option('--overwrite', 'delete the run in the output directory first')
     .option('--explain', 'print the resolved recipe and where each value came from; train nothing')
@@ -51,7 +51,7 @@ export async function runTrain(
 ): Promise<void> {
   const { recipeJsonSchema, trainRecipe, trainSchema } = await import('../../config/index.ts');
   if (flags.schema === true) {
-    context.stdout.write(`${JSON.stringify(recipeJsonSchema(trainSchema), null, 2)}\n`);
+    printSchema(context, recipeJsonSchema(trainSchema));
     return;
   }
   const { runRecipe } = await import('../train-run.ts');
@@ -73,4 +73,10 @@ export async function runTrain(
       return trainPreference(preference);
     },
   });
+}
+
+/** `--schema`: what an editor checks recipes by. */
+export function printSchema(context: CliContext, schema: object): void {
+  context.emit({ event: 'schema', schema });
+  if (!context.json) context.print(JSON.stringify(schema, null, 2));
 }
