@@ -1,4 +1,5 @@
 import { ModelError } from '../errors.ts';
+import type { EncodeChatOptions } from '../text/index.ts';
 import type {
   BadRow,
   ChatMessage,
@@ -16,12 +17,14 @@ export interface PairTokenizer {
   /** Token ids; with `addSpecialTokens` (the default) BOS is added unless the text has it. */
   encode(text: string, options?: { addSpecialTokens?: boolean }): Int32Array;
   /** Token ids of a conversation as the chat template renders it. */
-  encodeChat(messages: readonly ChatMessage[], options?: { addGenerationPrompt?: boolean }): Int32Array;
+  encodeChat(messages: readonly ChatMessage[], options?: EncodeChatOptions): Int32Array;
 }
 
 export interface TokenizeOptions {
   /** Tokens of prompt and completion together, at most. Default 1024. */
   readonly maxLength?: number;
+  /** What chat templates that write the date take for now. Default: the time at which each text is tokenised. */
+  readonly now?: Date | undefined;
 }
 
 export const DEFAULT_MAX_LENGTH = 1024;
@@ -43,11 +46,11 @@ export type TokenProblem = Pick<BadRow, 'reason' | 'detail'>;
 export function tokenizePair(
   pair: Pick<PreferencePair, 'id' | 'prompt' | 'chosen' | 'rejected'>,
   tokenizer: PairTokenizer,
-  { maxLength = DEFAULT_MAX_LENGTH }: TokenizeOptions = {},
+  { maxLength = DEFAULT_MAX_LENGTH, now }: TokenizeOptions = {},
 ): TokenizedPair | TokenProblem {
-  const prompt = encodePrompt(pair.prompt, tokenizer);
-  const chosen = encodeWhole(pair.prompt, pair.chosen, tokenizer);
-  const rejected = encodeWhole(pair.prompt, pair.rejected, tokenizer);
+  const prompt = encodePrompt(pair.prompt, tokenizer, now);
+  const chosen = encodeWhole(pair.prompt, pair.chosen, tokenizer, now);
+  const rejected = encodeWhole(pair.prompt, pair.rejected, tokenizer, now);
   const boundary = Math.min(commonPrefix(prompt, chosen), commonPrefix(prompt, rejected));
   if (boundary >= maxLength) return promptTooLong(boundary, maxLength);
 
@@ -75,11 +78,11 @@ export function tokenizePair(
 export function tokenizeSequence(
   example: SftExample,
   tokenizer: PairTokenizer,
-  { maxLength = DEFAULT_MAX_LENGTH }: TokenizeOptions = {},
+  { maxLength = DEFAULT_MAX_LENGTH, now }: TokenizeOptions = {},
 ): TokenizedSequence | TokenProblem {
   const promptText = example.prompt ?? '';
-  const prompt = encodePrompt(promptText, tokenizer);
-  const whole = encodeWhole(promptText, example.completion, tokenizer);
+  const prompt = encodePrompt(promptText, tokenizer, now);
+  const whole = encodeWhole(promptText, example.completion, tokenizer, now);
   const boundary = commonPrefix(prompt, whole);
   if (boundary >= maxLength) return promptTooLong(boundary, maxLength);
   const completion = whole.slice(boundary, maxLength);
@@ -130,11 +133,15 @@ function refusalAsProblem<T>(tokenize: () => T | TokenProblem): T | TokenProblem
   }
 }
 
-/** A prompt as token ids, ready for a completion: what generation starts from. */
-export function encodePrompt(prompt: TextOrChat, tokenizer: PairTokenizer): Int32Array {
+/**
+ * A prompt as token ids, ready for a completion: what generation starts from.
+ *
+ * @param now as in `TokenizeOptions`
+ */
+export function encodePrompt(prompt: TextOrChat, tokenizer: PairTokenizer, now?: Date): Int32Array {
   return typeof prompt === 'string'
     ? tokenizer.encode(prompt)
-    : tokenizer.encodeChat(prompt, { addGenerationPrompt: true });
+    : tokenizer.encodeChat(prompt, { addGenerationPrompt: true, ...(now && { now }) });
 }
 
 /** How many of a completion's tokens are scored: all, but for a first one that nothing precedes. */
@@ -147,14 +154,20 @@ export function isProblem<T extends object>(result: T | TokenProblem): result is
   return 'reason' in result;
 }
 
-function encodeWhole(prompt: TextOrChat, completion: TextOrChat, tokenizer: PairTokenizer): Int32Array {
+function encodeWhole(
+  prompt: TextOrChat,
+  completion: TextOrChat,
+  tokenizer: PairTokenizer,
+  now: Date | undefined,
+): Int32Array {
   if (typeof completion === 'string') {
     if (typeof prompt !== 'string') throw mixed('messages', 'text');
     const end = endOfText(tokenizer);
     return tokenizer.encode(prompt + completion + (completion.endsWith(end) ? '' : end));
   }
   if (typeof prompt === 'string' && prompt !== '') throw mixed('text', 'messages');
-  return tokenizer.encodeChat(typeof prompt === 'string' ? completion : [...prompt, ...completion]);
+  const messages = typeof prompt === 'string' ? completion : [...prompt, ...completion];
+  return tokenizer.encodeChat(messages, now && { now });
 }
 
 function endOfText(tokenizer: PairTokenizer): string {

@@ -72,6 +72,7 @@ async function tokenizeAll<K extends TokenKind>(
   tokenizer: PairTokenizer,
   {
     maxLength = DEFAULT_MAX_LENGTH,
+    now,
     strict = false,
     required = true,
     onProgress,
@@ -87,7 +88,7 @@ async function tokenizeAll<K extends TokenKind>(
   const moved = { examples: 0, tokens: 0 };
   let done = 0;
   onProgress?.(0, all.length);
-  for await (const results of tokenizeInPortions(kind, all, tokenizer, { maxLength }, threads)) {
+  for await (const results of tokenizeInPortions(kind, all, tokenizer, { maxLength, now }, threads)) {
     const before = tokens.length;
     for (const result of results) {
       const index = done++;

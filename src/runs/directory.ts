@@ -163,6 +163,14 @@ export function requireFree(
   });
 }
 
+/** When a run began: of one that is resumed what its provenance.json says, else now. */
+export function runStart(path: string | undefined, { resume }: Pick<RunDirectoryOptions, 'resume'>): Date {
+  if (path === undefined || resume !== true || !holdsSomeRun(path)) return new Date();
+  const { started } = readProvenance(path);
+  const there = new Date(String(started));
+  return Number.isNaN(there.getTime()) ? new Date() : there;
+}
+
 /** Whether a directory holds a run, of whatever recipe. */
 function holdsSomeRun(path: string): boolean {
   return existsSync(join(path, 'recipe.yaml'));

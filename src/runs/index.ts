@@ -7,6 +7,7 @@ export {
   readMetrics,
   readProvenance,
   requireFree,
+  runStart,
 } from './directory.ts';
 export { readJson, sha256File, writeFileAtomic } from './files.ts';
 export { type JsonLines, JsonLinesWriter, readJsonLines, writeJsonLines } from './jsonl.ts';

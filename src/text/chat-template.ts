@@ -14,11 +14,11 @@ export interface ChatMessage {
 export type ChatTemplateSource = string | readonly { readonly name: string; readonly template: string }[];
 
 export interface RenderOptions {
-  /** Ends the text where the assistant would begin to write. */
+  /** Ends the text where the assistant would begin to write. Default false. */
   readonly addGenerationPrompt?: boolean;
   /** Variables that templates read besides the messages: `bos_token`, `eos_token`, … */
   readonly variables?: Readonly<Record<string, unknown>>;
-  /** What `strftime_now` takes for now. */
+  /** What `strftime_now` takes for now. Default: the time of the call. */
   readonly now?: Date;
 }
 

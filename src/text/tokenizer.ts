@@ -2,7 +2,12 @@ import { createHash } from 'node:crypto';
 
 import { ModelError } from '../errors.ts';
 import { AddedTokenSplitter, readAddedTokens } from './added-tokens.ts';
-import { type ChatMessage, ChatTemplate, type ChatTemplateSource } from './chat-template.ts';
+import {
+  type ChatMessage,
+  ChatTemplate,
+  type ChatTemplateSource,
+  type RenderOptions,
+} from './chat-template.ts';
 import { exactDecoder, type TokenDecoder } from './decoder.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import { LibraryTokenizer } from './library.ts';
@@ -23,6 +28,8 @@ export interface EncodeOptions {
   /** Adds what the tokenizer puts around a text (BOS, EOS), unless the text has it already. Default true. */
   readonly addSpecialTokens?: boolean;
 }
+
+export type EncodeChatOptions = Pick<RenderOptions, 'addGenerationPrompt' | 'now'>;
 
 export interface DecodeOptions {
   /** Leaves special tokens out of the text. Default false. */
@@ -134,7 +141,7 @@ export class Tokenizer {
   }
 
   /** A conversation as text, by the model's chat template. */
-  renderChat(messages: readonly ChatMessage[], { addGenerationPrompt = false } = {}): string {
+  renderChat(messages: readonly ChatMessage[], options: EncodeChatOptions = {}): string {
     if (this.chatTemplate === undefined) {
       throw new ModelError(
         'chat-template-missing',
@@ -144,11 +151,11 @@ export class Tokenizer {
         },
       );
     }
-    return this.chatTemplate.render(messages, { addGenerationPrompt, variables: this.#templateVariables() });
+    return this.chatTemplate.render(messages, { ...options, variables: this.#templateVariables() });
   }
 
   /** A conversation as token ids. The template writes its own special tokens; none are added. */
-  encodeChat(messages: readonly ChatMessage[], options: { addGenerationPrompt?: boolean } = {}): Int32Array {
+  encodeChat(messages: readonly ChatMessage[], options: EncodeChatOptions = {}): Int32Array {
     return this.encode(this.renderChat(messages, options), { addSpecialTokens: false });
   }
 

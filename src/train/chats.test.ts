@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { CHAT, type ChatStories, chatStories } from '../../tests/support/chat-stories.ts';
+import { CHAT, type ChatStories, chatStories, STORIES } from '../../tests/support/chat-stories.ts';
 import { type LoadedModel, loadModel } from '../checkpoints/index.ts';
 import { setThreads } from '../engine/index.ts';
 import { Tokenizer } from '../text/index.ts';
@@ -137,4 +137,45 @@ it('the on-policy KL is over answers that end where turns do', async () => {
   });
   expect(asked.length).toBeGreaterThan(0);
   for (const ids of asked) expect(ids).toEqual([2, end]);
+});
+
+it('a template that writes the date writes the day on which the run began, also when it is resumed on another', async () => {
+  const { files } = stories.loaded.tokenizer;
+  const chatTemplate = `{{ strftime_now('%d %b %Y') }}${files.chatTemplate}`;
+  const pairs = ['Tom', 'Mia', 'Sam', 'Sue'].map((name) => ({
+    id: name,
+    prompt: [{ role: 'user', content: `Who is ${name}?` }] as const,
+    chosen: [{ role: 'assistant', content: 'A happy child.' }] as const,
+    rejected: [{ role: 'assistant', content: 'A sad child.' }] as const,
+  }));
+  vi.useFakeTimers({ toFake: ['Date'] });
+  const train = async (name: string, day: string, options: { resume?: boolean; stopAt?: number } = {}) => {
+    vi.setSystemTime(new Date(`${day}T12:00`));
+    const loaded = await loadModel(STORIES);
+    const stop = new AbortController();
+    const { metrics } = await trainPreference({
+      model: { ...loaded, tokenizer: new Tokenizer({ ...files, chatTemplate }) },
+      data: pairs,
+      objective: 'dpo',
+      steps: 3,
+      batch: { pairs: 2 },
+      evalFraction: 0,
+      dtype: 'fp32',
+      referenceCache: false,
+      output: join(directory, name),
+      ...(options.resume && { resume: true }),
+      signal: stop.signal,
+      observer: (event) => event.type === 'step' && event.step === options.stopAt && stop.abort(),
+    });
+    loaded.model.dispose();
+    return metrics.at(-1)!;
+  };
+  try {
+    const whole = await train('whole', '2026-03-07');
+    await train('resumed', '2026-03-07', { stopAt: 1 });
+    expect(await train('resumed', '2027-12-24', { resume: true })).toEqual(whole);
+    expect(await train('another-day', '2027-12-24')).not.toEqual(whole);
+  } finally {
+    vi.useRealTimers();
+  }
 });

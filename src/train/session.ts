@@ -29,7 +29,7 @@ import {
   type MasterWeights,
   type OptimizerOptions,
 } from '../optim/index.ts';
-import { RunDirectory, requireFree } from '../runs/index.ts';
+import { RunDirectory, requireFree, runStart } from '../runs/index.ts';
 import { cast, startTraining } from './compute.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
@@ -58,6 +58,8 @@ export class Session {
   /** Peak. */
   readonly learningRate: number;
   readonly seed: number;
+  /** When the run began: of one that is resumed, its first session. */
+  readonly started: Date;
   readonly #options: TrainOptions;
   readonly #device: Device;
   readonly #lora: LoraSettings | undefined;
@@ -84,6 +86,7 @@ export class Session {
     this.optimizer = options.optimizer ?? DEFAULT_OPTIMIZER;
     this.learningRate = learningRate;
     this.seed = options.seed ?? 0;
+    this.started = runStart(options.output, options);
   }
 
   /**
@@ -198,7 +201,7 @@ export class Session {
     return RunDirectory.open(output, {
       recipe: recipe ?? describeOptions(this.#options, this.loaded),
       provenance: {
-        started: new Date().toISOString(),
+        started: this.started.toISOString(),
         command: process.argv.slice(1),
         node: process.version,
         torch: torchVersion,

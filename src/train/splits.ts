@@ -40,6 +40,8 @@ export interface TokenListeners<Tokens> {
 /** What reading data needs of a session: whose tokens, and whom to tell. */
 export interface DataSession {
   readonly loaded: { readonly tokenizer: Tokenizer };
+  /** When the run began, for chat templates that write the date: resumed another day, it has the same tokens. */
+  readonly started: Date;
   phase(phase: TrainPhase): void;
   emit(event: TrainEvent): void;
 }
@@ -102,7 +104,8 @@ export async function tokenizeRows<Input, Example extends AnyExample, Tokens>(
   const tokenized = (data: Dataset<Example>, onTokens?: (tokens: readonly Tokens[]) => void) => {
     const { maxLength, reading } = options;
     const required = data !== heldOut || shared === undefined;
-    const given = defined({ maxLength, strict: reading?.strict, required, onTokens });
+    const now = session.started;
+    const given = defined({ maxLength, now, strict: reading?.strict, required, onTokens });
     return tokenize(data, session.loaded.tokenizer, given);
   };
   const most = options.evaluation?.maxPairs ?? Number.POSITIVE_INFINITY;

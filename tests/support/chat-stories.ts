@@ -5,7 +5,7 @@ import { generate } from '../../src/generate/index.ts';
 import { isJsonObject } from '../../src/text/json.ts';
 import { Tokenizer } from '../../src/text/tokenizer.ts';
 
-const STORIES = fileURLToPath(
+export const STORIES = fileURLToPath(
   new URL('../fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url),
 );
 

@@ -4,7 +4,7 @@ import { type Device, engineInfo, Generator, resolveDevice, threads } from '../.
 import type { SequenceClassifier } from '../../models/index.ts';
 import { mergeLora } from '../../nn/lora.ts';
 import type { MasterWeights } from '../../optim/index.ts';
-import { RunDirectory, requireFree } from '../../runs/index.ts';
+import { RunDirectory, requireFree, runStart } from '../../runs/index.ts';
 import { cast, startTraining } from '../../train/compute.ts';
 import {
   type LoopResult,
@@ -76,7 +76,7 @@ export interface Scoring {
 /** What reading data needs to know of the training. */
 export interface ScorerSession {
   readonly loaded: LoadedModel<SequenceClassifier>;
-  readonly seed: number;
+  readonly started: Date;
   emit(event: Parameters<NonNullable<TrainOptions['observer']>>[0]): void;
   phase(phase: 'tokenize'): void;
 }
@@ -114,13 +114,19 @@ export async function trainScorer(
   try {
     // A language model that comes as an adapter is its base with the adapter.
     mergeLora(linearsOf(model));
-    const session = { loaded, seed, emit, phase: (phase: 'tokenize') => emit({ type: 'phase', phase }) };
+    const started = runStart(output, { resume: options.resume === true });
+    const session = { loaded, started, emit, phase: (phase: 'tokenize') => emit({ type: 'phase', phase }) };
     const scoring = await prepare(loaded, session);
     const { task, evaluate, facts } = scoring;
     run =
       output === undefined
         ? undefined
-        : openRun(output, options, { device, precision, seed, model: loaded.source, data: facts }, warn);
+        : openRun(
+            output,
+            options,
+            { started: started.toISOString(), device, precision, seed, model: loaded.source, data: facts },
+            warn,
+          );
     const { parameters, adapted } = trainedParts(model, options, generator);
     masters = startTraining(model, parameters, precision.dtype);
     const { batch = { pairs: 8 } } = options;
@@ -182,7 +188,7 @@ function describeOptions(options: ScorerOptions): unknown {
 function openRun(
   path: string,
   options: ScorerOptions,
-  known: Readonly<Record<'device' | 'precision' | 'seed' | 'model' | 'data', unknown>>,
+  known: Readonly<Record<'started' | 'device' | 'precision' | 'seed' | 'model' | 'data', unknown>>,
   notice: (code: string, message: string) => void,
 ): RunDirectory {
   const { torchVersion, cpuCapability } = engineInfo();
@@ -190,7 +196,6 @@ function openRun(
   return RunDirectory.open(path, {
     recipe: recipe ?? describeOptions(options),
     provenance: {
-      started: new Date().toISOString(),
       command: process.argv.slice(1),
       node: process.version,
       torch: torchVersion,
