@@ -15,6 +15,11 @@ export function mallowsCache(env: NodeJS.ProcessEnv = process.env): string {
   return join(env.XDG_CACHE_HOME || fallback, 'mallows');
 }
 
+/** Whether a path names a GGUF file. */
+export function isGguf(path: string): boolean {
+  return /\.gguf$/i.test(path);
+}
+
 /** A JSON file's object; undefined when there is no such file. Throws `json-invalid`. */
 export function readJsonObject(path: string): JsonObject | undefined {
   if (!existsSync(path)) return undefined;

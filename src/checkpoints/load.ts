@@ -15,6 +15,7 @@ import type { JsonObject } from '../text/json.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import { readTokenizerFiles, withModelTokens } from '../text/tokenizer-files.ts';
 import { isAdapterDirectory, linearsOf, loadAdapter, readAdapterConfig } from './adapter.ts';
+import { isGguf } from './files.ts';
 import { ggufConfig } from './gguf/config.ts';
 import { readGgufHeader } from './gguf/read.ts';
 import { ggufTokenizer } from './gguf/tokenizer.ts';
@@ -77,9 +78,7 @@ export async function loadClassifier(
 export async function openModel(spec: string, options: ResolveOptions = {}): Promise<FoundCheckpoint> {
   const resolved = await resolveModel(spec, options);
   if (isAdapterDirectory(resolved.path)) return openAdapter(resolved, options);
-  const checkpoint = resolved.path.endsWith('.gguf')
-    ? openGguf(resolved.path)
-    : await openDirectory(resolved.path);
+  const checkpoint = isGguf(resolved.path) ? openGguf(resolved.path) : await openDirectory(resolved.path);
   const { weights, config, tokenizer } = checkpoint;
   const source = await provenanceOf(
     { ...resolved.source, ...ggufLicense(resolved) },
@@ -174,7 +173,7 @@ function openGguf(path: string): OpenCheckpoint {
 }
 
 function ggufLicense({ path, source }: ResolvedModel): { license?: string } {
-  if (source.license !== undefined || !path.endsWith('.gguf')) return {};
+  if (source.license !== undefined || !isGguf(path)) return {};
   const license = readGgufHeader(path).metadata.get('general.license');
   return typeof license === 'string' ? { license } : {};
 }

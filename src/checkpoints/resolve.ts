@@ -1,7 +1,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, extname, join, resolve } from 'node:path';
 import { ModelError } from '../errors.ts';
+import { isGguf } from './files.ts';
 import { type HubProgress, type HubSettings, hubSettings, hubSnapshot } from './hub/index.ts';
 import { isModelDirectory, selectModelFiles } from './huggingface.ts';
 import { readLicense } from './model-card.ts';
@@ -46,7 +47,7 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
   if (alias !== undefined && !existsSync(spec)) return resolveAlias(spec, alias, variant, options);
   if (existsSync(spec)) return resolveLocal(spec);
   const { repository, revision } = HUB_ID.exec(spec)?.groups ?? {};
-  if (repository === undefined || /^(\.|\/|~)/.test(spec) || spec.endsWith('.gguf')) {
+  if (repository === undefined || /^(\.|\/|~)/.test(spec) || isGguf(spec)) {
     throw new ModelError(
       'model-not-found',
       `There is no model "${spec}": no such file or directory, and no hub id.`,
@@ -128,10 +129,13 @@ async function resolveAlias(
 
 async function resolveLocal(spec: string): Promise<ResolvedModel> {
   if (!statSync(spec).isDirectory()) {
-    if (!spec.endsWith('.gguf')) {
+    if (!isGguf(spec)) {
       throw new ModelError('model-not-found', `${spec} is neither a directory nor a .gguf file.`);
     }
-    return { path: spec, source: { spec, kind: 'gguf', location: spec, baseModel: basename(spec, '.gguf') } };
+    return {
+      path: spec,
+      source: { spec, kind: 'gguf', location: spec, baseModel: basename(spec, extname(spec)) },
+    };
   }
   const directory = [spec, join(spec, 'model')].find(
     (path) => isModelDirectory(path) || existsSync(join(path, 'adapter_config.json')),
@@ -151,7 +155,7 @@ async function resolveLocal(spec: string): Promise<ResolvedModel> {
 }
 
 async function resolveLoneGguf(directory: string): Promise<ResolvedModel> {
-  const files = (await readdir(directory)).filter((file) => file.endsWith('.gguf'));
+  const files = (await readdir(directory)).filter((file) => isGguf(file));
   if (files.length === 1) return resolveLocal(join(directory, files[0]!));
   const found =
     files.length === 0 ? 'no config.json and no .gguf file' : `several .gguf files (${files.join(', ')})`;
@@ -184,7 +188,7 @@ async function resolveHub(
       ...(lookupTimeout === undefined ? {} : { lookupTimeout }),
     },
   );
-  const gguf = snapshot.files.find((file) => file.path.endsWith('.gguf'));
+  const gguf = snapshot.files.find((file) => isGguf(file.path));
   const license = readLicense(join(snapshot.directory, 'README.md'));
   return {
     path: gguf?.localPath ?? snapshot.directory,
@@ -202,7 +206,7 @@ async function resolveHub(
 function chooseFiles(repository: string, paths: readonly string[]): string[] {
   const files = selectModelFiles(paths);
   if (files.some((path) => path.endsWith('.safetensors'))) return files;
-  const ggufs = paths.filter((path) => path.endsWith('.gguf'));
+  const ggufs = paths.filter((path) => isGguf(path));
   if (ggufs.length === 1) return [...ggufs, ...paths.filter((path) => path === 'README.md')];
   const found =
     ggufs.length > 1

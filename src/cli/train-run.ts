@@ -8,6 +8,7 @@ import {
   resolveRecipe,
   type SftRecipe,
   type TrainRecipe,
+  writtenRecipe,
 } from '../config/index.ts';
 import { setMatmulPrecision, setThreads } from '../engine/index.ts';
 import type { LoopResult, TrainOptions } from '../train/index.ts';
@@ -41,7 +42,7 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
   const { set = [] } = flags;
   const resolved = resolveRecipe(training.kind, { file, set, flags: flagValues(flags, file) });
   if (flags.explain === true) {
-    if (context.json) context.emit({ event: 'recipe', recipe: resolved.recipe });
+    if (context.json) context.emit({ event: 'recipe', recipe: writtenRecipe(resolved.recipe) });
     else context.print(explainRecipe(resolved));
     return;
   }

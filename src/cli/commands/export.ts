@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { readdir, rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
+import { isGguf } from '../../checkpoints/files.ts';
 import type { DType } from '../../engine/index.ts';
 import { UsageError } from '../../errors.ts';
 import { command } from '../command.ts';
@@ -34,16 +35,16 @@ export function exportCommand(context: CliContext): CommandUnknownOpts {
     )
     .option('--overwrite', 'replace a model that is there; a README.md is left alone in any case')
     .action(async ({ model: spec, to, dtype, overwrite }) => {
-      const gguf = /\.gguf$/i.test(to);
+      const { exportGguf, loadModel, modelTensors, saveDirectory } = await import(
+        '../../checkpoints/index.ts'
+      );
+      const gguf = isGguf(to);
       if (dtype === 'q8_0' && !gguf) {
         throw new UsageError('export-dtype', 'A Hugging Face directory has no q8_0 weights.', {
           hint: 'Export to a .gguf file, or choose f32, f16 or bf16.',
         });
       }
       if (overwrite !== true) await requireUnused(to);
-      const { exportGguf, loadModel, modelTensors, saveDirectory } = await import(
-        '../../checkpoints/index.ts'
-      );
       const { mergeLora } = await import('../../nn/lora.ts');
       const { hubOptions } = await import('../model.ts');
       const type = dtype ?? (await storedType(context, spec));

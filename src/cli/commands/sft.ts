@@ -12,7 +12,11 @@ export function sftCommand(context: CliContext): CommandUnknownOpts {
     'mallows sft --model gpt2-dir --data reviews.jsonl --set optimizer.lr=1e-5 --explain',
   ])
     .argument('[recipe]', 'YAML file, or a recipe of the package: hh-sft')
-    .option('--set <key=value>', 'set any key of the recipe; may be repeated', collect)
+    .option(
+      '--set <key=value>',
+      'set any key of the recipe, or remove it with null; may be repeated',
+      collect,
+    )
     .option('--model <model>', MODEL_HELP)
     .option('--data <data>', '{prompt, completion}, {messages}, {text}, a .txt file, or preference pairs')
     .option('--eval-data <data>', 'held-out examples (default: a tenth of the data)')

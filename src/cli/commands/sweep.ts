@@ -21,7 +21,11 @@ export function sweepCommand(context: CliContext): CommandUnknownOpts {
     .option('--lower-is-better', 'the metric’s small values are good (so for losses and KL)')
     .option('--baseline <cell>', 'test every comparable cell against this one only')
     .option('--no-control', 'no shuffled-dispersion control beside objectives that use dispersion')
-    .option('--set <key=value>', 'set any key of the recipe; may be repeated', collect)
+    .option(
+      '--set <key=value>',
+      'set any key of the recipe, or remove it with null; may be repeated',
+      collect,
+    )
     .option('--model <model>', MODEL_HELP)
     .option('--data <data>', 'preference pairs')
     .option('--eval-data <data>', 'held-out pairs (default: a tenth of the data)')

@@ -27,7 +27,11 @@ export function trainCommand(context: CliContext): CommandUnknownOpts {
     'mallows train recipe.yaml --output runs/a --resume',
   ])
     .argument('[recipe]', 'YAML file, or a recipe of the package: quickstart, small, hh, ultrafeedback')
-    .option('--set <key=value>', 'set any key of the recipe; may be repeated', collect)
+    .option(
+      '--set <key=value>',
+      'set any key of the recipe, or remove it with null; may be repeated',
+      collect,
+    )
     .option('--model <model>', MODEL_HELP)
     .option('--data <data>', PAIRS_HELP)
     .option('--eval-data <data>', 'held-out pairs (default: a tenth of the data)')

@@ -13,9 +13,10 @@ import {
   type TrainOptions,
 } from '../../train/index.ts';
 import { runLoop } from '../../train/loop.ts';
+import { DEFAULT_LEARNING_RATES, DEFAULT_LORA_RANK, DEFAULT_PAIRS } from '../../train/options.ts';
 import type { PassOptions, RowPass } from '../../train/pass.ts';
 import type { ItemResults, LoopTask } from '../../train/task.ts';
-import { DEFAULT_LORA_RANK, linearsOf, scorerMemory, trainedParts } from './trained-parts.ts';
+import { linearsOf, scorerMemory, trainedParts } from './trained-parts.ts';
 
 const OPTIMIZER = { name: 'adamw' } as const;
 
@@ -129,7 +130,7 @@ export async function trainScorer(
           );
     const { parameters, adapted } = trainedParts(model, options, generator);
     masters = startTraining(model, parameters, precision.dtype);
-    const { batch = { pairs: 8 } } = options;
+    const { batch = { pairs: DEFAULT_PAIRS } } = options;
     const plan = {
       seed,
       ...(options.steps !== undefined && { steps: options.steps }),
@@ -147,7 +148,7 @@ export async function trainScorer(
       task,
       rowPass: task.rowPass({ recompute: layers }),
       optimizer: OPTIMIZER,
-      learningRate: options.learningRate ?? (options.lora === undefined ? 1e-5 : 1e-4),
+      learningRate: options.learningRate ?? (options.lora === undefined ? 1e-5 : DEFAULT_LEARNING_RATES.lora),
       ...plan,
       batch,
       ...(options.schedule && { schedule: options.schedule }),

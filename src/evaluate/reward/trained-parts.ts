@@ -4,11 +4,10 @@ import type { Linear } from '../../nn/linear.ts';
 import { attachLora } from '../../nn/lora.ts';
 import type { Parameter } from '../../nn/parameter.ts';
 import { estimateMemory, type MemoryOptions, memoryNote } from '../../train/memory.ts';
+import { DEFAULT_LORA_RANK, defaultLoraAlpha } from '../../train/options.ts';
 import { BatchPlan, type PlanOptions } from '../../train/plan.ts';
 import type { LoopTask } from '../../train/task.ts';
 import type { ScorerOptions } from './train-scorer.ts';
-
-export const DEFAULT_LORA_RANK = 16;
 
 /** What is trained of a scoring model, in a fixed order, and the linear maps that got an adapter for it. */
 export function trainedParts(
@@ -18,7 +17,7 @@ export function trainedParts(
 ): { parameters: Parameter[]; adapted: Linear[] } {
   const layers = model.layers.slice(Math.max(0, model.layers.length - trainedLayers));
   if (lora !== undefined) {
-    const { rank = DEFAULT_LORA_RANK, alpha = 2 * rank, targetModules = 'all-linear' } = lora;
+    const { rank = DEFAULT_LORA_RANK, alpha = defaultLoraAlpha(rank), targetModules = 'all-linear' } = lora;
     const adapted = attachLora(linearsOf({ layers }), { rank, alpha, targetModules, generator });
     const adapters = adapted.flatMap(({ adapter }) => [adapter!.a, adapter!.b]);
     return { parameters: [...adapters, model.score.weight], adapted };
