@@ -26,7 +26,12 @@ export function overrideSettings<T extends object>(
   flags: readonly FlagValue[] = [],
 ): T {
   const base: Layer = { values: scale as Record<string, unknown>, origin: () => ({ kind: 'default' }) };
-  const merged = mergeLayers([base, setLayer(assignments), flagLayer(flags)]);
+  const { removed = [], ...set } = setLayer(assignments);
+  // What takes a key out of a recipe is a value here.
+  const absent = flagLayer(
+    removed.map(({ path }) => ({ flag: '--set', path: path.map(String), value: null })),
+  );
+  const merged = mergeLayers([base, absent, set, flagLayer(flags)]);
   const parsed = schema.safeParse(merged.values);
   // In the scale's own order of keys.
   if (parsed.success) return merged.values as T;
