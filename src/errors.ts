@@ -28,6 +28,12 @@ export class MallowsError extends Error {
     this.hint = details.hint;
     this.at = details.at;
   }
+
+  /** The same error in other words: of its class, which decides what callers do, with its code, place and cause. */
+  reworded(message: string, hint: string): MallowsError {
+    const Same = this.constructor as typeof MallowsError;
+    return new Same(this.code, message, { hint, cause: this, ...(this.at !== undefined && { at: this.at }) });
+  }
 }
 
 /** Wrong command line, recipe or argument: exit code 2. */

@@ -171,6 +171,23 @@ describe('reproduce hh', () => {
     expect(again.judge).toBe('length');
     expect(again.arms).toEqual(report.arms);
 
+    // One method without a verdict leaves the others theirs.
+    let asked = 0;
+    const silent = { text: 'I would rather not say.' };
+    const hesitant: Judge = {
+      ...judge,
+      compare: async (pair) => (asked++ < 8 ? silent : judge.compare(pair)),
+    };
+    const partial = await runAlignment({ ...base, judge: hesitant });
+    expect(partial.comparisons.map(({ answers, unparsable }) => [answers, unparsable])).toEqual([
+      [0, 8],
+      ...again.comparisons.slice(1).map(() => [8, 0]),
+    ]);
+    expect(partial.findings.join()).toMatch(/dpo.* of 0 answers, 8 more without a readable verdict/);
+    await writeAlignmentReport(output, partial);
+    const none = runAlignment({ ...base, judge: { ...judge, compare: async () => silent } });
+    await expect(none).rejects.toMatchObject({ code: 'nothing-judged' });
+
     await writeAlignmentReport(output, report);
     expect(existsSync(join(output, 'figures/against-dpo.svg'))).toBe(true);
     expect(readFileSync(join(output, 'report.html'), 'utf8')).toContain('57.67 % (GPT-4)');

@@ -27,7 +27,10 @@ export async function buildAddon(root) {
   const addon = join(build, 'mallows.node');
   const engine = await findEngine(before);
   if (existsSync(addon) && before?.stamp === stampOf(engine)) {
-    if (loadFailure(addon) === undefined) return undefined;
+    if (loadFailure(addon) === undefined) {
+      if (before.named !== engine.named) writeRecord(record, engine, before.stamp);
+      return undefined;
+    }
     // What it was linked against changed under the same version. Who is told to run set-up must not be told in vain.
     say('  the native addon does not load any more: building it anew');
     rmSync(join(build, 'cmake'), { recursive: true, force: true });
@@ -41,8 +44,12 @@ export async function buildAddon(root) {
   checkLoads(next);
   // Renamed into place, so that a process that has the old one loaded keeps it.
   renameSync(next, addon);
-  writeFileSync(record, `${JSON.stringify({ ...engine, stamp: stampOf(engine) }, null, 2)}\n`);
+  writeRecord(record, engine, stampOf(engine));
   return `built the native addon in ${seconds(start)}`;
+}
+
+function writeRecord(file, engine, stamp) {
+  writeFileSync(file, `${JSON.stringify({ ...engine, stamp }, null, 2)}\n`);
 }
 
 function readRecord(file) {

@@ -24,6 +24,9 @@ export interface ModelCard {
   readonly library?: 'transformers' | 'peft';
 }
 
+/** What the hub lists cards under that are written here. */
+const OWN_TAG = 'mallowspo';
+
 const HUB_ID = /^[\w.-]+\/[\w.-]+$/;
 
 /** README.md with the YAML front matter that the hub reads. */
@@ -38,7 +41,7 @@ export function renderModelCard(card: ModelCard): string {
       : {}),
     library_name: card.library ?? 'transformers',
     pipeline_tag: card.pipeline ?? 'text-generation',
-    tags: [...new Set(['mallowspo', ...(card.objective === undefined ? [] : [card.objective]), ...tags])],
+    tags: [...new Set([OWN_TAG, ...(card.objective === undefined ? [] : [card.objective]), ...tags])],
   };
   const revision = card.baseRevision === undefined ? '' : ` (revision \`${card.baseRevision}\`)`;
   const facts = [
@@ -60,14 +63,25 @@ export function renderModelCard(card: ModelCard): string {
 
 /** The licence that a README.md states in its front matter, if there is one. */
 export function readLicense(readme: string): string | undefined {
-  if (!existsSync(readme)) return undefined;
+  const { license } = readFrontMatter(readme);
+  return typeof license === 'string' ? license : undefined;
+}
+
+/** Whether a README.md began as a card that is written here: it says which model is beside it. */
+export function isModelCard(readme: string): boolean {
+  const { tags } = readFrontMatter(readme);
+  return Array.isArray(tags) && tags.includes(OWN_TAG);
+}
+
+/** Empty where there is none, or none that can be read. */
+function readFrontMatter(readme: string): Readonly<Record<string, unknown>> {
+  if (!existsSync(readme)) return {};
   const front = /^---\n(.*?)\n---/s.exec(readFileSync(readme, 'utf8'))?.[1];
-  if (front === undefined) return undefined;
+  if (front === undefined) return {};
   try {
-    const license = (parse(front) as { license?: unknown } | null)?.license;
-    return typeof license === 'string' ? license : undefined;
+    return Object(parse(front)) as Record<string, unknown>;
   } catch {
-    return undefined;
+    return {};
   }
 }
 

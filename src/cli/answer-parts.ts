@@ -17,6 +17,14 @@ export interface AnswerOptions extends Omit<GenerateOptions, 'firstPrompt' | 'on
 /** Batches of answers in a part. Each part ends with a batch that runs empty: of so many that is two or three percent. */
 const PART_BATCHES = 32;
 
+/** Prompts whose answers are kept at once. */
+export function promptsOfPart({
+  batchSize,
+  samplesPerPrompt,
+}: Pick<AnswerOptions, 'batchSize' | 'samplesPerPrompt'>): number {
+  return Math.ceil((PART_BATCHES * batchSize) / samplesPerPrompt);
+}
+
 /** Where a file of answers is kept while it is made. */
 export function answerPartsPath(output: string): string {
   return `${output.replace(/\.jsonl$/, '')}.parts.jsonl`;
@@ -55,10 +63,9 @@ export async function answerInParts(
     onOther: () =>
       context.note(`The answers kept in ${path} are of another model, machine or setting: answering anew.`),
   });
-  const { samplesPerPrompt, batchSize } = options;
-  const size = Math.ceil((PART_BATCHES * batchSize) / samplesPerPrompt);
+  const { samplesPerPrompt } = options;
   const progress = new AnswerProgress(context, prompts.length * samplesPerPrompt);
-  const answers = await parts.collect(prompts, size, async (part, firstPrompt) => {
+  const answers = await parts.collect(prompts, promptsOfPart(options), async (part, firstPrompt) => {
     progress.startPart(firstPrompt * samplesPerPrompt);
     const completions = await generate(model, part, {
       ...options,

@@ -4,7 +4,7 @@ import { objectiveNames } from '../objectives/index.ts';
 
 /*
  * What the settings of an experiment may be. `satisfies` keeps each in step with the type that the experiment takes: a key
- * that is here and not there, or there and not here, does not compile.
+ * that is there and not here, or of another type, does not compile.
  */
 
 const count = z.int().positive();

@@ -5,7 +5,7 @@ import { beforeEach, expect, it } from 'vitest';
 import { type TrainRecipe, trainRecipe } from '../config/index.ts';
 import type { TrainFlags } from './commands/train.ts';
 import { createContext } from './context.ts';
-import { runRecipe } from './train-run.ts';
+import { runRecipe, type Training } from './train-run.ts';
 
 let run: string;
 let recipe: string;
@@ -18,13 +18,22 @@ beforeEach(() => {
   writeFileSync(join(run, 'provenance.json'), '{}\n');
 });
 
+const training: Training<TrainRecipe> = {
+  kind: trainRecipe,
+  name: 'train',
+  describe: () => '',
+  train: () => expect.unreachable('nothing is to be trained'),
+};
+
 /** The run directory that training is asked for. */
-async function outputOf(file: string, flags: TrainFlags): Promise<string> {
+async function outputOf(
+  file: string,
+  flags: TrainFlags,
+  note: (text: string) => void = () => {},
+): Promise<string> {
   let output = '';
-  const running = runRecipe<TrainRecipe>({ ...createContext(), note: () => {} }, file, flags, {
-    kind: trainRecipe,
-    name: 'train',
-    describe: () => '',
+  const running = runRecipe<TrainRecipe>({ ...createContext(), note }, file, flags, {
+    ...training,
     train: async (asked) => {
       output = asked.output;
       throw new Error('asked');
@@ -45,4 +54,16 @@ it('takes a recipe beside no run for one that says where its run is', async () =
   const mine = join(mkdtempSync(join(tmpdir(), 'mallows-train-run-')), 'recipe.yaml');
   writeFileSync(mine, 'model: tiny\ndata: pairs.jsonl\noutput: runs/mine\n');
   expect(await outputOf(mine, { resume: true })).toBe('runs/mine');
+});
+
+it('says what of the recipe holds no longer', async () => {
+  writeFileSync(recipe, 'model: tiny\ndata: pairs.jsonl\neval_data: held.jsonl\n');
+  const notes: string[] = [];
+  await outputOf(recipe, { data: 'mine.jsonl' }, (text) => notes.push(text));
+  expect(notes).toContain(`without eval_data of ${recipe}:3, because of --data`);
+  const records: object[] = [];
+  const context = { ...createContext(), json: true, emit: (record: object) => records.push(record) };
+  await runRecipe<TrainRecipe>(context, recipe, { data: 'mine.jsonl', explain: true }, training);
+  const dropped = [{ key: 'eval_data', was: `${recipe}:3`, by: '--data' }];
+  expect(records).toMatchObject([{ event: 'recipe', dropped }]);
 });

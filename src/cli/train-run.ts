@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import {
+  describeDropped,
   explainRecipe,
   type FlagValue,
   type RecipeKind,
@@ -42,11 +43,13 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
   const { set = [] } = flags;
   const resolved = resolveRecipe(training.kind, { file, set, flags: flagValues(flags, file) });
   if (flags.explain === true) {
-    if (context.json) context.emit({ event: 'recipe', recipe: writtenRecipe(resolved.recipe) });
+    const { recipe, dropped } = resolved;
+    if (context.json) context.emit({ event: 'recipe', recipe: writtenRecipe(recipe), dropped });
     else context.print(explainRecipe(resolved));
     return;
   }
   const { recipe } = resolved;
+  for (const one of resolved.dropped) context.note(describeDropped(one));
   if (recipe.threads !== undefined) setThreads(recipe.threads);
   setMatmulPrecision(recipe.matmul_precision ?? 'highest');
   const watcher = new TrainWatcher(context);

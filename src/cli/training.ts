@@ -11,15 +11,14 @@ export async function trainOptions(
   context: CliContext,
   recipe: TrainRecipe | SftRecipe,
 ): Promise<Omit<TrainOptions, 'observer' | 'signal' | 'resume' | 'overwrite'>> {
-  const { optimizer, schedule, batch, lora, checkpoint, eval: evaluation, columns } = recipe;
+  const { optimizer, schedule, batch, lora, checkpoint, eval: evaluation } = recipe;
   const { name, lr, max_grad_norm: maxGradNorm, weight_decay: weightDecay, ...coefficients } = optimizer;
   return {
     model: recipe.model,
     output: recipe.output,
     // `auto` leaves the choice to the tokenizer: a model without a chat template reads text.
     reading: {
-      ...readingOptions(recipe.format, { strict: recipe.strict }),
-      ...(columns !== undefined && { columns }),
+      ...readingOptions(recipe.format, { strict: recipe.strict, columns: recipe.columns }),
       hub: await hubData(context),
     },
     maxLength: recipe.max_length,

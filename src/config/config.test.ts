@@ -109,8 +109,11 @@ describe('resolveRecipe', () => {
     expect(plain.recipe.optimizer.lr).toBe(1e-6);
     expect(plain.originOf(['optimizer', 'lr'])).toBe('default');
     expect(plain.dropped.map(({ key }) => key)).toEqual(['eval_data', 'lora', 'optimizer.lr']);
-    const anew = resolveRecipe(trainRecipe, { file, set: ['lora=null', 'lora.merge=true'] }).recipe;
-    expect(anew.lora).toMatchObject({ rank: 16, merge: true });
+    const anew = resolveRecipe(trainRecipe, { file, set: ['lora=null', 'lora.merge=true'] });
+    expect(anew.recipe.lora).toMatchObject({ rank: 16, merge: true });
+    expect(anew.dropped).toMatchObject([
+      { key: 'lora.rank', was: expect.stringMatching(/:5$/), by: '--set' },
+    ]);
     const required = failure(() => resolveRecipe(trainRecipe, { file, set: ['data=null'] }));
     expect(required.message).toMatch(/data: is required$/m);
     // What an empty shell variable leaves, and a null where nothing could be removed.
@@ -120,6 +123,26 @@ describe('resolveRecipe', () => {
     });
     const bare = failure(() => resolveRecipe(trainRecipe, { file: recipeFile(`${minimal}lora:\n`) }));
     expect(bare.message).toContain('lora: null is wrong');
+  });
+
+  it('refuses to remove a key that there is not', () => {
+    const file = recipeFile(`${minimal}objective: {name: simpo}\n`);
+    const removing = (...keys: string[]) => ({ file, set: keys.map((key) => `${key}=null`) });
+    const { message } = failure(() =>
+      resolveRecipe(
+        trainRecipe,
+        removing('eval_dat', 'frobnicate', 'lora.rnak', 'optimizer.lr.x', 'objective.gammaBetaRatio'),
+      ),
+    );
+    expect(message).toContain('5 problems');
+    expect(message).toMatch(/^ {2}eval_dat: unknown key; did you mean eval_data\?$/m);
+    expect(message).toMatch(/^ {2}frobnicate: unknown key; the keys here are model, data, /m);
+    expect(message).toMatch(/^ {2}lora\.rnak: unknown key; did you mean rank\?$/m);
+    expect(message).toMatch(/^ {2}optimizer\.lr\.x: unknown key; there are no keys here$/m);
+    expect(message).toMatch(/^ {2}objective\.gammaBetaRatio: unknown key; did you mean gamma_beta_ratio\?$/m);
+    // Keys of another objective may go along with it, and a map of columns has any.
+    const known = removing('objective', 'objective.name', 'objective.label_smoothing', 'columns.prompt');
+    expect(() => resolveRecipe(trainRecipe, known)).not.toThrow();
   });
 
   it('leaves out the file’s eval_data when the command line gives other data', () => {
@@ -132,6 +155,11 @@ describe('resolveRecipe', () => {
     const both = resolveRecipe(sftRecipe, { file, flags: data, set: ['eval_data=held.jsonl'] });
     expect(both.recipe).toMatchObject({ data: 'mine.jsonl', eval_data: 'held.jsonl' });
     expect(both.dropped).toEqual([]);
+    const again = [{ flag: '--data', path: ['data'], value: 'pairs.jsonl' }];
+    const repeated = resolveRecipe(trainRecipe, { file, flags: again });
+    expect(repeated.recipe).toHaveProperty('eval_data', 'held.jsonl');
+    expect(repeated.originOf(['eval_data'])).toMatch(/recipe\.yaml:3$/);
+    expect(repeated.dropped).toEqual([]);
     const same = resolveRecipe(trainRecipe, { file, set: ['eval_data=more.jsonl'] }).recipe;
     expect(same).toMatchObject({ data: 'pairs.jsonl', eval_data: 'more.jsonl' });
   });

@@ -1,8 +1,13 @@
 import { stringify } from 'yaml';
 import { isRecord, type KeyPath } from './layers.ts';
 import { writtenRecipe } from './objective.ts';
-import type { Resolved } from './resolve.ts';
+import type { DroppedFromFile, Resolved } from './resolve.ts';
 import type { SftRecipe, TrainRecipe } from './schema.ts';
+
+/** A key of the file that holds no longer, in words. */
+export function describeDropped({ key, was, by }: DroppedFromFile): string {
+  return `without ${key} of ${was}, because of ${by}`;
+}
 
 /**
  * The resolved recipe as YAML that can be run again, each value followed by where it came from, and the keys of the file
@@ -30,6 +35,6 @@ export function explainRecipe(resolved: Resolved<TrainRecipe | SftRecipe>): stri
   );
   return [
     ...lines.map(({ text, origin }) => (origin === '' ? text : `${text.padEnd(width)}  # ${origin}`)),
-    ...resolved.dropped.map(({ key, was, by }) => `# without ${key} of ${was}, because of ${by}`),
+    ...resolved.dropped.map((one) => `# ${describeDropped(one)}`),
   ].join('\n');
 }

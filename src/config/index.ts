@@ -1,5 +1,5 @@
 /** Recipes: their schema, the layers of values that fill them, and what to say when they are wrong. */
-export { explainRecipe } from './explain.ts';
+export { describeDropped, explainRecipe } from './explain.ts';
 export type { FlagValue } from './layers.ts';
 export { recipeKey, writtenRecipe } from './objective.ts';
 export { sftRecipe, trainRecipe } from './recipes.ts';

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { isMap, LineCounter, parse, parseDocument } from 'yaml';
 import { type SourceLocation, UsageError } from '../errors.ts';
 
@@ -175,6 +176,8 @@ function define(target: Record<string, unknown>, key: string, value: unknown): v
 export interface Replacement {
   readonly given: readonly KeyPath[];
   readonly drops: readonly KeyPath[];
+  /** Only with another value than before. */
+  readonly whenChanged?: boolean;
 }
 
 /** A key that an earlier layer gave and a later one removed. */
@@ -192,42 +195,60 @@ export function mergeLayers(
   replacements: readonly Replacement[] = [],
 ): MergedLayers {
   const values: Record<string, unknown> = {};
+  const merged: MergedLayer[] = [];
   const dropped: DroppedKey[] = [];
-  for (const [index, layer] of layers.entries()) {
-    for (const { path, by } of removals(layer, replacements)) {
-      if (!has(values, path)) continue;
-      if (!has(layer.values, path)) {
-        dropped.push({ path, was: originIn(layers.slice(0, index), replacements, path), by });
+  for (const layer of layers) {
+    const removed = removals(layer, values, replacements);
+    for (const { path, by } of removed) {
+      for (const place of gone(values, layer.values, path)) {
+        dropped.push({ path: place, was: originIn(merged, place), by });
       }
       remove(values, path);
     }
     mergeInto(values, layer.values);
+    merged.push({ layer, removed });
   }
   return {
     values,
     removed: layers.flatMap(({ removed = [] }) => removed),
     dropped,
-    origin: (path) => originIn(layers, replacements, path),
+    origin: (path) => originIn(merged, path),
   };
 }
 
+/** A layer, and what it cleared of the earlier ones. */
+interface MergedLayer {
+  readonly layer: Layer;
+  readonly removed: readonly Removal[];
+}
+
 /** The places that a layer clears before its own values come, and what in it does so. */
-function removals(layer: Layer, replacements: readonly Replacement[]): Removal[] {
-  const replaced = replacements.flatMap(({ given, drops }) => {
-    const cause = given.find((path) => has(layer.values, path));
+function removals(layer: Layer, earlier: unknown, replacements: readonly Replacement[]): Removal[] {
+  const replaced = replacements.flatMap(({ given, drops, whenChanged = false }) => {
+    const cause = given.find(
+      (path) =>
+        has(layer.values, path) &&
+        !(whenChanged && isDeepStrictEqual(valueAt(layer.values, path), valueAt(earlier, path))),
+    );
     return cause === undefined ? [] : drops.map((path) => ({ path, by: layer.origin(cause) }));
   });
   return [...(layer.removed ?? []), ...replaced];
 }
 
+/** The places at a path and below that `before` has and `after` lacks: a section where all of it is gone, else its keys. */
+function gone(before: unknown, after: unknown, path: KeyPath): KeyPath[] {
+  if (!has(before, path)) return [];
+  if (!has(after, path)) return [path];
+  const [was, is] = [valueAt(before, path), valueAt(after, path)];
+  if (!isRecord(was) || !isRecord(is)) return [];
+  return Object.keys(was).flatMap((key) => gone(before, after, [...path, key]));
+}
+
 /** Where the value of a place comes from: the last layer that has it, unless one after that cleared it. */
-function originIn(layers: readonly Layer[], replacements: readonly Replacement[], path: KeyPath): Origin {
-  for (const layer of [...layers].reverse()) {
+function originIn(merged: readonly MergedLayer[], path: KeyPath): Origin {
+  for (const { layer, removed } of [...merged].reverse()) {
     if (has(layer.values, path)) return layer.origin(path);
-    const cleared = removals(layer, replacements).some((removal) =>
-      removal.path.every((key, index) => path[index] === key),
-    );
-    if (cleared) break;
+    if (removed.some((removal) => removal.path.every((key, index) => path[index] === key))) break;
   }
   return { kind: 'default' };
 }
@@ -261,6 +282,15 @@ function has(values: unknown, path: KeyPath): boolean {
     node = node[key];
   }
   return true;
+}
+
+export function valueAt(values: unknown, path: KeyPath): unknown {
+  let node = values;
+  for (const key of path) {
+    const holds = (isRecord(node) || Array.isArray(node)) && Object.hasOwn(node, key);
+    node = holds ? (node as Record<string, unknown>)[key] : undefined;
+  }
+  return node;
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

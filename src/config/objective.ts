@@ -3,9 +3,11 @@ import {
   createObjective,
   describeObjective,
   type ObjectiveOptions,
+  objectiveNames,
   objectiveProblems,
   updateSizeProblems,
 } from '../objectives/index.ts';
+import type { KeyPath } from './layers.ts';
 import { type Problem, unknownKey } from './resolve.ts';
 import type { SftRecipe, TrainRecipe } from './schema.ts';
 
@@ -58,4 +60,15 @@ export function checkObjective({ objective, batch }: TrainRecipe): Problem[] {
     path: ['batch', key],
     message,
   }));
+}
+
+/** Removed keys that no objective has: the one whose key it was may be replaced along with it. */
+export function checkRemovedOptions(removed: readonly KeyPath[]): Problem[] {
+  const paths = removed.filter(([section, ...keys]) => section === 'objective' && keys.length > 0);
+  if (paths.length === 0) return [];
+  const options = objectiveNames.flatMap((name) => describeObjective(name).options);
+  const known = [...new Set(['name', ...options.map((option) => recipeKey(option.name))])];
+  return paths
+    .filter(([, ...keys]) => !known.includes(keys.join('.')))
+    .map((path) => unknownKey(path, known));
 }

@@ -1,6 +1,6 @@
 import { resolveObjectiveOptions } from '../objectives/index.ts';
 import { DEFAULT_LEARNING_RATES, DEFAULT_PAIRS, defaultLoraAlpha } from '../train/options.ts';
-import { checkObjective, objectiveOptions } from './objective.ts';
+import { checkObjective, checkRemovedOptions, objectiveOptions } from './objective.ts';
 import type { Problem, RecipeKind } from './resolve.ts';
 import { type SftRecipe, sftSchema, type TrainRecipe, trainSchema } from './schema.ts';
 
@@ -90,7 +90,7 @@ export const trainRecipe: RecipeKind<typeof trainSchema> = {
   schema: trainSchema,
   exclusive: EXCLUSIVE,
   companions: COMPANIONS,
-  check: (recipe) => [...check(recipe), ...checkObjective(recipe)],
+  check: (recipe, removed) => [...check(recipe), ...checkObjective(recipe), ...checkRemovedOptions(removed)],
   complete: (recipe) => ({
     ...complete(recipe, DEFAULT_LEARNING_RATES.preference),
     objective: resolveObjectiveOptions(objectiveOptions(recipe.objective)),

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { UsageError } from '../errors.ts';
 import { suggest } from '../suggest.ts';
 import {
@@ -6,12 +6,12 @@ import {
   type FlagValue,
   fileLayer,
   flagLayer,
-  isRecord,
   type KeyPath,
   type Layer,
   mergeLayers,
   type Replacement,
   setLayer,
+  valueAt,
 } from './layers.ts';
 
 /** A recipe with every value filled in, and where each came from. */
@@ -20,7 +20,14 @@ export interface Resolved<T> {
   /** Origin of a value in words: `default`, `recipe.yaml:4`, `--set`, `--model`. */
   originOf(path: KeyPath): string;
   /** Keys of the file that hold no longer, because of what the command line says. */
-  readonly dropped: readonly { readonly key: string; readonly was: string; readonly by: string }[];
+  readonly dropped: readonly DroppedFromFile[];
+}
+
+/** A key of the file that the command line removed: where it was, and what removed it, in words. */
+export interface DroppedFromFile {
+  readonly key: string;
+  readonly was: string;
+  readonly by: string;
 }
 
 export interface RecipeSources {
@@ -44,8 +51,8 @@ export interface RecipeKind<S extends z.ZodType> {
   readonly exclusive?: readonly (readonly KeyPath[])[];
   /** Keys of the file that say something of another one only: they go when the command line gives that one. */
   readonly companions?: readonly { readonly of: KeyPath; readonly key: KeyPath }[];
-  /** Rules between keys. Runs when every single value is well-formed. */
-  check?(recipe: z.infer<S>): readonly Problem[];
+  /** Rules between keys, and what the schema cannot say of removed ones. Runs when every single value is well-formed. */
+  check?(recipe: z.infer<S>, removed: readonly KeyPath[]): readonly Problem[];
   /** Defaults that depend on other values; what it fills in counts as a default. */
   complete?(recipe: z.infer<S>): z.infer<S>;
 }
@@ -57,17 +64,25 @@ export function resolveRecipe<S extends z.ZodType>(
 ): Resolved<z.infer<S>> {
   const { exclusive = [], companions = [] } = kind;
   const either = exclusive.map((group): Replacement => ({ given: group, drops: group }));
-  const outdated = companions.map(({ of, key }): Replacement => ({ given: [of], drops: [key] }));
+  const outdated = companions.map(
+    ({ of, key }): Replacement => ({
+      given: [of],
+      drops: [key],
+      whenChanged: true,
+    }),
+  );
   const file = sources.file === undefined ? [] : [fileLayer(sources.file)];
   // What one command line says belongs together, whichever way it says it.
   const commandLine = mergeLayers([setLayer(sources.set ?? []), flagLayer(sources.flags ?? [])], either);
   const merged = mergeLayers([...file, commandLine], [...either, ...outdated]);
 
+  const removed = (merged.removed ?? []).map(({ path }) => path);
   const parsed = kind.schema.safeParse(merged.values);
   const problems = [
     ...excluded(kind, merged),
+    ...removed.flatMap((path) => unknownIn(kind.schema, path)),
     ...(parsed.success
-      ? (kind.check?.(parsed.data) ?? [])
+      ? (kind.check?.(parsed.data, removed) ?? [])
       : parsed.error.issues.flatMap((issue) => describeIssue(issue, kind.schema, merged.values))),
   ];
   if (!parsed.success || problems.length > 0) throw recipeError(problems, merged);
@@ -110,7 +125,7 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, values: unkno
   const path = issue.path.filter((key) => typeof key !== 'symbol');
   switch (issue.code) {
     case 'unrecognized_keys': {
-      const known = keysAt(schema, path);
+      const known = keysAt(schema, path) ?? [];
       return issue.keys.map((key) => unknownKey([...path, key], known));
     }
     case 'invalid_value': {
@@ -140,25 +155,37 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, values: unkno
 /** A key that is not among those that a place knows. */
 export function unknownKey(path: KeyPath, known: readonly string[]): Problem {
   const near = suggest(String(path.at(-1)), known);
-  const help = near === undefined ? `the keys here are ${known.join(', ')}` : `did you mean ${near}?`;
-  return { path, message: `unknown key; ${help}` };
+  const keys = known.length === 0 ? 'there are no keys here' : `the keys here are ${known.join(', ')}`;
+  return { path, message: `unknown key; ${near === undefined ? keys : `did you mean ${near}?`}` };
 }
 
-function valueAt(values: unknown, path: KeyPath): unknown {
-  let node = values;
-  for (const key of path)
-    node = isRecord(node) || Array.isArray(node) ? (node as Record<string, unknown>)[key] : undefined;
-  return node;
+/** The first key of a path that its place does not know, as a problem. */
+function unknownIn(schema: z.ZodType, path: KeyPath): Problem[] {
+  for (const [depth, key] of path.entries()) {
+    const known = keysAt(schema, path.slice(0, depth));
+    if (known === undefined) return [];
+    if (!known.includes(String(key))) return [unknownKey(path.slice(0, depth + 1), known)];
+  }
+  return [];
 }
 
-/** The keys that a schema knows at a path. */
-function keysAt(schema: z.ZodType, path: KeyPath): string[] {
-  let node: unknown = schema;
-  const objectOf = (one: unknown): { shape: Record<string, unknown> } | undefined => {
-    let inner = one as { shape?: Record<string, unknown>; unwrap?: () => unknown } | undefined;
-    while (inner !== undefined && inner.shape === undefined) inner = inner.unwrap?.() as typeof inner;
-    return inner as { shape: Record<string, unknown> } | undefined;
-  };
-  for (const key of path) node = objectOf(node)?.shape[String(key)];
-  return Object.keys(objectOf(node)?.shape ?? {});
+/** The keys that a schema knows at a path, or undefined where it takes any. */
+function keysAt(schema: z.ZodType, path: KeyPath): string[] | undefined {
+  const place = path.reduce<unknown>((node, key) => {
+    const outer = withoutWrappers(node);
+    return outer instanceof z.ZodObject ? outer.shape[String(key)] : undefined;
+  }, schema);
+  const found = withoutWrappers(place);
+  if (found instanceof z.ZodRecord) return undefined;
+  if (!(found instanceof z.ZodObject)) return [];
+  return found.def.catchall instanceof z.ZodUnknown ? undefined : Object.keys(found.shape);
+}
+
+/** The schema inside those that say what holds without a value. */
+function withoutWrappers(schema: unknown): unknown {
+  let inner = schema;
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) {
+    inner = inner.unwrap();
+  }
+  return inner;
 }

@@ -118,7 +118,9 @@ const checkpoint = z
       .int()
       .min(0)
       .default(0)
-      .describe('steps between checkpoints; 0: only when interrupted and at the end'),
+      .describe(
+        'steps between checkpoints; 0: only when interrupted, when an evaluation fails, and at the end',
+      ),
     keep: count.default(2).describe('checkpoints kept on disk'),
   })
   .prefault({});

@@ -53,7 +53,18 @@ describe('loadSft', () => {
       { system: 'S', messages: [says('user', 'a'), says('assistant', 'b')] },
       { prompt: [says('system', 'S'), says('user', 'a')], completion: [says('assistant', 'b')] },
     ],
-    ['text', { text: 'T' }, { completion: 'T' }],
+    [
+      'conversation',
+      {
+        history: [['a', 'b']],
+        messages: [says('user', 'a'), says('assistant', 'b'), says('user', 'c'), says('assistant', 'd')],
+      },
+      {
+        prompt: [says('user', 'a'), says('assistant', 'b'), says('user', 'c')],
+        completion: [says('assistant', 'd')],
+      },
+    ],
+    ['text', { text: 'T', system: 'S', tools: 'hammer' }, { completion: 'T' }],
     ['hh', hh, { prompt: [says('user', 'Tea?')], completion: [says('assistant', 'Yes.')] }],
     ['generic', { prompt: 'P', chosen: 'C', rejected: 'R' }, { prompt: 'P', completion: 'C' }],
   ])('reads %s rows', async (format, row, expected) => {
@@ -89,9 +100,18 @@ describe('loadPrompts', () => {
   it.each([
     ['prompt', { prompt: 'P' }, 'P'],
     ['prompt', { prompt: 'P', system: 'S' }, [says('system', 'S'), says('user', 'P')]],
-    ['instruction', { instruction: 'I', input: 'x' }, [says('user', 'I\n\nx')]],
+    ['instruction', { instruction: 'I', input: 'x', text: 'I x' }, [says('user', 'I\n\nx')]],
+    ['text', { text: 'P', system: 'S', input: 'x' }, 'P'],
     // Rows that prefer nothing have prompts all the same.
-    ['generic', { prompt: 'P', chosen: 'C', rejected: 'C' }, 'P'],
+    ['generic', { prompt: 'P', chosen: 'C', rejected: 'C', dispersion: 1, votes: 'x' }, 'P'],
+    ['ultrafeedback', { prompt: 'P', chosen: 'C', rejected: 'R', score_chosen: 'x', score_rejected: 1 }, 'P'],
+    [
+      'sharegpt',
+      { conversations: [{ from: 'human', value: 'P' }], chosen: 'C', rejected: 'R', dispersion: 1 },
+      [says('user', 'P')],
+    ],
+    ['imdb', { Prompt: 'P ', positive_response: 'x', negative_response: 'y' }, 'P'],
+    ['shp', { history: 'P', human_ref_A: 'a', human_ref_B: 'b', labels: 2 }, [says('user', 'P')]],
     ['hh', { chosen: hh.chosen, rejected: hh.chosen }, [says('user', 'Tea?')]],
     ['votes', { instruction: 'I', response1: 'a', response2: 'b', annotators: [0] }, [says('user', 'I')]],
     ['ab', { prompt: 'P', response_a: 'a', response_b: 'b', winner: 'tie' }, 'P'],
@@ -122,6 +142,23 @@ describe('loadPrompts', () => {
       const { examples } = await load(jsonLines(row));
       expect(examples).toEqual(pairs.map(({ id, prompt }) => ({ id, prompt })));
     }
+  });
+
+  it('reads a row that lacks a side, and none without what the file calls its prompt', async () => {
+    const chat = (reply: string) => [says('user', 'P'), says('assistant', reply)];
+    const pairs = await load(
+      jsonLines(
+        { prompt: 'P', chosen: 'C', rejected: 'R' },
+        { prompt: 'P', chosen: 'C', rejected: null },
+        { prompt: 'P', chosen: null, rejected: null },
+        { chosen: null, rejected: chat('R') },
+      ),
+      { format: 'generic' },
+    );
+    expect(pairs.examples.map(({ prompt }) => prompt)).toEqual(['P', 'P', 'P', [says('user', 'P')]]);
+    const { examples, badRows } = await load(jsonLines({ prompt: 'P' }, { instruction: 'I', input: 'x' }));
+    expect(examples).toEqual([{ id: '0', prompt: 'P' }]);
+    expect(badRows).toMatchObject([{ line: 2, reason: 'missing-field' }]);
   });
 
   it('reads text files line by line, and converts styles', async () => {

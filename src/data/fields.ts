@@ -43,7 +43,7 @@ export function text(row: Row, column: string): string {
 }
 
 export function optionalText(row: Row, column: string): string | undefined {
-  return has(row, column) ? text(row, column) : undefined;
+  return states(row, column) ? text(row, column) : undefined;
 }
 
 /** Whether the row states an optional fact there: empty cells of tables arrive as '' or NaN. */
@@ -137,20 +137,19 @@ function refuseUnread(message: Row, where: string): void {
 
 /** Tools that the model was offered would be missing from its prompt. */
 export function refuseTools(row: Row): void {
-  if (isBlank(row, 'tools') || row.tools === '[]') return;
+  if (isBlank(row, 'tools')) return;
   throw new RowError(
     'wrong-type',
     `the row has "tools", which would be lost: write them into a system message, or rename the column; received ${excerpt(row.tools, 60)}`,
   );
 }
 
-/** Whether a column holds neither text nor anything in a list or an object. */
+/** Whether a column holds neither text nor anything in a list or an object, which may be written as JSON. */
 function isBlank(row: Row, column: string): boolean {
   if (!states(row, column)) return true;
   const value = row[column];
-  return typeof value === 'object' && value !== null
-    ? Object.keys(value).length === 0
-    : typeof value !== 'string';
+  if (typeof value === 'string') return ['', '[]', '{}'].includes(value.trim());
+  return typeof value !== 'object' || value === null || Object.keys(value).length === 0;
 }
 
 /** A message's text: a string, or a list of text parts. Images and other parts are refused, never dropped. */
@@ -165,11 +164,12 @@ function contentOf(content: unknown, where: string): string {
   throw new RowError('wrong-type', `the content of ${where} must be text, received ${excerpt(content, 60)}`);
 }
 
-/** `id` as text; undefined when the row has none. */
-export function optionalId(row: Row, column = 'id'): string | undefined {
-  if (!states(row, column)) return undefined;
+/** The row's own id as text, from the first of the columns that states one; nothing when none does. */
+export function ownId(row: Row, columns: readonly string[] = ['id']): { readonly id?: string } {
+  const column = columns.find((name) => states(row, name));
+  if (column === undefined) return {};
   const value = row[column];
-  if (typeof value === 'string' || Number.isSafeInteger(value)) return String(value);
+  if (typeof value === 'string' || Number.isSafeInteger(value)) return { id: String(value) };
   throw new RowError(
     'wrong-type',
     `"${column}" must be text or a whole number below 2^53, received ${excerpt(value, 60)}`,
@@ -228,12 +228,11 @@ export function scores(row: Row): { score_chosen: number; score_rejected: number
 
 /** What any pair may state besides its texts: id, votes, dispersion, and short facts from columns not otherwise used. */
 export function extras(row: Row, used: readonly string[]): Omit<PairDraft, 'prompt' | 'chosen' | 'rejected'> {
-  const id = optionalId(row);
   const votes = optionalVotes(row);
   const dispersion = optionalDispersion(row);
   const facts = meta(row, used);
   return {
-    ...(id !== undefined && { id }),
+    ...ownId(row),
     ...(votes !== undefined && { votes }),
     ...(dispersion !== undefined && { dispersion }),
     ...(facts !== undefined && { meta: facts }),

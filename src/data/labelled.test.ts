@@ -31,7 +31,7 @@ describe('loadLabelled', () => {
 
   it('takes labels as numbers', async () => {
     await withFiles(
-      { 'rows.jsonl': jsonLines({ text: 'a', label: 1 }, { text: 'b', label: 0 }) },
+      { 'rows.jsonl': jsonLines({ text: 'a', label: 1, tools: 'hammer' }, { text: 'b', label: 0 }) },
       async (path) => {
         expect((await loadLabelled(path('rows.jsonl'))).examples.map(({ label }) => label)).toEqual([1, 0]);
       },

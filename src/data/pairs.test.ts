@@ -139,7 +139,7 @@ describe('formats', () => {
       [[says('assistant', 'Bee')], [says('assistant', 'Aye')]],
     ]);
     expect(pairs[0]!.meta).toEqual({ post_id: 'p', score_chosen: 12, score_rejected: 3 });
-    const text = await loadRows([{ ...row, labels: 1 }], { style: 'text' });
+    const text = await loadRows([{ ...row, labels: 1, tools: 'hammer' }], { style: 'text' });
     expect(text.pairs[0]).toMatchObject({
       prompt: '\n\nHuman: Help?\n\nAssistant:',
       chosen: ' Aye',
@@ -323,6 +323,7 @@ describe('formats', () => {
       [{ system: 'S', prompt: [system, user], ...answers }, [system, user]],
       [{ system: 'S', chosen: chat, rejected: [user, says('assistant', 'R')] }, [system, user]],
       [{ prompt: 'P', history: [['a', 'b']], ...answers }, [says('user', 'a'), says('assistant', 'b'), user]],
+      [{ system: 'S', system_prompt: 'S', prompt: 'P', ...answers }, [system, user]],
     ];
     const { pairs, badRows } = await loadRows(rows.map(([row]) => row));
     expect(badRows).toEqual([]);
@@ -379,15 +380,54 @@ describe('formats', () => {
     ]);
   });
 
+  it('splits completions where they part, whether or not they repeat the prompt', async () => {
+    const [u1, u2, a1] = [says('user', 'u1'), says('user', 'u2'), says('assistant', 'a1')];
+    const [C, R] = [says('assistant', 'C'), says('assistant', 'R')];
+    const both = (chosen: object[], rejected: object[], repeated: object[]) =>
+      [[], repeated].map((before) => ({
+        prompt: [u1],
+        chosen: [...before, ...chosen],
+        rejected: [...before, ...rejected],
+      }));
+    const { pairs, badRows } = await loadRows([
+      ...both([a1, u2, C], [a1, u2, R], [u1]),
+      ...both([a1, u2, C], [says('assistant', 'b1'), u2, R], [u1]),
+      ...both([C, u2], [R, u2], [u1]),
+      { prompt: [u1], chosen: [], rejected: [R] },
+      { system: 'S', prompt: [u1], chosen: [C], rejected: [u1, R] },
+      { prompt: [C, u1], chosen: [C, u1, a1], rejected: [C, u1, R] },
+    ]);
+    expect(pairs).toEqual([
+      ...['0', '1'].map((id) => ({ id, prompt: [u1, a1, u2], chosen: [C], rejected: [R] })),
+      { id: '7', prompt: [says('system', 'S'), u1], chosen: [C], rejected: [R] },
+      { id: '8', prompt: [C, u1], chosen: [a1], rejected: [R] },
+    ]);
+    expect(badRows.map(({ line, reason }) => [line, reason])).toEqual([
+      ...[3, 4, 5, 6].map((line) => [line, 'transcripts-diverge']),
+      [7, 'empty-completion'],
+    ]);
+  });
+
   it('takes empty cells and NaN for facts that are not stated', async () => {
     const csv = 'prompt,chosen,rejected,votes,score_chosen,score_rejected,id\nP,C,R,,,,\nP,C,R,,2,1,a\n';
     const { pairs, badRows } = await load(csv, {}, 'pairs.csv');
     expect(badRows).toEqual([]);
     expect(pairs[0]).toEqual({ id: '0', prompt: 'P', chosen: 'C', rejected: 'R' });
     expect(pairs[1]).toMatchObject({ id: 'a', meta: { score_chosen: 2, score_rejected: 1 } });
-    const facts = { votes_chosen: Number.NaN, dispersion: Number.NaN, id: Number.NaN, rating: Number.NaN };
+    const nothing = Number.NaN;
+    const facts = {
+      votes_chosen: nothing,
+      dispersion: nothing,
+      id: nothing,
+      rating: nothing,
+      input: nothing,
+    };
     expect(generic.read({ prompt: 'P', chosen: 'C', rejected: 'R', ...facts }, context)).toEqual([
       { prompt: 'P', chosen: 'C', rejected: 'R' },
+    ]);
+    const unstated = { system: nothing, system_prompt: nothing, history: nothing };
+    expect(generic.read({ prompt: 'P', chosen: 'C', rejected: 'R', ...unstated }, context)).toMatchObject([
+      { prompt: [says('user', 'P')] },
     ]);
   });
 
@@ -489,8 +529,8 @@ describe('what cannot be used', () => {
     const call = [{ id: 'c', function: { name: 'f' } }];
     const said = (fields: object) => ({ ...good, prompt: [{ role: 'user', content: 'P', ...fields }] });
     const { pairs, badRows } = await loadRows([
-      said({ name: null, tool_calls: [], images: [], reasoning_content: '', weight: 1, id: 'm' }),
-      { ...good, tools: [] },
+      said({ name: null, tool_calls: '[]', images: [], reasoning_content: '', thinking: ' ', weight: 1 }),
+      { ...good, tools: '[]' },
       said({ role: 'assistant', content: null, tool_calls: call }),
       said({ role: 'tool', tool_call_id: 'c' }),
       said({ thinking: 'hm' }),
@@ -503,11 +543,13 @@ describe('what cannot be used', () => {
       },
       { ...good, system: 'S', prompt: [says('system', 'T'), says('user', 'P')] },
       { ...good, history: ['a'] },
+      { ...good, system: 'S', system_prompt: 'T' },
     ]);
     expect(pairs).toHaveLength(2);
     expect(badRows.map(({ line, reason }) => [line, reason])).toEqual(
-      [3, 4, 5, 6, 7, 8, 9, 10].map((line) => [line, 'wrong-type']),
+      [3, 4, 5, 6, 7, 8, 9, 10, 11].map((line) => [line, 'wrong-type']),
     );
+    expect(badRows.at(-1)!.detail).toBe('two system prompts: S in "system", T in "system_prompt"');
     expect(badRows[0]!.detail).toContain('message 1 of "prompt" has "tool_calls", which would be lost');
   });
 

@@ -1,7 +1,7 @@
 import { DataError, type SourceLocation } from '../errors.ts';
 import { suggest } from '../suggest.ts';
 import type { BadRow, BadRowReason, Dataset } from './contract.ts';
-import { RowError, refuseTools } from './fields.ts';
+import { RowError } from './fields.ts';
 import type { Draft, RowFormat } from './formats/contract.ts';
 import { formatNamed } from './formats/named.ts';
 import { hashValues } from './hash.ts';
@@ -60,7 +60,6 @@ export async function readExamples<E extends { readonly id: string }>(
     let id: string | undefined;
     try {
       const report = (reason: BadRowReason, detail: string) => reject(item, reason, detail, number);
-      refuseTools(item.row);
       for (const draft of format.read(item.row, { dialogue, report })) {
         id = (draft.id ?? number) + (draft.part === undefined ? '' : `:${draft.part}`);
         const example = finish(draft, id);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type SeenRequest, startChatServer } from '../../tests/support/chat-server.ts';
+import { loadPrompts } from '../data/index.ts';
 import { pairAnswers, readAnswers } from './answers.ts';
 import { ResponseCache } from './server/cache.ts';
 import { ChatServer } from './server/client.ts';
@@ -28,12 +29,35 @@ describe('answers', () => {
       },
       { output: 'plain' },
       { id: 7, instruction: 'How?', response: '' },
+      {
+        id: 8,
+        messages: [
+          { role: 'user', content: 'Who?' },
+          { role: 'assistant', content: 'I.' },
+        ],
+        text: 'I.',
+      },
     ]);
     expect(await readAnswers(path)).toEqual([
       { id: 'x', prompt: 'Why?', texts: ['one', 'two'], at: { file: path, line: 1 } },
       { id: '1', texts: ['plain'], at: { file: path, line: 2 } },
       { id: '7', prompt: 'How?', texts: [''], at: { file: path, line: 3 } },
+      { id: '8', prompt: [{ role: 'user', content: 'Who?' }], texts: ['I.'], at: { file: path, line: 4 } },
     ]);
+  });
+
+  it.each([
+    ['an instruction’s input', { instruction: 'Translate.', input: 'Bonjour' }],
+    ['a system prompt', { prompt: 'Hi', system: 'Be brief.' }],
+    ['a history', { instruction: 'And then?', input: '', history: [['Once', 'upon a time']] }],
+  ])('are to the prompts of a prompts file with the same columns: %s', async (_, columns) => {
+    const prompts = await loadPrompts(file('prompts.jsonl', [columns]));
+    const answers = await readAnswers(file('columns.jsonl', [{ ...columns, output: 'yes' }]));
+    expect(pairAnswers(answers, answers, prompts.examples)).toMatchObject([{ a: 'yes', b: 'yes' }]);
+    // Each column counts.
+    const [first] = Object.entries(columns);
+    const other = await readAnswers(file('other.jsonl', [{ ...Object.fromEntries([first!]), output: 'no' }]));
+    expect(() => pairAnswers(answers, other)).toThrow(expect.objectContaining({ code: 'prompts-differ' }));
   });
 
   it('are paired by id, not by place; several answers in their order', () => {
@@ -131,6 +155,8 @@ describe('answers', () => {
       expect(pairAnswers(a, b)).toMatchObject([{ prompt: text }]);
       expect(pairAnswers(b, a)).toMatchObject([{ prompt: chat }]);
     }
+    const [asText, asTranscript] = written.map(([text]) => [{ id: '0', prompt: text, texts: ['x'] }]);
+    expect(pairAnswers(asText!, asTranscript!)).toHaveLength(1);
     const other = [{ id: '0', prompt: turns.slice(0, 1), texts: ['y'] }];
     expect(() => pairAnswers([{ id: '0', prompt: turns, texts: ['x'] }], other)).toThrow(
       /prompt with id "0"/,

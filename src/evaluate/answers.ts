@@ -1,9 +1,9 @@
-import { toTranscript } from '../data/formats/dialogue.ts';
-import type { ChatMessage, PromptExample, TextOrChat } from '../data/index.ts';
+import type { PromptExample, TextOrChat } from '../data/index.ts';
 import { excerpt } from '../data/text.ts';
 import { DataError, type SourceLocation } from '../errors.ts';
 import type { AnswerPair } from './judge/pairwise.ts';
 import { promptText } from './judge/template.ts';
+import { promptWriting } from './prompt-writing.ts';
 import { type EvaluationRow, readEvaluationRows } from './rows.ts';
 
 /** A model's answers to one prompt; `prompt` where the file repeats it. */
@@ -15,17 +15,17 @@ export interface Answers {
   readonly at?: SourceLocation;
 }
 
-const PROMPT_FIELDS = ['prompt', 'instruction', 'messages'];
 const ANSWER_FIELDS = ['output', 'response', 'completion', 'answer', 'text'];
 
 /**
  * Reads answers: what `mallows generate` writes (`{id, prompt, completions: [{text}]}`), or rows with one answer under
- * `output`, `response`, `completion`, `answer` or `text`. A missing id is the row's number, from 0.
+ * `output`, `response`, `completion`, `answer` or `text`, their prompts as prompts files have them. A missing id is the row's
+ * number, from 0.
  */
 export async function readAnswers(path: string): Promise<Answers[]> {
   const rows = await readEvaluationRows(path);
   const answers = rows.map((row, i) => {
-    const prompt = promptOf(row);
+    const prompt = row.prompt();
     return { id: idOf(row, i), texts: textsOf(row), at: row.at, ...(prompt !== undefined && { prompt }) };
   });
   requireUnique(path, answers);
@@ -94,9 +94,8 @@ function commonPrompt(id: string, places: readonly StatedPrompt[]): TextOrChat |
     prompt === undefined ? [] : [{ prompt, place }],
   );
   if (first === undefined) return undefined;
-  const writings = writingsOf(first.prompt);
   for (const other of others) {
-    if (writingsOf(other.prompt).some((text) => writings.includes(text))) continue;
+    if (promptWriting(other.prompt) === promptWriting(first.prompt)) continue;
     const [text, otherText] = [promptText(first.prompt), promptText(other.prompt)];
     throw new DataError(
       'prompts-differ',
@@ -107,12 +106,6 @@ function commonPrompt(id: string, places: readonly StatedPrompt[]): TextOrChat |
     );
   }
   return first.prompt;
-}
-
-/** How a prompt may stand in a file: one turn as its text, turns as the transcript that a model without a chat template reads. */
-function writingsOf(prompt: TextOrChat): string[] {
-  const texts = typeof prompt === 'string' ? [prompt] : [promptText(prompt), toTranscript(prompt, true)];
-  return texts.map((text) => text.replace(/\s+/g, ' ').trim());
 }
 
 /** A text, shortened to where it parts from another. */
@@ -133,16 +126,6 @@ function idOf(row: EvaluationRow, position: number): string {
   return typeof id === 'string' || typeof id === 'number' ? String(id) : row.fail('id', 'text or a number');
 }
 
-function promptOf(row: EvaluationRow): TextOrChat | undefined {
-  const name = PROMPT_FIELDS.find((field) => row.has(field));
-  if (name === undefined) return undefined;
-  const value = row.raw(name);
-  if (typeof value === 'string') return value;
-  return Array.isArray(value) && value.length > 0 && value.every(isMessage)
-    ? value
-    : row.fail(name, 'text or chat messages {role, content}');
-}
-
 function textsOf(row: EvaluationRow): string[] {
   if (!row.has('completions')) {
     const name = ANSWER_FIELDS.find((field) => typeof row.raw(field) === 'string');
@@ -157,11 +140,6 @@ function textsOf(row: EvaluationRow): string[] {
   return texts.length > 0 && texts.every((text) => typeof text === 'string')
     ? (texts as string[])
     : row.fail('completions', 'a list of {text}');
-}
-
-function isMessage(value: unknown): value is ChatMessage {
-  const { role, content } = (value ?? {}) as { role?: unknown; content?: unknown };
-  return typeof role === 'string' && typeof content === 'string';
 }
 
 function requireUnique(path: string, rows: readonly { readonly id: string }[]): void {

@@ -1,6 +1,12 @@
+import { messages, RowError } from '../data/fields.ts';
+import { PROMPT_COLUMNS, promptOf, withContext } from '../data/formats/prompt-columns.ts';
+import type { TextOrChat } from '../data/index.ts';
+import type { Row } from '../data/sources/contract.ts';
 import { openSource } from '../data/sources/index.ts';
 import { excerpt } from '../data/text.ts';
 import { DataError, type SourceLocation } from '../errors.ts';
+
+const CONVERSATION = 'messages';
 
 /**
  * A row of an evaluation file. Unlike training data, where bad rows may be left out, every row counts here: what is
@@ -8,9 +14,9 @@ import { DataError, type SourceLocation } from '../errors.ts';
  */
 export class EvaluationRow {
   readonly at: SourceLocation;
-  readonly #row: Readonly<Record<string, unknown>>;
+  readonly #row: Row;
 
-  constructor(row: Readonly<Record<string, unknown>>, at: SourceLocation) {
+  constructor(row: Row, at: SourceLocation) {
     this.#row = row;
     this.at = at;
   }
@@ -41,6 +47,21 @@ export class EvaluationRow {
     return Number.isInteger(value) && value >= 0 ? value : this.fail(name, 'a whole number, zero or more');
   }
 
+  /** All that the row says was asked, by the rules of prompts files; undefined where it does not say. */
+  prompt(): TextOrChat | undefined {
+    const column = [...PROMPT_COLUMNS, CONVERSATION].find((name) => this.has(name));
+    if (column === undefined) return undefined;
+    try {
+      return column === CONVERSATION ? conversationPrompt(this.#row) : promptOf(this.#row, column);
+    } catch (error) {
+      if (!(error instanceof RowError)) throw error;
+      throw new DataError(error.reason, `The prompt cannot be read: ${error.message}.`, {
+        at: this.at,
+        cause: error,
+      });
+    }
+  }
+
   fail(name: string, expected: string): never {
     const value = this.#row[name];
     if (value === undefined) {
@@ -54,6 +75,12 @@ export class EvaluationRow {
       at: this.at,
     });
   }
+}
+
+/** A reply at the end is what was answered, not what was asked. */
+function conversationPrompt(row: Row): TextOrChat {
+  const turns = messages(row, CONVERSATION);
+  return withContext(row, turns.at(-1)?.role === 'assistant' ? turns.slice(0, -1) : turns);
 }
 
 /** The rows of a JSONL, JSON, CSV or Parquet file, gzipped or not. Throws `DataError` at the first unreadable one. */

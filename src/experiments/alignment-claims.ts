@@ -1,6 +1,6 @@
 import { canonicalJson } from '../data/index.ts';
 import type { JudgedPair } from '../evaluate/index.ts';
-import { crossedBootstrap } from '../stats/index.ts';
+import { crossedMean } from '../stats/index.ts';
 import type { AlignmentKind } from './alignment-settings.ts';
 import { isControlOf, type Method } from './arms.ts';
 import { type Claim, judge } from './claims.ts';
@@ -16,7 +16,7 @@ export interface Comparison {
   readonly wins: number;
   readonly ties: number;
   readonly losses: number;
-  /** (wins + ½ ties)/answers in percent, with a 95 % bootstrap interval over prompts and, where there are several, runs. */
+  /** (wins + ½ ties)/answers in percent, with a 95 % interval over prompts and, where there are several, runs. */
   readonly winRate: { readonly estimate: number; readonly low: number; readonly high: number };
   /** Answers that the judge's word could not be read for. */
   readonly unparsable: number;
@@ -41,7 +41,7 @@ export function comparisonOf(
   const interval =
     distinct < 2
       ? { estimate: Number.NaN, low: Number.NaN, high: Number.NaN }
-      : crossedBootstrap(runs, prompts, { seed, resamples: 2000 });
+      : crossedMean(runs, prompts, { seed, resamples: 2000, range: [0, 1] });
   return {
     method,
     against,

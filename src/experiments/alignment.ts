@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { loadClassifier, loadModel } from '../checkpoints/index.ts';
+import { loadModel } from '../checkpoints/index.ts';
 import { hashValues, type PreferencePair, type TextOrChat } from '../data/index.ts';
 import {
   type AnswerPair,
@@ -83,6 +83,7 @@ interface OnPolicyPairs {
 export async function runAlignment(experiment: AlignmentExperiment): Promise<AlignmentReport> {
   const { kind, output, settings, scale, referenceCache } = experiment;
   const pipeline = await openPipeline(experiment, settings.model);
+  await checkRewards(experiment, pipeline);
   const parts = await readParts(experiment, pipeline.tokenizer);
   pipeline.plan(planAlignment(settings, parts, pipeline));
   const { source } = parts.facts;
@@ -154,6 +155,15 @@ export async function runAlignment(experiment: AlignmentExperiment): Promise<Ali
       ...findings,
     ],
   };
+}
+
+/** Opens the reward models that were given: one that cannot score is found before anything is trained, not after. */
+async function checkRewards({ settings, judge }: AlignmentExperiment, pipeline: Pipeline): Promise<void> {
+  const given = [settings.reward.model, judge].filter((spec) => typeof spec === 'string');
+  for (const spec of new Set(given)) {
+    const reward = await openReward(spec, pipeline);
+    reward.loaded.model.dispose();
+  }
 }
 
 /** What every stage is given. */
@@ -401,6 +411,7 @@ async function compareMethods(
   const judge = typeof given === 'string' ? new RewardJudge(await openReward(given, run.pipeline)) : given;
   try {
     const comparisons: Comparison[] = [];
+    const all: JudgedPair[] = [];
     for (const method of methodsOf(training)) {
       const own = arms.flatMap(({ arm }) => (arm.label === method.label ? [arm] : []));
       const meet = async (against: string, other: (arm: Arm) => Answered): Promise<void> => {
@@ -413,7 +424,7 @@ async function compareMethods(
             })),
           );
         }
-        requireVerdicts(judged);
+        all.push(...judged);
         comparisons.push(comparisonOf(method, against, judged, settings.seed));
       };
       await meet('the model before', () => before);
@@ -426,6 +437,7 @@ async function compareMethods(
         });
       }
     }
+    requireVerdicts(all);
     return { judge: judge.name, comparisons };
   } finally {
     if (judge !== given) await judge.close();
@@ -464,8 +476,8 @@ async function answerTest(
   }
 }
 
-async function openReward(spec: string, { placement }: Pipeline): Promise<RewardModel> {
-  return new RewardModel(await loadClassifier(spec, placement));
+function openReward(spec: string, { placement }: Pipeline): Promise<RewardModel> {
+  return RewardModel.load(spec, placement);
 }
 
 function lastEvaluation(path: string): Pick<TrainedArm, 'accuracy' | 'margin' | 'loss'> {

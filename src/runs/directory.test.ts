@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { holdsRun, RunDirectory } from './directory.ts';
+import { holdsRun, RunDirectory, runStart } from './directory.ts';
 
 const recipe = { model: 'tiny', data: 'pairs.jsonl' };
 const origins = {
@@ -90,6 +90,9 @@ describe('resuming', () => {
     expect(() => resume(begun(drawn(0)), drawn(2))).toThrowError(
       /training data there, .*drawn with seed 2 now/,
     );
+    // Before shares had a seed of their own, the training's drew them.
+    const before = { ...origins, data: shared, seed: 7 };
+    expect(() => resume(begun(before), { ...drawn(0), seed: 7 })).toThrowError(/drawn with seed 7 there/);
   });
 
   it.each([
@@ -105,6 +108,16 @@ describe('resuming', () => {
     const path = begun(origins);
     rmSync(join(path, 'provenance.json'));
     resume(path, origins);
+  });
+
+  it('began when its provenance says, where it goes on', () => {
+    const path = begun({ ...origins, started: '2026-03-07T12:00:00.000Z' });
+    expect(runStart(path, { resume: true }).toISOString()).toBe('2026-03-07T12:00:00.000Z');
+    for (const anew of [{}, { resume: true, overwrite: true }]) {
+      expect(runStart(path, anew).getTime()).toBeGreaterThan(Date.now() - 1000);
+    }
+    rmSync(join(path, 'provenance.json'));
+    expect(runStart(path, { resume: true }).getTime()).toBeGreaterThan(Date.now() - 1000);
   });
 
   it('compares what a recipe says, not in which order', () => {
@@ -163,7 +176,13 @@ describe('resuming', () => {
 describe('overwriting', () => {
   it('sets aside what was made with the model that goes, and says where', () => {
     const path = begun(origins);
-    const made = ['answers.jsonl', 'judged.a.jsonl', 'judged.cache.jsonl', 'rewards.jsonl'];
+    const made = [
+      'answers.jsonl',
+      'judged.a.jsonl',
+      'judged.cache.jsonl',
+      'judged.summary.json',
+      'rewards.jsonl',
+    ];
     for (const name of [...made, 'notes.jsonl']) writeFileSync(join(path, name), name);
     const notices: string[] = [];
     const notice = (code: string, message: string) => notices.push(`${code}: ${message}`);

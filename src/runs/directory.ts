@@ -164,11 +164,18 @@ export function requireFree(
 }
 
 /** When a run began: of one that is resumed what its provenance.json says, else now. */
-export function runStart(path: string | undefined, { resume }: Pick<RunDirectoryOptions, 'resume'>): Date {
-  if (path === undefined || resume !== true || !holdsSomeRun(path)) return new Date();
-  const { started } = readProvenance(path);
-  const there = new Date(String(started));
+export function runStart(
+  path: string | undefined,
+  { resume, overwrite }: Pick<RunDirectoryOptions, 'resume' | 'overwrite'>,
+): Date {
+  const goesOn = path !== undefined && resume === true && overwrite !== true && hasProvenance(path);
+  const there = goesOn ? new Date(String(readProvenance(path).started)) : new Date();
   return Number.isNaN(there.getTime()) ? new Date() : there;
+}
+
+/** A copied run may come without it. */
+function hasProvenance(path: string): boolean {
+  return existsSync(join(path, 'provenance.json'));
 }
 
 /** Whether a directory holds a run, of whatever recipe. */
@@ -197,7 +204,7 @@ const OURS =
   /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples|dispersion)\.jsonl|(report|dispersion)\.json|report\.html|checkpoints|evaluations|model|adapter|figures)$/;
 
 /** Where comparisons look for what a run's model wrote, and for what judges and reward models made of that. */
-const OF_ITS_MODEL = /^(answers|rewards|judged).*\.jsonl$/;
+const OF_ITS_MODEL = /^(answers|rewards|judged).*\.jsonl?$/;
 
 /**
  * Removes a run, and nothing that a run does not write. What was made of its model elsewhere may have cost money, and must
@@ -255,6 +262,7 @@ interface Origins {
   readonly model?: { readonly hash?: string };
   readonly data?: { readonly train?: DataOrigin; readonly eval?: DataOrigin };
   readonly precision?: { readonly dtype?: string };
+  readonly seed?: number;
   readonly threads?: number;
 }
 
@@ -275,14 +283,19 @@ const COMPARED: readonly (readonly [
   ['SHA-256 of the model', ({ model }) => model?.hash],
   ['SHA-256 of the training data', ({ data }) => data?.train?.hash],
   ['usable rows of the training data', ({ data }) => data?.train?.rows],
-  ['held-out data', ({ data }) => heldOut(data?.eval)],
+  ['held-out data', ({ data, seed }) => heldOut(data?.eval, seed)],
   ['usable held-out rows', ({ data }) => data?.eval?.rows],
   ['precision', ({ precision }) => precision?.dtype],
 ];
 
-function heldOut({ hash, heldOutFraction, heldOutSeed = 0 }: DataOrigin = {}): string | undefined {
+/** @param seed of the training: it chose the rows where no seed of their own is named */
+function heldOut(
+  { hash, heldOutFraction, heldOutSeed: ownSeed }: DataOrigin = {},
+  seed = 0,
+): string | undefined {
   if (hash !== undefined) return `SHA-256 ${hash}`;
   if (heldOutFraction === undefined) return undefined;
+  const heldOutSeed = ownSeed ?? seed;
   return `${heldOutFraction} of the training data${heldOutSeed === 0 ? '' : `, drawn with seed ${heldOutSeed}`}`;
 }
 
@@ -290,7 +303,7 @@ function requireSameOrigins(
   path: string,
   { provenance: wanted, notice }: Pick<RunDirectoryOptions, 'provenance' | 'notice'>,
 ): void {
-  if (!existsSync(join(path, 'provenance.json'))) return;
+  if (!hasProvenance(path)) return;
   const there: Origins = readProvenance(path);
   const { threads } = wanted as Origins;
   if (there.threads !== undefined && threads !== undefined && there.threads !== threads) {

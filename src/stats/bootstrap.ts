@@ -64,7 +64,7 @@ export function bootstrapIndices(
 }
 
 /** The interval that resampled statistics make; those that are NaN are left out. */
-export function intervalOfDraws(
+function intervalOfDraws(
   draws: Float64Array,
   estimate: number,
   { resamples = 10_000, confidence = 0.95, method = 'percentile' }: BootstrapOptions,

@@ -9,7 +9,7 @@ export {
   sumClusters,
 } from './bootstrap.ts';
 export * from './correlation.ts';
-export * from './crossed-bootstrap.ts';
+export * from './crossed.ts';
 export {
   normalCdf,
   normalQuantile,

@@ -30,7 +30,7 @@ const ROUNDING = 1e-12;
  * Values without a spread do not say how far chance moves them: statistic and p-value are then NaN, and there is no
  * interval. What rounding leaves of equal differences is no spread either.
  */
-function tTest(
+export function tTest(
   difference: number,
   standardError: number,
   largest: number,

@@ -81,6 +81,7 @@ describe('ChatTemplate', () => {
     ["m.split('</t>')[-1].lstrip('\\n')", '</t>\n\n    return x', '    return x'],
     ["(m | trim).lstrip('x') + '|' ~ m.strip('x').lstrip()", 'xx y', ' y|y'],
     ["m.strip('\\n') | length", '\n\nabc\n', '3'],
+    ["{'text': m.lstrip('\\n')}.text", '\n  x', '  x'],
   ])('strips like Python: %s', (expression, content, expected) => {
     const template = new ChatTemplate(`{% set m = messages[0].content %}{{ ${expression} }}`);
     expect(template.render([{ role: 'user', content }])).toBe(expected);

@@ -31,7 +31,7 @@ interface Node {
   args?: readonly Node[];
 }
 
-/** Replaces calls `text.strip(…)` by `__strip(text, …)` in a node and all below it. */
+/** Replaces calls `text.strip(…)` by `__strip(text, …)` in a node and all below it; an object's entries are a Map. */
 function rewrite(node: unknown): void {
   if (typeof node !== 'object' || node === null) return;
   const call = node as Node;
@@ -43,7 +43,7 @@ function rewrite(node: unknown): void {
       call.callee = { type: 'Identifier', value: name };
     }
   }
-  for (const child of Object.values(node)) rewrite(child);
+  for (const child of node instanceof Map ? [...node].flat() : Object.values(node)) rewrite(child);
 }
 
 function lstrip(text: string, characters?: string | null): string {

@@ -23,9 +23,11 @@ describe('holding out', () => {
     );
   });
 
-  it('passes over a prompt whose rows would overshoot by more than they fill', () => {
+  it('passes over a prompt with too many rows while others fit', () => {
     const rows = [...Array(40).keys(), ...Array(60).fill('often')].map((prompt) => ({ prompt }));
     for (let seed = 0; seed < 20; seed++) expect(holdOut(rows, 0.1, seed).heldOut).toHaveLength(10);
+    const long = [...Array(85).keys(), ...Array(15).fill('often')].map((prompt) => ({ prompt }));
+    for (let seed = 0; seed < 20; seed++) expect(holdOut(long, 0.1, seed).heldOut).toHaveLength(10);
     // Nothing comes near; the smaller prompt comes nearest.
     const two = ['a', 'b', 'b', 'a', 'b', 'b', 'b', 'a'].map((prompt) => ({ prompt }));
     for (let seed = 0; seed < 5; seed++) expect(holdOut(two, 0.01, seed).heldOut).toEqual([0, 3, 7]);

@@ -3,8 +3,8 @@ import { RandomStream } from '../stats/index.ts';
 
 /**
  * Splits rows into training and held-out indices, both ascending. Rows with an equal prompt land on the same side, so that
- * no held-out prompt was trained on: how many are held out is as near to `fraction` as whole prompts, in an order that
- * follows from `seed`, come to it. There is at least one when `fraction` is above 0 and there are two prompts.
+ * no held-out prompt was trained on: prompts are held out in an order that follows from `seed`, as long as they fit into
+ * `fraction` of the rows, and one that does not where that comes nearer. There is at least one when `fraction` is above 0 and there are two prompts.
  */
 export function holdOut(
   rows: readonly { readonly prompt?: unknown }[],
@@ -33,23 +33,25 @@ export function heldOutCount(rows: number, fraction: number): number {
   return fraction > 0 ? Math.max(1, Math.round(rows * fraction)) : 0;
 }
 
-/** Groups in their order that hold `wanted` rows together, less those that would overshoot by more than they fill. */
+/** Groups in their order that fit into `wanted` rows, and the smallest other one if that comes nearer. */
 function chooseGroups<Group extends readonly unknown[]>(
   groups: readonly Group[],
   wanted: number,
 ): Set<Group> {
   const chosen = new Set<Group>();
-  if (wanted === 0) return chosen;
+  if (wanted === 0 || groups.length < 2) return chosen;
+  // One is left to train on.
+  const most = groups.length - 1;
   let missing = wanted;
   for (const group of groups) {
-    // One is left to train on.
-    if (chosen.size === groups.length - 1) break;
-    if (group.length > 2 * missing) continue;
+    if (chosen.size === most) return chosen;
+    if (group.length > missing) continue;
     chosen.add(group);
     missing -= group.length;
   }
-  if (chosen.size === 0 && groups.length > 1) {
-    chosen.add(groups.reduce((least, group) => (group.length < least.length ? group : least)));
-  }
+  const rest = groups.filter((group) => !chosen.has(group));
+  const least = rest.reduce((a, b) => (b.length < a.length ? b : a));
+  const nearer = least.length < 2 * missing;
+  if (chosen.size < most && (nearer || chosen.size === 0)) chosen.add(least);
   return chosen;
 }

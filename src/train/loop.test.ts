@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { tinyModel } from '../../tests/support/tiny-models.ts';
 import { tinyPairs } from '../../tests/support/tiny-pairs.ts';
 import { memory, noGrad, ops, setThreads, tensor, tidy } from '../engine/index.ts';
+import { UsageError } from '../errors.ts';
 import { createObjective, type Objective } from '../objectives/index.ts';
 import { MasterWeights } from '../optim/index.ts';
 import { RunDirectory, readMetrics } from '../runs/index.ts';
@@ -290,6 +291,25 @@ describe('the loop', () => {
     });
     run.close();
     expect(readMetrics(path).at(-1)!.step).toBe(5);
+    model.dispose();
+  });
+
+  it('lets a failed evaluation be what it is to those who catch it', async () => {
+    const { run } = temporaryRun();
+    const { model, options } = setUp();
+    const changed = new UsageError('reference-changed', 'It changed.', { hint: 'Keep it.' });
+    const evaluation = {
+      every: 2,
+      evaluate: async (step: number) => (step > 0 ? Promise.reject(changed) : { loss: 0 }),
+    };
+    const failing = runLoop({ ...options, run, evaluation });
+    await expect(failing).rejects.toBeInstanceOf(UsageError);
+    await expect(failing).rejects.toMatchObject({
+      code: 'reference-changed',
+      hint: expect.stringMatching(/^Keep it\. .*--resume/),
+      cause: changed,
+    });
+    run.close();
     model.dispose();
   });
 

@@ -249,7 +249,7 @@ class Loop<Result extends ItemResults> {
     const values = await evaluation.evaluate(step, this.#plan.totalSteps);
     if (Number.isFinite(values.loss ?? 0)) return values;
     throw new TrainingError('evaluation-not-finite', `The held-out loss is ${values.loss}.`, {
-      hint: 'Look at the held-out rows, lower the learning rate, or train in fp32.',
+      hint: 'Look at the held-out rows; with a lower learning rate or in fp32, train anew.',
     });
   }
 
@@ -258,13 +258,12 @@ class Loop<Result extends ItemResults> {
     const { run } = this.#options;
     if (run === undefined || this.#step === 0) throw error;
     if (this.#savedStep !== this.#step) await this.#checkpoint();
-    const known = error instanceof MallowsError ? error : undefined;
+    const message = `The evaluation after step ${this.#step} failed: ${error instanceof Error ? error.message : error}`;
     const kept = `The updates so far are kept in ${run.checkpoints.path(this.#step)}: resumed (--resume), the run begins with this evaluation.`;
-    throw new TrainingError(
-      known?.code ?? 'evaluation-failed',
-      `The evaluation after step ${this.#step} failed: ${error instanceof Error ? error.message : error}`,
-      { hint: known?.hint === undefined ? kept : `${known.hint} ${kept}`, cause: error },
-    );
+    if (!(error instanceof MallowsError)) {
+      throw new TrainingError('evaluation-failed', message, { hint: kept, cause: error });
+    }
+    throw error.reworded(message, error.hint === undefined ? kept : `${error.hint} ${kept}`);
   }
 
   #log(record: MetricsRecord): void {

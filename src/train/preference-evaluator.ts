@@ -7,6 +7,15 @@ import type { Evaluation } from './loop.ts';
 import type { PreferenceTask } from './preference-task.ts';
 import type { Session } from './session.ts';
 
+/** A line of `evaluations/step-N.kl.jsonl`. */
+export interface PromptKl {
+  readonly id: string;
+  /** `promptKey`; files of earlier versions lack it. */
+  readonly prompt?: string;
+  /** Of the policy's own answer to the reference, nats. */
+  readonly kl: number;
+}
+
 export interface PairEvaluatorOptions {
   readonly every: number;
   /** `promptKey` of a held-out pair's prompt. */
@@ -85,9 +94,17 @@ export class PairEvaluator implements Evaluation {
       stopTokenIds,
       seed: seed + step,
     });
-    const records = prompts.map(({ id }, index) => ({ id, kl: kls[index]! }));
+    const keys = this.#promptKeys();
+    const records = prompts.map(({ id }, index): PromptKl => {
+      return { id, prompt: keys.get(id)!, kl: kls[index]! };
+    });
     this.#run?.writeRecords(`evaluations/step-${step}.kl.jsonl`, records);
     return { 'kl/on_policy': mean([...kls]) };
+  }
+
+  #promptKeys(): ReadonlyMap<string, string> {
+    const items = Array.from({ length: this.#task.items }, (_, item) => item);
+    return new Map(items.map((item) => [this.#task.id(item), this.#options.promptKeyOf(item)]));
   }
 
   /** A resumed run reads what the first session found at the start. */

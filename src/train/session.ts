@@ -75,6 +75,7 @@ export class Session {
     precision: ComputePrecision,
     loaded: LoadedModel,
     learningRate: number,
+    started: Date,
   ) {
     this.#options = options;
     this.#device = device;
@@ -86,7 +87,7 @@ export class Session {
     this.optimizer = options.optimizer ?? DEFAULT_OPTIMIZER;
     this.learningRate = learningRate;
     this.seed = options.seed ?? 0;
-    this.started = runStart(options.output, options);
+    this.started = started;
   }
 
   /**
@@ -134,11 +135,12 @@ export class Session {
       code: 'precision',
       message: `Computing in ${precision.dtype} on ${device}. ${precision.reason}`,
     });
+    const started = runStart(output, options);
     // Full fine-tuning starts its fp32 masters from the checkpoint's own precision; a frozen base needs none.
     const dtype = lora === undefined ? 'float32' : precision.dtype;
     const notice = (message: string) => emit({ type: 'note', level: 'info', code: 'model', message });
     const loaded = given ?? (await loadModel(options.model as string, { dtype, device, notice }));
-    return new Session(options, device, precision, loaded, learningRate);
+    return new Session(options, device, precision, loaded, learningRate, started);
   }
 
   /** Throws where the options and the model do not go together. */

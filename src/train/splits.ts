@@ -83,7 +83,7 @@ export async function readRows<Input, Example extends AnyExample>(
   const seed = options.evalSeed ?? 0;
   const { train, heldOut } = holdOut(data.examples, fraction, seed);
   const wanted = heldOutCount(data.examples.length, fraction);
-  if (Math.abs(heldOut.length - wanted) > wanted / 2) {
+  if (Math.abs(heldOut.length - wanted) > Math.max(1, wanted / 2)) {
     session.emit(unevenSplit(heldOut.length, wanted, data.examples.length));
   }
   return {

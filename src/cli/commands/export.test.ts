@@ -58,6 +58,15 @@ describe('export', () => {
     expect(readdirSync(at('model')).filter((file) => file.endsWith('.kept'))).toEqual([]);
   });
 
+  it('leaves no card of another model beside the weights, and loses none', async () => {
+    await exported(at('twice'));
+    await exported(at('twice'), '--overwrite');
+    for (const file of ['README.md', 'README.before.md']) {
+      expect(readFileSync(at('twice', file), 'utf8')).toContain('# twice');
+    }
+    expect(note).toHaveBeenCalledWith(expect.stringContaining('README.before.md'));
+  });
+
   it('takes a directory with files of other kinds, such as a fresh repository', async () => {
     await exported(at('clone'));
     for (const file of readdirSync(at('clone'))) if (file !== 'README.md') rmSync(at('clone', file));

@@ -3,6 +3,7 @@ import { readdir, rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
 import { isGguf } from '../../checkpoints/files.ts';
+import { isModelCard } from '../../checkpoints/model-card.ts';
 import type { DType } from '../../engine/index.ts';
 import { UsageError } from '../../errors.ts';
 import { command } from '../command.ts';
@@ -33,7 +34,7 @@ export function exportCommand(context: CliContext): CommandUnknownOpts {
         'type of the weights; q8_0: .gguf only (default: the checkpoint’s own; f32 of a .gguf file)',
       ).choices(Object.keys(TYPES) as WeightType[]),
     )
-    .option('--overwrite', 'replace a model that is there; a README.md is left alone in any case')
+    .option('--overwrite', 'replace a model that is there; a README.md of your own is left alone')
     .action(async ({ model: spec, to, dtype, overwrite }) => {
       const { exportGguf, loadModel, modelTensors, saveDirectory } = await import(
         '../../checkpoints/index.ts'
@@ -104,7 +105,10 @@ async function requireUnused(to: string): Promise<void> {
   });
 }
 
-/** A repository's README.md is its owner's own text: while others are written it has another name. */
+/**
+ * A repository's README.md is its owner's own text: while others are written it has another name. A card of the model that
+ * is replaced would name the wrong one, so it stays under that of `README.before.md`.
+ */
 async function keepingReadme(
   context: CliContext,
   directory: string,
@@ -113,7 +117,15 @@ async function keepingReadme(
   const readme = join(directory, 'README.md');
   const kept = `${readme}.kept`;
   // Where an export was killed, the owner's is the one that was put aside.
-  if (existsSync(readme) && !existsSync(kept)) await rename(readme, kept);
+  if (existsSync(readme) && !existsSync(kept)) {
+    if (isModelCard(readme)) {
+      const before = join(directory, 'README.before.md');
+      await rename(readme, before);
+      context.note(`The model card of before is in ${before}.`);
+    } else {
+      await rename(readme, kept);
+    }
+  }
   try {
     await save();
   } finally {
@@ -130,8 +142,10 @@ async function storedType(context: CliContext, spec: string): Promise<WeightType
   const { hubOptions } = await import('../model.ts');
   const { weights } = await openModel(spec, hubOptions(context));
   try {
-    const [name] = weights.names();
-    const weight = weights.get(name!);
+    // Norms and tables may be wider than the matrices that they are few numbers beside.
+    const size = (name: string) => weights.shape(name).reduce((product, extent) => product * extent, 1);
+    const largest = [...weights.names()].reduce((a, b) => (size(b) > size(a) ? b : a));
+    const weight = weights.get(largest);
     const stored: DType = weight.dtype;
     weight.dispose();
     return stored === 'float16' ? 'f16' : stored === 'bfloat16' ? 'bf16' : 'f32';

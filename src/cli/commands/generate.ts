@@ -3,7 +3,7 @@ import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
 import type { PromptExample, TextOrChat } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { SamplingOptions } from '../../generate/index.ts';
-import { answerPartsPath } from '../answer-parts.ts';
+import { answerPartsPath, promptsOfPart } from '../answer-parts.ts';
 import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
@@ -82,17 +82,26 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
               );
         await deliver(context, records, options.output);
       } catch (error) {
-        throw asInterrupted(
-          error,
-          interrupt.signal,
-          options.output === undefined
-            ? 'Interrupted; nothing was written.'
-            : 'Interrupted. Run the same command again to go on: what was answered is kept.',
-        );
+        throw asInterrupted(error, interrupt.signal, afterInterrupt(options));
       } finally {
         interrupt.release();
       }
     });
+}
+
+/** What is left of an interrupted command. */
+function afterInterrupt({
+  output,
+  server,
+  batch,
+  n,
+}: Pick<GenerateCommandOptions, 'output' | 'batch' | 'n'> & { readonly server?: string }): string {
+  if (output === undefined) return 'Interrupted; nothing was written.';
+  const kept =
+    server === undefined
+      ? `answers are kept ${promptsOfPart({ batchSize: batch, samplesPerPrompt: n })} prompts at a time`
+      : 'what was answered is kept';
+  return `Interrupted. Run the same command again to go on: ${kept}.`;
 }
 
 export interface GenerateCommandOptions extends ModelOptions {

@@ -45,7 +45,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     .requiredOption('--b <answers>', "B's answers, or a model; a model answers --prompts greedily, here")
     .requiredOption(
       '--judge <judge>',
-      'openai:MODEL, cmd:COMMAND (JSON lines), or a reward model’s directory',
+      'openai:MODEL, cmd:COMMAND (JSON lines), or a reward model’s directory or hub id',
     )
     .option('--prompts <file>', 'the prompts, if the answers do not repeat them, or to judge a part')
     .addOption(columnOption())
@@ -75,7 +75,11 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
       const pairs = evaluate.pairAnswers(a, b, await promptsOf(context, options));
       // A reward model is asked again at no price: nothing of an unfinished run is kept.
       const keeps = isAsked(options.judge);
-      const interrupt = context.interruptible(keeps ? 'Stopping; what was judged is kept.' : 'Stopping.');
+      const interrupt = context.interruptible(
+        keeps
+          ? 'Stopping; what was judged is kept. Answers under way are waited for, unless interrupted again.'
+          : 'Stopping.',
+      );
       const progress = new Progress(context, { unit: 'pair' });
       let judge: OpenJudge | undefined;
       let judged: JudgedPair[];
@@ -83,7 +87,6 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
         judge = keeps
           ? await openAskedJudge(options.judge, options.cache ?? `${stem}.cache.jsonl`, {
               ...options,
-              signal: interrupt.signal,
               note: (text) => progress.note(text),
             })
           : await openRewardJudge(context, options.judge, options);
@@ -225,7 +228,6 @@ interface AskingOptions {
   /** Seconds. */
   readonly timeout?: number;
   readonly retries?: number;
-  readonly signal?: AbortSignal | undefined;
   /** Told before another attempt is waited for. */
   readonly note: (text: string) => void;
 }
@@ -255,7 +257,10 @@ export async function requireJudge(context: CliContext, name: string): Promise<v
   }
 }
 
-/** A server or a command as judge, by its name on the command line. What it has answered is kept in `cachePath`. */
+/**
+ * A server or a command as judge, by its name on the command line. What it has answered is kept in `cachePath`. A signal to
+ * stop goes to each comparison: it ends waits, but not the requests that were sent, whose answers are paid for.
+ */
 export async function openAskedJudge(
   name: string,
   cachePath: string,
@@ -286,7 +291,7 @@ async function askedJudge(name: string, cache: ResponseCache, options: AskingOpt
   const { apiKeyFromEnvironment, ChatJudge, ChatServer, CommandJudge, loadTemplate } = await import(
     '../../evaluate/index.ts'
   );
-  const { concurrency = 8, timeout = 120, retries = 8, template = 'pairwise', signal, note } = options;
+  const { concurrency = 8, timeout = 120, retries = 8, template = 'pairwise', note } = options;
   const rest = name.slice(name.indexOf(':') + 1).trim();
   if (name.startsWith('cmd:')) return new CommandJudge(rest, { concurrency, cache });
   const server = new ChatServer({
@@ -296,7 +301,6 @@ async function askedJudge(name: string, cache: ResponseCache, options: AskingOpt
     timeoutMs: 1000 * timeout,
     retries,
     cache,
-    signal,
     onRetry: (reason, attempt, delay) =>
       note(`${reason}; attempt ${attempt + 1} in ${(delay / 1000).toFixed(1)} s`),
   });

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it, vi } from 'vitest';
@@ -51,6 +51,12 @@ it('reproduce --judge takes the judges of mallows judge', { timeout: 120_000 }, 
   expect(unknown.code).toBe(2);
   expect(unknown.stderr).toContain('openai:MODEL, cmd:COMMAND, or the directory of a reward model');
   expect(existsSync(at('run'))).toBe(false);
+
+  // So is a model that is no reward model, as judge or to score with.
+  const noReward = [await reproduce(STORIES), await reproduce('cmd:true', undefined, ['--reward', STORIES])];
+  for (const { code, stderr } of noReward)
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/score/)]);
+  expect(readdirSync(at('run')).filter((name) => !name.startsWith('judge.cache'))).toEqual([]);
 
   let reply: Reply = { kind: 'status', status: 503, headers: { 'retry-after': '60' } };
   const server = await startChatServer(() => reply);

@@ -97,7 +97,6 @@ export function alignmentCommand(context: CliContext, kind: AlignmentKind): Comm
         if (judge === undefined || !isAsked(judge)) return run(judge);
         const asked = await openAskedJudge(judge, join(options.output, 'judge.cache.jsonl'), {
           ...options,
-          signal: watch.signal,
           note,
         });
         try {

@@ -11,7 +11,7 @@ export function winrateCommand(context: CliContext): CommandUnknownOpts {
     .argument('<annotations>', "AlpacaEval's annotations.json, or CSV: model,index,output_len,preference")
     .option('--items <file>', 'CSV: index,dataset,baseline_len,instruction_difficulty')
     .option('--gamed <file>', 'CSV: gamed_model,index,output_len,pseudo_preference (exact LC figures)')
-    .option('--output <file>', '.jsonl: an object a model and line, as --json prints; .json: see below')
+    .option('--output <file>', '.jsonl: an object a model and line; .json: see below')
     .addHelpText(
       'after',
       '\nA .json file holds the object of the one model that was annotated, or an array of them for several.',

@@ -1,9 +1,9 @@
-import { extras, has, optionalId, RowError, text, textOrChat } from '../fields.ts';
+import { extras, has, ownId, RowError, text, textOrChat } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import { excerpt } from '../text.ts';
 import type { PairFormat } from './contract.ts';
 import { inOneStyle } from './dialogue.ts';
-import { CONTEXT_COLUMNS, PROMPT_COLUMNS, promptOf } from './prompt-columns.ts';
+import { CONTEXT_COLUMNS, PROMPT_COLUMNS, promptColumn, promptOf } from './prompt-columns.ts';
 
 const RESPONSES = ['response_a', 'response_b'] as const;
 
@@ -24,15 +24,12 @@ export const ab: PairFormat = {
     const [better, worse] = side === 'a' ? RESPONSES : [RESPONSES[1], RESPONSES[0]];
     return [{ ...rest, ...answers(row, better, worse) }];
   },
-  readPrompt(row) {
-    const id = optionalId(row);
-    return { ...(id !== undefined && { id }), prompt: answers(row, ...RESPONSES).prompt };
-  },
+  readPrompt: (row) => ({ ...ownId(row), prompt: answers(row, ...RESPONSES).prompt }),
 };
 
 const answers = (row: Row, chosen: string, rejected: string) =>
   inOneStyle({
-    prompt: promptOf(row),
+    prompt: promptOf(row, promptColumn(row)),
     chosen: textOrChat(row, chosen),
     rejected: textOrChat(row, rejected),
   });

@@ -29,7 +29,7 @@ export interface RowFormat<E extends { readonly id: string }> {
 }
 
 export interface PairFormat extends RowFormat<PreferencePair> {
-  /** The prompt of a row, for layouts whose rows may prefer nothing: a tie has a prompt too. Absent: the first pair's. */
-  readPrompt?(row: Row): Pick<PairDraft, 'id' | 'prompt'>;
+  /** The prompt of a row as its pairs have it, from the texts alone: a row that prefers nothing has a prompt too. */
+  readPrompt(row: Row, context: FormatContext): Pick<PairDraft, 'id' | 'prompt'>;
 }
 export type PairDraft = Draft<PreferencePair>;

@@ -78,6 +78,14 @@ export function asText({ prompt, chosen, rejected }: Conversation): Conversation
   };
 }
 
+/** Whether a conversation begins with these turns. */
+export function beginsWith(conversation: readonly ChatMessage[], turns: readonly ChatMessage[]): boolean {
+  return turns.every(({ role, content }, i) => {
+    const same = conversation[i];
+    return same !== undefined && same.role === role && same.content === content;
+  });
+}
+
 /**
  * Splits two conversations where they part: what they share is the prompt, the last turn of each its completion. Equal
  * conversations have equal completions. Throws `RowError` when they share nothing, or part before the assistant's last turn.

@@ -1,18 +1,25 @@
-import type { ChatMessage } from '../contract.ts';
-import { extras, firstOf, has, RowError, textOrChat } from '../fields.ts';
+import type { ChatMessage, TextOrChat } from '../contract.ts';
+import { extras, firstOf, has, ownId, RowError, textOrChat } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import { excerpt, plainText } from '../text.ts';
 import type { PairDraft, PairFormat } from './contract.ts';
-import { type Conversation, inOneStyle, splitConversations } from './dialogue.ts';
-import { CONTEXT_COLUMNS, chatPromptOf, PROMPT_COLUMNS, promptOf, withContext } from './prompt-columns.ts';
+import { beginsWith, type Conversation, inOneStyle, splitConversations } from './dialogue.ts';
+import {
+  CONTEXT_COLUMNS,
+  PROMPT_COLUMNS,
+  promptColumn,
+  promptOf,
+  questionTurns,
+  withContext,
+} from './prompt-columns.ts';
 
 /** Column names in use for the same two things; the first is ours. */
 const CHOSEN = ['chosen', 'chosen_response', 'response_j'];
 const REJECTED = ['rejected', 'rejected_response', 'response_k'];
 
 /**
- * `{prompt, chosen, rejected}`, each text or messages. Of two whole conversations, what they share is the prompt; a
- * completion that repeats the prompt's messages loses them.
+ * `{prompt, chosen, rejected}`, each text or messages. Messages may repeat the prompt or follow it: what both whole
+ * conversations share is the prompt, and their last turns are the completions.
  */
 export const generic: PairFormat = {
   name: 'generic',
@@ -25,6 +32,7 @@ export const generic: PairFormat = {
     return firstOf(row, PROMPT_COLUMNS) !== undefined || typeof row[chosen] === 'object';
   },
   read: (row) => [readPair(row)],
+  readPrompt: (row) => ({ ...ownId(row), prompt: readPrompt(row) }),
 };
 
 /** UltraFeedback-binarized, in H4's layout (messages) or the plain-text one: a generic pair with ratings. */
@@ -41,49 +49,64 @@ const hasScores = (row: Row) =>
   typeof row === 'object' && has(row, 'score_chosen') && has(row, 'score_rejected');
 
 function readPair(row: Row): PairDraft {
-  const chosenColumn = firstOf(row, CHOSEN) ?? 'chosen';
-  const rejectedColumn = firstOf(row, REJECTED) ?? 'rejected';
-  const chosen = textOrChat(row, chosenColumn);
-  const rejected = textOrChat(row, rejectedColumn);
+  const [chosen, rejected] = [firstOf(row, CHOSEN) ?? 'chosen', firstOf(row, REJECTED) ?? 'rejected'];
   const used = [...PROMPT_COLUMNS, ...CONTEXT_COLUMNS, ...CHOSEN, ...REJECTED, 'prompt_id', 'messages'];
-  const rest = extras(row, used);
+  return { ...conversations(row, [chosen, rejected]), ...extras(row, used) };
+}
+
+/** The prompt of both completions, or of the one that is there: a row that lacks a side has a prompt too. */
+function readPrompt(row: Row): TextOrChat {
+  const sides = [firstOf(row, CHOSEN), firstOf(row, REJECTED)].filter((column) => column !== undefined);
+  const [first, second = first] = sides;
+  return first === undefined || second === undefined
+    ? promptOf(row, promptColumn(row))
+    : conversations(row, [first, second]).prompt;
+}
+
+function conversations(row: Row, columns: readonly [string, string]): Conversation {
+  const [chosen, rejected] = [textOrChat(row, columns[0]), textOrChat(row, columns[1])];
   if (typeof chosen === 'string' && typeof rejected === 'string') {
-    return { ...inOneStyle({ prompt: promptOf(row), chosen, rejected }), ...rest };
+    return inOneStyle({ prompt: promptOf(row, promptColumn(row)), chosen, rejected });
   }
   if (typeof chosen === 'string' || typeof rejected === 'string') {
     throw new RowError(
       'wrong-type',
-      `"${chosenColumn}" and "${rejectedColumn}" must both be text or both messages`,
+      `"${columns[0]}" and "${columns[1]}" must both be text or both messages`,
     );
   }
-  return { ...fromMessages(row, chosen, rejected), ...rest };
+  return fromMessages(row, chosen, rejected);
 }
 
+/** What both conversations share is the prompt, whether or not the completions repeat the one that is stated. */
 function fromMessages(
   row: Row,
   chosen: readonly ChatMessage[],
   rejected: readonly ChatMessage[],
 ): Conversation {
   const column = firstOf(row, PROMPT_COLUMNS);
-  if (column === undefined || [chosen, rejected].every(([first]) => first && first.role !== 'assistant')) {
-    const split = splitConversations(chosen, rejected);
-    if (column !== undefined) requirePrompt(row, column, split.prompt);
-    return { ...split, prompt: withContext(row, split.prompt) };
-  }
-  const prompt = chatPromptOf(row, column);
-  return {
-    prompt,
-    chosen: withoutPrompt(chosen, prompt),
-    rejected: withoutPrompt(rejected, prompt),
-  };
+  const prompt = column === undefined ? [] : questionTurns(row, column);
+  const split = splitConversations(wholeConversation(chosen, prompt), wholeConversation(rejected, prompt));
+  if (column !== undefined) requirePrompt(row, column, split.prompt);
+  return { ...split, prompt: withContext(row, split.prompt) };
+}
+
+/** A completion after its prompt, unless it repeats the prompt or begins with another turn than the assistant's. */
+function wholeConversation(
+  completion: readonly ChatMessage[],
+  prompt: readonly ChatMessage[],
+): readonly ChatMessage[] {
+  if (completion.length === 0) throw new RowError('empty-completion', 'a completion holds no messages');
+  const repeats = prompt.length > 0 && beginsWith(completion, prompt);
+  return repeats || completion[0]?.role !== 'assistant' ? completion : [...prompt, ...completion];
 }
 
 /** A stated prompt beside whole conversations must be part of what they share: its text in a turn, its messages the first. */
 function requirePrompt(row: Row, column: string, shared: readonly ChatMessage[]): void {
   const stated = textOrChat(row, column);
-  const turns = typeof stated !== 'string' && stated[0]?.role !== 'system' ? withoutSystem(shared) : shared;
   const held =
-    typeof stated === 'string' ? plainText(shared).includes(stated.trim()) : isStart(stated, turns);
+    typeof stated === 'string'
+      ? plainText(shared).includes(stated.trim())
+      : [shared, withoutSystem(shared)].some((turns) => beginsWith(turns, stated));
   if (held) return;
   throw new RowError(
     'transcripts-diverge',
@@ -92,23 +115,3 @@ function requirePrompt(row: Row, column: string, shared: readonly ChatMessage[])
 }
 
 const withoutSystem = (turns: readonly ChatMessage[]) => turns.filter(({ role }) => role !== 'system');
-
-function isStart(turns: readonly ChatMessage[], conversation: readonly ChatMessage[]): boolean {
-  return turns.every(({ role, content }, i) => {
-    const same = conversation[i];
-    return same !== undefined && same.role === role && same.content === content;
-  });
-}
-
-/** A completion given as the whole conversation, cut down to what follows the prompt. */
-function withoutPrompt(
-  completion: readonly ChatMessage[],
-  prompt: readonly ChatMessage[],
-): readonly ChatMessage[] {
-  const rest = isStart(prompt, completion) ? completion.slice(prompt.length) : completion;
-  if (rest.length === 0 || rest[0]?.role === 'assistant') return rest;
-  throw new RowError(
-    'transcripts-diverge',
-    'a completion must begin with the assistant, or repeat the prompt and go on',
-  );
-}

@@ -1,4 +1,4 @@
-import { extras, has, RowError, text } from '../fields.ts';
+import { extras, has, ownId, RowError, text } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import { excerpt } from '../text.ts';
 import type { PairFormat } from './contract.ts';
@@ -13,7 +13,7 @@ export const imdb: PairFormat = {
   columns: ['Prompt', 'positive_response', 'negative_response'],
   matches: (row) => ['Prompt', 'positive_response', 'negative_response'].every((column) => has(row, column)),
   read(row) {
-    const prompt = text(row, 'Prompt').trimEnd();
+    const prompt = beginning(row);
     const pair = {
       prompt,
       chosen: continuation(row, 'positive_response', prompt),
@@ -21,7 +21,10 @@ export const imdb: PairFormat = {
     };
     return [{ ...pair, ...extras(row, ['Prompt', 'positive_response', 'negative_response']) }];
   },
+  readPrompt: (row) => ({ ...ownId(row), prompt: beginning(row) }),
 };
+
+const beginning = (row: Row) => text(row, 'Prompt').trimEnd();
 
 function continuation(row: Row, column: string, prompt: string): string {
   const response = text(row, column);

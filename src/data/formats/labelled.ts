@@ -1,5 +1,5 @@
 import type { LabelledText } from '../contract.ts';
-import { firstOf, number, optionalId, RowError, required, text } from '../fields.ts';
+import { firstOf, number, ownId, RowError, required, text } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import { excerpt } from '../text.ts';
 import type { RowFormat } from './contract.ts';
@@ -15,11 +15,10 @@ const labelled: RowFormat<LabelledText> = {
   columns: ['review', 'sentiment', 'text', 'label'],
   matches: (row) => firstOf(row, TEXT) !== undefined && firstOf(row, LABEL) !== undefined,
   read(row) {
-    const id = optionalId(row);
     const written = text(row, firstOf(row, TEXT) ?? 'review');
     return [
       {
-        ...(id !== undefined && { id }),
+        ...ownId(row),
         text: written.replace(/\s*<br\s*\/?>\s*(?:<br\s*\/?>\s*)*/gi, '\n\n').trim(),
         label: labelOf(row, firstOf(row, LABEL) ?? 'sentiment'),
       },

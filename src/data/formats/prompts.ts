@@ -1,26 +1,25 @@
 import type { PromptExample } from '../contract.ts';
-import { firstOf, has, messages, optionalId } from '../fields.ts';
+import { firstOf, has, messages, ownId, text } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { Draft, RowFormat } from './contract.ts';
 import { PAIR_FORMATS } from './index.ts';
-import { chatPromptOf, promptOf, withContext } from './prompt-columns.ts';
+import { chatPromptOf, promptColumn, promptOf, withContext } from './prompt-columns.ts';
 
 type PromptFormat = RowFormat<PromptExample>;
 
-const PROMPT = ['prompt', 'question', 'Prompt', 'text'];
+const PROMPT = ['prompt', 'question', 'Prompt'];
 const CONVERSATION = ['messages', 'conversations'];
 
-const withId = (row: Row, prompt: PromptExample['prompt']): Draft<PromptExample>[] => {
-  const id = optionalId(row);
-  return [{ ...(id !== undefined && { id }), prompt }];
-};
+const withId = (row: Row, prompt: PromptExample['prompt']): Draft<PromptExample>[] => [
+  { ...ownId(row), prompt },
+];
 
 const prompt: PromptFormat = {
   name: 'prompt',
   layout: '{prompt}: text, or a list of {role, content}',
   columns: ['prompt'],
   matches: (row) => firstOf(row, PROMPT) !== undefined,
-  read: (row) => withId(row, promptOf(row, firstOf(row, PROMPT))),
+  read: (row) => withId(row, promptOf(row, promptColumn(row, PROMPT))),
 };
 
 const instruction: PromptFormat = {
@@ -43,13 +42,25 @@ const conversation: PromptFormat = {
   },
 };
 
+/** Text as it stands, such as a line of a text file. */
+const plain: PromptFormat = {
+  name: 'text',
+  layout: '{text}: as it stands',
+  columns: ['text'],
+  matches: (row) => has(row, 'text'),
+  read: (row) => withId(row, text(row, 'text')),
+};
+
 /** The prompts of preference pairs, as training reads them. */
 const fromPairs: readonly PromptFormat[] = PAIR_FORMATS.map((format) => ({
   ...format,
-  read(row, context) {
-    const drafts = format.readPrompt === undefined ? format.read(row, context) : [format.readPrompt(row)];
-    return drafts.slice(0, 1).map(({ id, prompt }) => ({ ...(id !== undefined && { id }), prompt }));
-  },
+  read: (row, context) => [format.readPrompt(row, context)],
 }));
 
-export const PROMPT_FORMATS: readonly PromptFormat[] = [...fromPairs, prompt, instruction, conversation];
+export const PROMPT_FORMATS: readonly PromptFormat[] = [
+  ...fromPairs,
+  prompt,
+  instruction,
+  conversation,
+  plain,
+];

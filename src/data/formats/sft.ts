@@ -1,10 +1,10 @@
 import type { PreferencePair, SftExample } from '../contract.ts';
-import { firstOf, has, messages, optionalId, RowError, text, textOrChat } from '../fields.ts';
+import { firstOf, has, messages, ownId, RowError, text, textOrChat } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { Draft, RowFormat } from './contract.ts';
 import { asChat } from './dialogue.ts';
 import { PAIR_FORMATS } from './index.ts';
-import { chatPromptOf, promptOf, withContext } from './prompt-columns.ts';
+import { chatPromptOf, promptColumn, promptOf, withContext } from './prompt-columns.ts';
 
 type SftFormat = RowFormat<SftExample>;
 
@@ -12,10 +12,7 @@ const COMPLETION = ['completion', 'response', 'output', 'answer'];
 const PROMPT = ['prompt', 'question'];
 const CONVERSATION = ['messages', 'conversations'];
 
-const withId = (row: Row, draft: Draft<SftExample>): Draft<SftExample>[] => {
-  const id = optionalId(row);
-  return [{ ...draft, ...(id !== undefined && { id }) }];
-};
+const withId = (row: Row, draft: Draft<SftExample>): Draft<SftExample>[] => [{ ...draft, ...ownId(row) }];
 
 const promptCompletion: SftFormat = {
   name: 'prompt-completion',
@@ -23,7 +20,7 @@ const promptCompletion: SftFormat = {
   columns: ['prompt', 'completion'],
   matches: (row) => firstOf(row, PROMPT) !== undefined && firstOf(row, COMPLETION) !== undefined,
   read(row) {
-    const prompt = promptOf(row, firstOf(row, PROMPT));
+    const prompt = promptOf(row, promptColumn(row, PROMPT));
     const completion = textOrChat(row, firstOf(row, COMPLETION) ?? 'completion');
     if (typeof prompt === typeof completion) return withId(row, { prompt, completion });
     const chat = asChat({ prompt, chosen: completion, rejected: '' });

@@ -1,4 +1,5 @@
-import { extras, has, number, RowError, states, text } from '../fields.ts';
+import { extras, has, number, ownId, RowError, states, text } from '../fields.ts';
+import type { Row } from '../sources/contract.ts';
 import type { PairFormat } from './contract.ts';
 
 /** Stanford Human Preferences: a Reddit post and two comments; `labels` is 1 when A is preferred. */
@@ -22,11 +23,14 @@ export const shp: PairFormat = {
     return [
       {
         ...rest,
-        prompt: [{ role: 'user', content: text(row, 'history') }],
+        prompt: post(row),
         chosen: say(chosen),
         rejected: say(rejected),
         meta: { ...rest.meta, ...scores },
       },
     ];
   },
+  readPrompt: (row) => ({ ...ownId(row), prompt: post(row) }),
 };
+
+const post = (row: Row) => [{ role: 'user' as const, content: text(row, 'history') }];

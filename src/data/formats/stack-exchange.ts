@@ -1,5 +1,5 @@
 import type { ChatMessage } from '../contract.ts';
-import { extras, has, list, number, optionalId, RowError, text } from '../fields.ts';
+import { extras, has, list, number, ownId, RowError, text } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { PairDraft, PairFormat } from './contract.ts';
 import { htmlToText } from './html.ts';
@@ -37,10 +37,7 @@ export const stackExchange: PairFormat = {
       report('tied-scores', `${ties} of ${ties + pairs.length} pairs of answers have equal scores`);
     return pairs;
   },
-  readPrompt(row) {
-    const id = optionalId(row);
-    return { ...(id !== undefined && { id }), prompt: question(row) };
-  },
+  readPrompt: (row) => ({ ...ownId(row), prompt: question(row) }),
 };
 
 function question(row: Row): ChatMessage[] {

@@ -1,4 +1,4 @@
-import { extras, firstOf, has, list, number, optionalId, RowError, text } from '../fields.ts';
+import { extras, firstOf, has, list, number, ownId, RowError, text } from '../fields.ts';
 import type { Row } from '../sources/contract.ts';
 import type { PairFormat } from './contract.ts';
 import { CONTEXT_COLUMNS, chatPromptOf } from './prompt-columns.ts';
@@ -42,9 +42,8 @@ export const votes: PairFormat = {
 /** The instruction as a chat, and both responses as replies. */
 export function responsePrompt(row: Row) {
   const reply = (column: string) => [{ role: 'assistant', content: text(row, column) } as const];
-  const id = optionalId(row) ?? optionalId(row, 'idx');
   return {
-    ask: { ...(id !== undefined && { id }), prompt: chatPromptOf(row, 'instruction') },
+    ask: { ...ownId(row, ['id', 'idx']), prompt: chatPromptOf(row, 'instruction') },
     first: reply('response1'),
     second: reply('response2'),
   };

@@ -44,7 +44,7 @@ export function selectSplit(paths: readonly string[], dataset: HubDataset): read
   const readable = paths.filter((path) => DATA_EXTENSIONS.includes(dataExtension(path))).sort();
   if (dataset.path !== undefined && readable.includes(dataset.path)) return [dataset.path];
   const folder = dataset.path === undefined ? '' : `${dataset.path.replace(/\/$/, '')}/`;
-  const inFolder = readable.filter((path) => path.startsWith(folder) && !isAbout(path));
+  const inFolder = rowFiles(readable.filter((path) => path.startsWith(folder)));
   const unsplit = inFolder.filter((path) => !/(^|[^a-z])(train|test|val|validation|dev|eval)/i.test(path));
   if (dataset.split === undefined && inFolder.length > 0 && unsplit.length === inFolder.length)
     return ofOneKind(inFolder);
@@ -65,13 +65,19 @@ export function selectSplit(paths: readonly string[], dataset: HubDataset): read
   });
 }
 
-/** Whether a file is about a data set (a licence, a list of requirements, the hub's description) until it is named. */
-function isAbout(path: string): boolean {
-  return dataExtension(path) === '.txt' || /^dataset_infos?\.json$/.test(basename(path));
+/** The files that hold rows: text beside files of other kinds is about the data (class names, notes, lists of files). */
+function rowFiles(paths: readonly string[]): readonly string[] {
+  const rows = paths.filter((path) => !ABOUT.test(basename(path)));
+  const typed = rows.filter((path) => dataExtension(path) !== '.txt');
+  return typed.length > 0 ? typed : rows;
 }
 
+/** Files that are about a data set, whatever lies beside them. */
+const ABOUT =
+  /^(?:dataset_infos?\.json|(?:licen[cs]e|copying|notice|readme|requirements)\b.*\.txt(?:\.gz)?)$/i;
+
 /** What to read of files that lie beside each other in several kinds and numbers: typed columns first. */
-const KINDS = ['.parquet', '.jsonl', '.ndjson', '.json', '.csv', '.tsv'];
+const KINDS = ['.parquet', '.jsonl', '.ndjson', '.json', '.csv', '.tsv', '.txt'];
 
 /** The files of the most frequent kind, and of one that lies there packed and unpacked, the latter. */
 function ofOneKind(paths: readonly string[]): readonly string[] {

@@ -297,6 +297,11 @@ describe('hub data sets', () => {
     expect(selectSplit(['train.csv', 'train.parquet'], dataset)).toEqual(['train.parquet']);
     expect(selectSplit(['a.csv', 'b.csv', 'index.jsonl'], dataset)).toEqual(['a.csv', 'b.csv']);
     expect(selectSplit(['train.jsonl', 'train.jsonl.gz'], dataset)).toEqual(['train.jsonl']);
+    const corpus = ['train.txt', 'test.txt', ...about];
+    expect(selectSplit(corpus, dataset)).toEqual(['train.txt']);
+    expect(selectSplit(corpus, { ...dataset, split: 'test' })).toEqual(['test.txt']);
+    expect(selectSplit(['poems.txt', 'README.txt'], dataset)).toEqual(['poems.txt']);
+    expect(selectSplit(['train.txt', 'train.csv'], dataset)).toEqual(['train.csv']);
   });
 
   it('reads the files that the fetcher brings, under their hub names', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RandomStream } from '../../stats/index.ts';
-import { type EvaluatedPair, promptKey } from '../../train/evaluation.ts';
+import type { EvaluatedPair } from '../../train/evaluation.ts';
 import { compareMethods } from './compare.ts';
 import { groupBySeed, loadEvidence } from './evidence.ts';
 import { frontiers } from './frontier.ts';
@@ -174,6 +174,31 @@ describe('compareMethods', () => {
     expect(report.comparisons[0]!.estimate).toBeCloseTo(share - 0.5, 12);
     expect(report.verdict[0]).toMatch(/^theta is better than dpo in win rate: \+\d+\.\d points/);
     expect(report.notes.join()).toMatch(/taken to be against dpo/);
+    // An even match is no run that had luck: the spread is that of the three runs' win rates.
+    const judged = [0.5, 0.75, 1].map((rate) => base.map((_, i) => (i % 20 < 20 * rate ? 1 : 0)));
+    const { estimate, low, high } = compareMethods([
+      method('dpo', 'accuracy', base),
+      method('theta', 'winRate', ...judged),
+    ]).comparisons[0]!;
+    const t = [estimate - low, high - estimate].map((half) => half / (0.25 / Math.sqrt(3)));
+    expect(estimate).toBeCloseTo(0.25, 12);
+    for (const each of t) expect(each).toBeCloseTo(4.2, 0);
+  });
+
+  it('claims nothing that two seeds of each could owe to luck, and says how little they tell', () => {
+    const runs = (...levels: number[]) => levels.map((level) => base.map((value) => value + level));
+    const few = compareMethods([
+      method('a', 'reward', ...runs(-0.1, 0.1)),
+      method('b', 'reward', ...runs(0.2, 0.4)),
+    ]);
+    expect(few.verdict[0]).toMatch(/^No difference shown/);
+    expect(few.notes.join()).toMatch(/Two or three runs of a method say little/);
+    const many = compareMethods([
+      method('a', 'reward', ...runs(-0.1, 0.1, -0.1, 0.1)),
+      method('b', 'reward', ...runs(0.2, 0.4, 0.2, 0.4)),
+    ]);
+    expect(many.verdict[0]).toMatch(/^b is better than a in reward/);
+    expect(many.notes).toEqual([]);
   });
 
   it('compares on what every run has, and names the runs that lack the rest', () => {
@@ -205,6 +230,9 @@ describe('compareMethods', () => {
     );
     expect(report.notes).toContain('theta and dpo are not compared in win rate: missing from theta-2.');
     expect(report.methods[1]!.metrics.winRate).toBeUndefined();
+    // Where nobody judged the baseline, the verdicts are against it.
+    const unjudged = compareMethods([method('dpo', 'accuracy', base), without(theta, 2)]);
+    expect(unjudged.notes).toContain('theta and dpo are not compared in win rate: missing from theta-2.');
   });
 
   it('pairs no rows of different prompts, whatever their ids', () => {
@@ -332,17 +360,18 @@ describe('evidence', () => {
       writeFileSync(join(path, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     file('evaluations/step-9.kl.jsonl', [{ id: 'x', kl: 9 }]);
     file('evaluations/step-10.kl.jsonl', [
-      { id: 'x', kl: 3 },
+      { id: 'x', prompt: 'p', kl: 3 },
+      // A run of an earlier version.
       { id: 'y', kl: 4 },
     ]);
-    file('answers.jsonl', [{ id: 'x', completions: [{ text: 'a b a b' }, { text: 'a b c' }] }]);
+    file('answers.jsonl', [{ id: 'x', prompt: 'Hi', completions: [{ text: 'a b a b' }, { text: 'a b c' }] }]);
     file('rewards.jsonl', [
-      { id: 'x', scores: [1, 2] },
+      { id: 'x', prompt: '\n\nHuman: Hi\n\nAssistant:', scores: [1, 2] },
       { id: 'y', score: -1 },
     ]);
     file('judged.jsonl', [
       { id: 'x', winner: 'a', prompt: 'Hi' },
-      { id: 'y', winner: 'tie', prompt: 'Hi' },
+      { id: 'y', winner: 'tie', prompt: [{ role: 'user', content: 'Hi' }] },
       { id: 'z' },
     ]);
     const { metrics, ...end } = await loadEvidence(path);
@@ -351,10 +380,13 @@ describe('evidence', () => {
     const y = (value: number, prompt = 'y') => ['y', value, prompt] as const;
     expect(metrics.accuracy).toEqual(measured([x(1, 'p'), y(0, 'p')]));
     expect(metrics.margin).toEqual(measured([x(5, 'p'), y(-2.5, 'p')]));
-    expect(metrics.kl).toEqual(measured([x(3), y(4)]));
-    expect(metrics.reward).toEqual(measured([x(1.5), y(-1)]));
-    expect(metrics.winRate).toEqual(measured([x(1, promptKey('Hi')), y(0.5, promptKey('Hi'))]));
-    expect(metrics.length).toEqual(measured([['x', 6]]));
+    expect(metrics.kl).toEqual(measured([x(3, 'p'), y(4)]));
+    // As text, as a chat or as a transcript, a prompt is the same one.
+    const hi = metrics.length!.get('x')!.prompt;
+    expect(hi).not.toBe('x');
+    expect(metrics.length).toEqual(measured([x(6, hi)]));
+    expect(metrics.reward).toEqual(measured([x(1.5, hi), y(-1)]));
+    expect(metrics.winRate).toEqual(measured([x(1, hi), y(0.5, hi)]));
     expect(metrics.distinct1!.get('x')!.value).toBeCloseTo((0.5 + 1) / 2, 12);
     // (½ · ⅓ · .1/2 · .1)^¼ and e^(1 − 4/3) · (⅔ · ½ · .1 · .1)^¼, by hand.
     const [first, second] = [(0.5 / 3 / 200) ** 0.25, Math.exp(-1 / 3) * (1 / 300) ** 0.25];
@@ -455,6 +487,16 @@ describe('frontiers', () => {
       'mallows-theta, β = 0.1 (n-steps-0)',
       'mallows-theta, β = 0.1 (n-steps-1)',
       'mallows-theta, shuffled, β = 0.1',
+    ]);
+    // The numbers at the end are of β, not of seeds.
+    const tuned = ['slow', 'fast'].flatMap((lr) =>
+      [0.1, 0.5].map((beta) =>
+        run(`${lr}-${beta}`, { objective: { ...theta, beta }, lr }, [], [evaluated(10, 1, 0.6)]),
+      ),
+    );
+    expect(frontiers(tuned, { over: 'beta' }).map(({ method }) => method)).toEqual([
+      'mallows-theta (slow-0.1 and 1 more)',
+      'mallows-theta (fast-0.1 and 1 more)',
     ]);
   });
 

@@ -1,19 +1,18 @@
 import {
-  clusterBootstrap,
-  crossedBootstrap,
+  type CrossedOptions,
   crossedDifference,
+  crossedMean,
   holm,
-  pairedPermutationTest,
+  mean,
   type SeedRuns,
-  sumClusters,
 } from '../../stats/index.ts';
-import { METRICS, type Method, type MetricName, type MetricValues } from './metrics.ts';
+import { METRICS, type Method, type MetricKind, type MetricName, type MetricValues } from './metrics.ts';
 import { contestOf, type PairedMetric, pairRows, valuesOf } from './pairing.ts';
 import { notesOn, verdictOn } from './verdict.ts';
 
 export interface MetricEstimate {
   readonly estimate: number;
-  /** 95 % bootstrap interval over prompts and, where there are several, training seeds; null for a single prompt. */
+  /** 95 % interval over prompts and, where there are several, training seeds; null for a single prompt. */
   readonly interval: readonly [number, number] | null;
   /** Answers or pairs, and the prompts that they belong to. */
   readonly n: number;
@@ -57,9 +56,8 @@ export interface ComparisonReport {
 }
 
 /**
- * Compares methods with the first one, metric by metric, on the prompts that they share: paired bootstrap intervals
- * (over training seeds too where there are several), a paired permutation test for single runs, and Holm's correction
- * over every comparison made. A metric that only some of two methods' runs have is not compared: which runs lack it is
+ * Compares methods with the first one, metric by metric, on the prompts that they share (`crossedDifference`: single runs
+ * by prompts, several by training seeds too), with Holm's correction over every comparison made. A metric that only some of two methods' runs have is not compared: which runs lack it is
  * said, as leaving them out would choose among the runs.
  */
 export function compareMethods(methods: readonly Method[]): ComparisonReport {
@@ -94,7 +92,7 @@ function compareOn({
     n: ids.length,
     prompts: count,
     unmatched: all - ids.length,
-    ...difference(valuesAt(ids, first), valuesAt(ids, second), prompts),
+    ...crossedDifference(valuesAt(ids, first), valuesAt(ids, second), prompts, rangeOf(kind)),
   };
 }
 
@@ -102,26 +100,34 @@ function valuesAt(ids: readonly string[], runs: readonly MetricValues[]): SeedRu
   return runs.map((values) => Float64Array.from(ids, (id) => values.get(id)!.value));
 }
 
-function difference(first: SeedRuns, second: SeedRuns, prompts: readonly string[]): Difference {
-  if (first.length > 1 || second.length > 1) {
-    const { estimate, low, high, pValue } = crossedDifference(first, second, prompts);
-    return { estimate, low, high, pValue };
-  }
-  const differences = Float64Array.from(second[0]!, (value, i) => value - first[0]![i]!);
-  const { estimate, low, high } = clusterBootstrap(differences, prompts);
-  const { sums } = sumClusters(differences, prompts);
-  return { estimate, low, high, pValue: pairedPermutationTest(sums, new Float64Array(sums.length)).pValue };
+/** Shares, which are shown in percent, end at none and at all. */
+function rangeOf({ unit }: MetricKind): CrossedOptions {
+  return unit === '%' ? { range: [0, 1] } : {};
 }
 
 function summariseMethod(method: Method): MethodSummary {
   const metrics: Partial<Record<MetricName, MetricEstimate>> = {};
-  for (const { name } of METRICS) {
-    const values = valuesOf(method, name);
+  for (const kind of METRICS) {
+    const values = valuesOf(method, kind.name);
     if (values === undefined) continue;
     const { ids, prompts, count } = pairRows(values);
     if (ids.length === 0) continue;
-    const { estimate, low, high } = crossedBootstrap(valuesAt(ids, values), prompts);
-    metrics[name] = { estimate, interval: count < 2 ? null : [low, high], n: ids.length, prompts: count };
+    metrics[kind.name] = {
+      ...estimateOf(valuesAt(ids, values), prompts, count, kind),
+      n: ids.length,
+      prompts: count,
+    };
   }
   return { method: method.name, seeds: method.runs.length, metrics };
+}
+
+function estimateOf(
+  runs: SeedRuns,
+  prompts: readonly string[],
+  count: number,
+  kind: MetricKind,
+): Pick<MetricEstimate, 'estimate' | 'interval'> {
+  if (count < 2) return { estimate: mean(runs.map(mean)), interval: null };
+  const { estimate, low, high } = crossedMean(runs, prompts, rangeOf(kind));
+  return { estimate, interval: [low, high] };
 }

@@ -1,13 +1,15 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { canonicalJson } from '../../data/index.ts';
+import { canonicalJson, type TextOrChat } from '../../data/index.ts';
 import { DataError, UsageError } from '../../errors.ts';
 import { readJsonLines } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
 import { type EvaluatedPair, promptKey } from '../../train/evaluation.ts';
+import type { PromptKl } from '../../train/preference-evaluator.ts';
 import { readAnswers } from '../answers.ts';
-import { type EvaluationRow, readEvaluationRows } from '../rows.ts';
+import { promptWriting } from '../prompt-writing.ts';
+import { readEvaluationRows } from '../rows.ts';
 import { codePoints } from '../winrate/annotations.ts';
 import { distinctN, selfBleu, words } from './diversity.ts';
 import type { Measurement, Method, MetricName, MetricValues, RunEvidence } from './metrics.ts';
@@ -65,12 +67,17 @@ export function groupBySeed(runs: readonly RunEvidence[]): Method[] {
   return members.map((each, i) => ({ name: names[i]!, runs: each }));
 }
 
-/** Names groups of runs by their directories, each its own: `dpo` for `dpo` alone and for `dpo-seed-1`, `dpo-seed-2`. */
-export function nameGroups(groups: readonly (readonly string[])[]): string[] {
-  const names = groups.map((paths) => {
-    const name = basename(resolve(paths[0]!));
-    return paths.length === 1 ? name : name.replace(/[-_.]?(seed|s)?[-_.]?\d+$/i, '') || name;
-  });
+/** A name for runs that differ by their seed: `dpo` for `dpo-seed-1`, `dpo-seed-2`. */
+function nameOfSeeds(first: string, count: number): string {
+  return count === 1 ? first : first.replace(/[-_.]?(seed|s)?[-_.]?\d+$/i, '') || first;
+}
+
+/** Names groups of runs, each its own, by `nameOf` of the first's directory and how many they are. */
+export function nameGroups(
+  groups: readonly (readonly string[])[],
+  nameOf: (first: string, count: number) => string = nameOfSeeds,
+): string[] {
+  const names = groups.map((paths) => nameOf(basename(resolve(paths[0]!)), paths.length));
   if (new Set(names).size === names.length) return names;
   // Directories of the same name in different places: the whole path tells them apart.
   return groups.map(([first]) => first!);
@@ -124,14 +131,14 @@ function evaluationFile(runPath: string, step: number, suffix: '' | '.kl' = ''):
 function klMetric(runPath: string, step: number): Metrics {
   const file = evaluationFile(runPath, step, '.kl');
   if (!existsSync(file)) return {};
-  const rows = readJsonLines(file).records as readonly { id: string; kl: number }[];
-  return { kl: new Map(rows.map(({ id, kl }) => [id, { value: kl, prompt: id }])) };
+  const rows = readJsonLines(file).records as readonly PromptKl[];
+  return { kl: new Map(rows.map(({ id, prompt, kl }) => [id, { value: kl, prompt: prompt ?? id }])) };
 }
 
 async function answerMetrics(path: string): Promise<Metrics> {
   const answers = (await readAnswers(path)).map(({ id, prompt, texts }) => ({
     id,
-    prompt: prompt === undefined ? id : promptKey(prompt),
+    prompt: nameOfPrompt(prompt, id),
     texts,
     words: texts.map(words),
   }));
@@ -168,7 +175,7 @@ async function readRewards(path: string): Promise<MetricValues> {
         row.fail('scores', 'a list of numbers');
       }
       const id = row.has('id') ? String(row.raw('id')) : String(i);
-      return [id, { value: mean(scores as number[]), prompt: promptOf(row, id) }];
+      return [id, { value: mean(scores as number[]), prompt: nameOfPrompt(row.prompt(), id) }];
     }),
   );
 }
@@ -180,14 +187,17 @@ async function readWins(path: string): Promise<MetricValues> {
     if (!row.has('winner')) continue;
     const value = { a: 1, tie: 0.5, b: 0 }[row.text('winner')];
     const id = String(row.raw('id'));
-    wins.set(id, { value: value ?? row.fail('winner', '"a", "b" or "tie"'), prompt: promptOf(row, id) });
+    wins.set(id, {
+      value: value ?? row.fail('winner', '"a", "b" or "tie"'),
+      prompt: nameOfPrompt(row.prompt(), id),
+    });
   }
   if (wins.size === 0)
     throw new DataError('no-verdicts', `${path} holds no verdict.`, { at: { file: path } });
   return wins;
 }
 
-/** Judged and scored files may repeat the prompt; without it, each row counts as a prompt of its own. */
-function promptOf(row: EvaluationRow, id: string): string {
-  return row.has('prompt') ? promptKey(row.raw('prompt')) : id;
+/** The same for every writing of a prompt, as runs may be asked in chats and in text; without one, a row is its own. */
+function nameOfPrompt(prompt: TextOrChat | undefined, id: string): string {
+  return prompt === undefined ? id : promptKey(promptWriting(prompt));
 }

@@ -70,7 +70,7 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
     }
   }
   const drawn = [...methods.values()];
-  const names = tellApart(drawn);
+  const names = tellApart(drawn, over);
   return drawn.map(({ points, ends }, i) => ({
     method: names[i]!,
     points: [...points]
@@ -96,11 +96,17 @@ function nameOf({ objective, dispersion }: TrainedRecipe, over: FrontierOptions[
 }
 
 /** Adds the run's name where recipes of one name differ in something else. */
-function tellApart(methods: readonly DrawnMethod[]): string[] {
-  const runs = nameGroups(methods.map(({ ends }) => ends.map(({ path }) => path)));
+function tellApart(methods: readonly DrawnMethod[], over: FrontierOptions['over']): string[] {
+  const paths = methods.map(({ ends }) => ends.map(({ path }) => path));
+  const runs = over === 'beta' ? nameGroups(paths, nameOfSeveral) : nameGroups(paths);
   return methods.map(({ name }, i) =>
     methods.filter((other) => other.name === name).length > 1 ? `${name} (${runs[i]})` : name,
   );
+}
+
+/** Runs over β differ in more than their seed, so that a number at the end of a name is no seed. */
+function nameOfSeveral(first: string, count: number): string {
+  return count === 1 ? first : `${first} and ${count - 1} more`;
 }
 
 function evaluationsOf(path: string, metric: string): { step: number; kl: number; value: number }[] {

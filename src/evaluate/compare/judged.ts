@@ -18,12 +18,10 @@ export async function readJudgedPairs(path: string): Promise<ReadablePair[]> {
     if (winner !== undefined && winner !== 'a' && winner !== 'b' && winner !== 'tie') {
       return row.fail('winner', '"a", "b" or "tie"');
     }
-    const prompt = row.raw('prompt');
-    if (typeof prompt !== 'string' && !Array.isArray(prompt))
-      return row.fail('prompt', 'text or chat messages');
+    const prompt = row.prompt() ?? row.fail('prompt', 'text or chat messages');
     return {
       id: row.text('id'),
-      prompt: typeof prompt === 'string' ? prompt : promptText(prompt as never),
+      prompt: promptText(prompt),
       a: row.text('a'),
       b: row.text('b'),
       winner,

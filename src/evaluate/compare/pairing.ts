@@ -77,11 +77,19 @@ export function contestOf(baseline: Method, method: Method): Contest {
     if (first !== undefined && second !== undefined) {
       paired.push({ kind, method: method.name, first, second, ...pairRows([...first, ...second]) });
     } else if ([baseline, method].some(({ runs }) => runs.some((run) => has(run, kind.name)))) {
-      const lacking = [baseline, method].flatMap((each) => lackingIn(each, kind.name)).join(', ');
+      const lacking = expectedToHave(kind.name, baseline, method)
+        .flatMap((each) => lackingIn(each, kind.name))
+        .join(', ');
       partial.push({ kind, lacking });
     }
   }
   return { method, paired, partial, headToHead };
+}
+
+/** A baseline that nobody judged lacks nothing: verdicts on the method are against the baseline itself. */
+function expectedToHave(metric: MetricName, baseline: Method, method: Method): Method[] {
+  const unjudged = metric === 'winRate' && !baseline.runs.some((run) => has(run, metric));
+  return unjudged ? [method] : [baseline, method];
 }
 
 function has({ metrics }: RunEvidence, metric: MetricName): boolean {
@@ -99,13 +107,12 @@ function isHeadToHead(baseline: Method, method: Method): boolean {
   return valuesOf(method, 'winRate') !== undefined && !baseline.runs.some((run) => has(run, 'winRate'));
 }
 
-/** What a win rate against the baseline itself is held against: ½ on every prompt. */
+/** What a win rate against the baseline itself is held against: ½ on every prompt, in every run, as it owes nothing to luck. */
 function evenMatch(values: readonly MetricValues[]): MetricValues[] {
-  return [
-    new Map(
-      values.flatMap((run) => [...run].map(([id, { prompt }]) => [id, { value: 0.5, prompt }] as const)),
-    ),
-  ];
+  const even = new Map(
+    values.flatMap((run) => [...run].map(([id, { prompt }]) => [id, { value: 0.5, prompt }] as const)),
+  );
+  return values.map(() => even);
 }
 
 /** The metric of each run; undefined unless all of them have it. */

@@ -5,6 +5,9 @@ import { notesOnEnds } from './run-end.ts';
 
 const SIGNIFICANT = 0.05;
 
+/** From so many on, Student's t is near its limit: 3.2 with three degrees of freedom, 12.7 with one. */
+const FEW_RUNS = 4;
+
 /** The answer on one method, in a sentence. */
 export function verdictOn(
   { method: { name: method }, paired, partial }: Contest,
@@ -88,7 +91,12 @@ export function notesOn(
     notes.push(`p-values are corrected for ${comparisons.length} comparisons (Holm).`);
   if (methods.some(({ runs }) => runs.length === 1)) {
     notes.push(
-      'A method with one run says nothing about the luck of training: train more seeds to cover it.',
+      'A method with one run says nothing about the luck of training, which is taken to be that of the other method’s runs where it has several: train more seeds to cover it.',
+    );
+  }
+  if (methods.some(({ runs }) => runs.length > 1 && runs.length < FEW_RUNS)) {
+    notes.push(
+      'Two or three runs of a method say little about the luck of training: intervals are wide where they differ, and more seeds narrow them.',
     );
   }
   for (const { method, paired, partial, headToHead } of contests) {

@@ -1,4 +1,4 @@
-import type { LoadedModel } from '../../checkpoints/index.ts';
+import { type LoadedModel, type LoadOptions, loadClassifier } from '../../checkpoints/index.ts';
 import { hashValues, isProblem, type TextOrChat, tokenizeSequence } from '../../data/index.ts';
 import { DataError, ModelError } from '../../errors.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
@@ -33,6 +33,17 @@ export class RewardModel {
     }
     this.loaded = loaded;
     this.#maxLength = Math.min(maxLength, loaded.config.maxPositions);
+  }
+
+  /** Opens a checkpoint (see `loadModel` for what names one). Throws `ModelError` for one that is no reward model. */
+  static async load(spec: string, options: LoadOptions = {}): Promise<RewardModel> {
+    const loaded = await loadClassifier(spec, options);
+    try {
+      return new RewardModel(loaded);
+    } catch (error) {
+      loaded.model.dispose();
+      throw error;
+    }
   }
 
   /** Rewards in the order of `answers`. Throws `DataError` for an answer that has no token to score. */

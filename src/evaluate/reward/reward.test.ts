@@ -1,13 +1,17 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TINY_CONFIGS } from '../../../tests/support/tiny-models.ts';
 import { tinyPairs } from '../../../tests/support/tiny-pairs.ts';
+import { loadClassifier, modelTensors, saveDirectory } from '../../checkpoints/index.ts';
 import { Generator, memory, noGrad, ops, setThreads, tensor, tidy } from '../../engine/index.ts';
 import { initialiseClassifier, readModelConfig, type SequenceClassifier } from '../../models/index.ts';
 import { MasterWeights } from '../../optim/index.ts';
 import { GradientStore } from '../../train/gradients.ts';
 import { runLoop } from '../../train/loop.ts';
-import { type AnswerToScore, RewardJudge, type RewardModel } from './reward-model.ts';
+import { type AnswerToScore, RewardJudge, RewardModel } from './reward-model.ts';
 import { bradleyTerry, RewardTask } from './reward-task.ts';
 import { packScoredPairs, packScoredSequences, scorePass, scoreSequences } from './score-pass.ts';
 import { trainReward } from './train-reward.ts';
@@ -244,5 +248,49 @@ describe('training', () => {
     });
     await expect(failing).rejects.toMatchObject({ code: expect.stringMatching(code) });
     expect(memory().liveTensors).toBe(before);
+  });
+
+  it.each([
+    ['bf16', {}],
+    ['fp32', { lora: { rank: 2 } }],
+  ] as const)('tells why a %s model could not be saved, and frees it', async (dtype, training) => {
+    const output = mkdtempSync(join(tmpdir(), 'mallows-reward-'));
+    const before = memory().liveTensors;
+    const failing = trainReward({
+      model: STORIES,
+      data: [{ id: '0', prompt: 'Tom', chosen: ' is happy.', rejected: ' is sad.' }],
+      evalFraction: 0,
+      steps: 1,
+      output,
+      dtype,
+      ...training,
+      observer: (event) => {
+        if (event.type === 'phase' && event.phase === 'save') writeFileSync(join(output, 'model'), '');
+      },
+    });
+    await expect(failing).rejects.toMatchObject({ code: expect.stringMatching(/^E(EXIST|NOTDIR)$/) });
+    expect(memory().liveTensors).toBe(before);
+    rmSync(output, { recursive: true });
+  });
+});
+
+describe('RewardModel', () => {
+  it('refuses a classifier of several labels, and frees it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mallows-labels-'));
+    const { model, tokenizer, config } = await loadClassifier(STORIES, {
+      labels: 2,
+      scoreGenerator: new Generator(1),
+    });
+    await saveDirectory(folder, {
+      config: { ...config.raw, num_labels: 2 },
+      tokenizer: tokenizer.files,
+      tensors: modelTensors(model),
+      card: { name: 'two labels' },
+    });
+    model.dispose();
+    const before = memory().liveTensors;
+    await expect(RewardModel.load(folder)).rejects.toMatchObject({ code: 'not-a-reward' });
+    expect(memory().liveTensors).toBe(before);
+    rmSync(folder, { recursive: true });
   });
 });

@@ -115,7 +115,10 @@ export async function trainScorer(
   try {
     // A language model that comes as an adapter is its base with the adapter.
     mergeLora(linearsOf(model));
-    const started = runStart(output, { resume: options.resume === true });
+    const started = runStart(output, {
+      resume: options.resume === true,
+      overwrite: options.overwrite === true,
+    });
     const session = { loaded, started, emit, phase: (phase: 'tokenize') => emit({ type: 'phase', phase }) };
     const scoring = await prepare(loaded, session);
     const { task, evaluate, facts } = scoring;
@@ -160,6 +163,7 @@ export async function trainScorer(
       ...(options.signal && { signal: options.signal }),
     });
     masters.release();
+    masters = undefined;
     for (const parameter of parameters) cast(parameter, precision.dtype);
     mergeLora(adapted);
     if (run !== undefined && result.status === 'finished') {

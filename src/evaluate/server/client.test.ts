@@ -236,11 +236,22 @@ describe('ChatServer', () => {
     });
     expect(client.url).toBe(gateway.url);
     const error = await client.post('/chat/completions', {}, chatCompletion).catch((e: Error) => e);
-    expect(String(error)).toContain(
-      `${gateway.url} answered 404: Cannot POST /v1/chat/completions?api-version=2024&key=[key]`,
-    );
+    expect(String(error)).toContain(`${gateway.url} answered 404: Cannot POST /v1/chat/completions[query]`);
     expect(said.join()).toContain(`No connection to ${gateway.url}: `);
     expect(said.join() + String(error)).not.toContain(secret);
+    // Servers may say what they were sent, what it stands for, or a part.
+    for (const [query, text, shown] of [
+      ['?k=1', '/v1?k=1 is unknown', '/v1[query] is unknown'],
+      ['?v=2024&key=abcd+efgh%2Fijklmn', 'key=abcd+efgh%2Fijklmn', 'key=[key]'],
+      ['?v=2024&key=abcd+efgh%2Fijklmn', 'wrong key abcd efgh/ijklmn', 'wrong key [key]'],
+      ['?v=2024&key=abcd+efgh%2Fijklmn', 'wrong key abcd+efgh/ijklmn', 'wrong key [key]'],
+      ['?0123456789abcdef', 'wrong key 0123456789abcdef', 'wrong key [query]'],
+    ] as const) {
+      const echo = await startChatServer(() => ({ kind: 'status', status: 401, text }));
+      open.push(echo);
+      const asked = new ChatServer({ url: echo.url + query }).post('/chat/completions', {}, chatCompletion);
+      await expect(asked, text).rejects.toThrow(`answered 401: ${shown}`);
+    }
     expect(() => new ChatServer({ url: `${gateway.url}?key=${secret}#part` })).toThrow(
       `The address ${gateway.url} has a fragment`,
     );

@@ -97,7 +97,7 @@ export class ChatServer {
     this.url = shownAddress(address);
     this.#query = address.search;
     this.#key = options.apiKey === '' ? undefined : options.apiKey;
-    this.#secrets = secretsOf(this.#key, address.searchParams);
+    this.#secrets = secretsOf(this.#key, address.search);
     const { apiKey: _, ...rest } = options;
     this.#options = rest;
     const { signal } = options;
@@ -357,11 +357,26 @@ interface Secret {
 /** Local servers are given keys such as `EMPTY`, which are no secrets but words. */
 const SHORTEST_SECRET = 16;
 
-function secretsOf(key: string | undefined, query: URLSearchParams): Secret[] {
-  return [
+/** The longest first, so that none is left in parts by another that it holds. */
+function secretsOf(key: string | undefined, query: string): Secret[] {
+  const held = [
     { text: key ?? '', name: 'API key' },
-    ...Array.from(query, ([name, text]) => ({ text, name })),
+    { text: query.slice(1), name: 'query' },
+    ...query.slice(1).split('&').flatMap(valuesOf),
   ].filter(({ text }) => text.length >= SHORTEST_SECRET);
+  const whole = query === '' ? [] : [{ text: query, name: 'query' }];
+  return [...whole, ...held].sort((a, b) => b.text.length - a.text.length);
+}
+
+/** A parameter's value as it is sent, and as servers may read it: with and without a plus sign for a space. */
+function valuesOf(parameter: string): Secret[] {
+  const at = parameter.indexOf('=');
+  const [name, sent] = [parameter.slice(0, Math.max(0, at)), parameter.slice(at + 1)];
+  const decoded = (text: string) => new URLSearchParams(`value=${text}`).get('value')!;
+  return [sent, decoded(sent), decoded(sent.replaceAll('+', '%2B'))].map((text) => ({
+    text,
+    name: name === '' ? 'query' : name,
+  }));
 }
 
 /** fetch wraps the system's error: the inner one says what happened. */
