@@ -43,7 +43,6 @@ export async function generateFromServer(
       concurrency: options.batch,
       timeoutMs: 300_000,
       cache,
-      signal,
       onRetry: (reason, attempt, delay) =>
         progress.note(`${reason}; attempt ${attempt + 1} in ${(delay / 1000).toFixed(1)} s`),
     });
@@ -54,6 +53,7 @@ export async function generateFromServer(
       maxNewTokens,
       seed,
       samplesPerPrompt: n,
+      signal,
       ...(greedy === true && { greedy }),
       ...(temperature !== undefined && { temperature }),
       ...(topP !== undefined && { topP }),

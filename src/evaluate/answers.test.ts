@@ -241,6 +241,32 @@ describe('generateOnServer', () => {
     ).rejects.toThrow(/same answer 2 times/);
   });
 
+  it('waits for what was sent when it is stopped, keeps it, and then asks for the rest alone', async () => {
+    const stop = new AbortController();
+    server = await startChatServer(() => {
+      stop.abort(new Error('interrupted'));
+      return { kind: 'answer', content: '', body: { choices: [{ text: 'yes' }] }, delayMs: 20 };
+    });
+    const prompts = Array.from({ length: 12 }, (_, i) => ({ id: `${i}`, prompt: `Prompt ${i}` }));
+    const path = join(folder, 'stopped', 'cache.jsonl');
+    const run = async (signal?: AbortSignal) => {
+      const cache = ResponseCache.open(path);
+      const client = new ChatServer({ url: server.url, cache, concurrency: 4 });
+      const asked = { model: 'm', chat: false, maxNewTokens: 4, ...(signal && { signal }) };
+      const outcome = await generateOnServer(client, prompts, asked).catch((error: Error) => error);
+      const kept = cache.size;
+      cache.close();
+      return { outcome, kept, requests: client.usage.requests };
+    };
+    const first = await run(stop.signal);
+    expect(first.outcome).toMatchObject({ message: 'interrupted' });
+    expect(first.requests).toBeLessThan(12);
+    expect(first.kept).toBe(first.requests);
+    const second = await run();
+    expect(second.outcome).toHaveLength(12);
+    expect(second.requests).toBe(12 - first.kept);
+  });
+
   it('asks for all others when a prompt is refused, keeps them, and then asks for that one alone', async () => {
     let limit = 20;
     server = await startChatServer(({ body }) =>

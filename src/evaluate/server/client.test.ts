@@ -79,7 +79,6 @@ describe('ChatServer', () => {
           : { kind: 'status', status: 503, headers: { 'retry-after': '60' } },
       {
         concurrency: 13,
-        signal: new AbortController().signal,
         onRetry: () => {
           if (++waiting === 12) ask('wrong key').catch(() => {});
         },
@@ -275,13 +274,13 @@ describe('ChatServer', () => {
 
   it('stops waiting when it is told to', async () => {
     const stop = new AbortController();
+    const { signal } = stop;
     const { ask } = await serve(() => ({ kind: 'status', status: 503, headers: { 'retry-after': '60' } }), {
-      signal: stop.signal,
       onRetry: () => setTimeout(() => stop.abort(new Error('interrupted')), 10),
     });
-    await expect(ask('?')).rejects.toThrow('interrupted');
-    const { ask: late, client } = await serve(() => ({ kind: 'silent' }), { signal: stop.signal });
-    await expect(late('?')).rejects.toThrow('interrupted');
+    await expect(ask('?', { signal })).rejects.toThrow('interrupted');
+    const { ask: late, client } = await serve(() => ({ kind: 'silent' }));
+    await expect(late('?', { signal })).rejects.toThrow('interrupted');
     expect(client.usage.requests).toBe(0);
   });
 });

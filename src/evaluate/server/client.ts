@@ -20,7 +20,6 @@ export interface ServerOptions {
   /** A wait that a server asks for beyond this is an error, not a wait. Default five minutes. */
   readonly longestWaitMs?: number;
   readonly cache?: ResponseCache | undefined;
-  readonly signal?: AbortSignal | undefined;
   readonly onRetry?: (reason: string, attempt: number, delayMs: number) => void;
 }
 
@@ -100,9 +99,6 @@ export class ChatServer {
     this.#secrets = secretsOf(this.#key, address.search);
     const { apiKey: _, ...rest } = options;
     this.#options = rest;
-    const { signal } = options;
-    if (signal?.aborted === true) this.#ended.abort(signal.reason);
-    else signal?.addEventListener('abort', () => this.#ended.abort(signal.reason), { once: true });
     // Each request that waits listens, and Node takes more than ten for a leak.
     setMaxListeners(0, this.#ended.signal);
     const timeoutMs = options.timeoutMs ?? 120_000;
@@ -217,7 +213,7 @@ export class ChatServer {
   }
 
   async #fetchOnce(path: string, body: JsonBody, check: (response: unknown) => unknown): Promise<unknown> {
-    const { timeoutMs = 120_000, signal } = this.#options;
+    const { timeoutMs = 120_000 } = this.#options;
     const timeout = AbortSignal.timeout(timeoutMs);
     let status: number;
     let headers: Headers;
@@ -232,12 +228,11 @@ export class ChatServer {
           ...(this.#key !== undefined && { authorization: `Bearer ${this.#key}` }),
         },
         body: JSON.stringify(body),
-        signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
+        signal: timeout,
       });
       ({ status, headers } = response);
       text = await response.text();
     } catch (error) {
-      signal?.throwIfAborted();
       if (timeout.aborted)
         throw new TransientFailure(`${this.url} gave no answer within ${timeoutMs / 1000} s`);
       throw new TransientFailure(`No connection to ${this.url}: ${this.#scrub(reasonOf(error))}`);

@@ -19,6 +19,8 @@ export interface ServerGeneration {
   /** Completions for each prompt. Default 1. */
   readonly samplesPerPrompt?: number;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Once it fires nothing more is sent; what was sent is waited for and kept. */
+  readonly signal?: AbortSignal;
 }
 
 export interface ServerCompletion {
@@ -122,9 +124,10 @@ function complete(
           ...(options.seed !== undefined && { seed: options.seed + sample }),
         }),
   };
+  const how = { sample, signal: options.signal };
   if (typeof prompt === 'string' && !options.chat) {
-    return server.post('/completions', { ...body, prompt }, textCompletion, { sample });
+    return server.post('/completions', { ...body, prompt }, textCompletion, how);
   }
   const messages = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt;
-  return server.post('/chat/completions', { ...body, messages }, chatCompletion, { sample });
+  return server.post('/chat/completions', { ...body, messages }, chatCompletion, how);
 }
