@@ -96,6 +96,33 @@ describe('answers', () => {
     expect(pairAnswers(a, b, [{ id: '1', prompt: 'p1' }])).toHaveLength(1);
   });
 
+  it('are of one prompt however it is written, as text, as a turn, or as a transcript', async () => {
+    const transcript = '\n\nHuman: Hi\n\nAssistant:';
+    const quoted = `Continue this.${transcript}`;
+    const turn = (content: string) => [{ role: 'user', content }];
+    for (const writings of [
+      ['Hi', turn('Hi'), transcript, turn(transcript)],
+      [quoted, turn(quoted)],
+    ]) {
+      const sides = await Promise.all(
+        writings.map((prompt, i) => readAnswers(file(`written-${i}.jsonl`, [{ prompt, output: 'x' }]))),
+      );
+      for (const side of sides) expect(pairAnswers(sides[0]!, side)).toHaveLength(1);
+    }
+  });
+
+  it.each([
+    ['prompt', []],
+    ['messages', []],
+    ['messages', [{ role: 'assistant', content: 'x' }]],
+  ])('name a row that asks nothing: %s %j', async (column, value) => {
+    const path = file('nothing.jsonl', [{ [column]: value, output: 'x' }]);
+    await expect(readAnswers(path)).rejects.toMatchObject({
+      code: 'wrong-type',
+      at: { file: path, line: 1 },
+    });
+  });
+
   it('are not paired when they answer different prompts, which numbered rows would hide', async () => {
     const question = 'Which of the many capitals that Europe has do you like best';
     const rows = (ending: string) => [

@@ -10,9 +10,15 @@ export function promptWriting(prompt: TextOrChat): string {
 }
 
 function transcriptOf(prompt: TextOrChat): string {
-  if (typeof prompt !== 'string') return toTranscript(prompt, true);
+  if (typeof prompt !== 'string') {
+    const [turn, ...more] = prompt;
+    // A user's only turn is the same as its text, also where that is a transcript.
+    if (turn?.role === 'user' && more.length === 0) return transcriptOf(turn.content);
+    return toTranscript(prompt, true);
+  }
   // White space before the first turn may have been cut off.
-  return isTranscript(`\n\n${prompt.trimStart()}`)
+  const text = `\n\n${prompt.trimStart()}`;
+  return text.startsWith('\n\nHuman:') && isTranscript(text)
     ? prompt
     : toTranscript([{ role: 'user', content: prompt }], true);
 }

@@ -52,7 +52,10 @@ export class EvaluationRow {
     const column = [...PROMPT_COLUMNS, CONVERSATION].find((name) => this.has(name));
     if (column === undefined) return undefined;
     try {
-      return column === CONVERSATION ? conversationPrompt(this.#row) : promptOf(this.#row, column);
+      const prompt = column === CONVERSATION ? conversationPrompt(this.#row) : promptOf(this.#row, column);
+      return typeof prompt !== 'string' && prompt.length === 0
+        ? this.fail(column, 'text or chat messages {role, content}')
+        : prompt;
     } catch (error) {
       if (!(error instanceof RowError)) throw error;
       throw new DataError(error.reason, `The prompt cannot be read: ${error.message}.`, {

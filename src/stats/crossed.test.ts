@@ -92,6 +92,14 @@ describe('means over seeds and prompts', () => {
     expect(crossedDifference(ones, ones, prompts)).toEqual({ estimate: 0, low: 0, high: 0, pValue: 1 });
   });
 
+  it('find no difference in what rounding leaves of equal means', () => {
+    const prompts = Array.from({ length: 40 }, (_, i) => i);
+    for (let i = 1; i < 40; i++) {
+      const same = prompts.map(() => i / 41);
+      expect(crossedDifference([same, same], [same, same, same], prompts).pValue).toBe(1);
+    }
+  });
+
   it('weigh every value alike, and leave out what a run lacks', () => {
     const prompts = ['x', 'x', 'y'];
     const runs = [

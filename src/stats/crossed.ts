@@ -6,7 +6,7 @@ import { pairedDifferences, pairedPermutationTest, type TTestResult, tTest } fro
 export type SeedRuns = readonly Numbers[];
 
 export interface CrossedOptions extends Pick<BootstrapOptions, 'seed' | 'resamples'> {
-  /** Least and largest mean that there can be: no interval goes beyond. */
+  /** Least and largest mean, or difference, that there can be: no interval goes beyond. */
   readonly range?: readonly [number, number];
 }
 
@@ -63,8 +63,7 @@ export function crossedDifference(
   clusters: ArrayLike<unknown>,
   options: CrossedOptions = {},
 ): CrossedDifference {
-  const [low, high] = options.range ?? EVERYWHERE;
-  const range = [low - high, high - low] as const;
+  const { range = EVERYWHERE } = options;
   const [from, to] = [measuredRuns(first), measuredRuns(second)];
   if (from.length === 1 && to.length === 1) {
     const differences = pairedDifferences(to[0]!, from[0]!);

@@ -28,7 +28,7 @@ const ROUNDING = 1e-12;
 
 /**
  * Values without a spread do not say how far chance moves them: statistic and p-value are then NaN, and there is no
- * interval. What rounding leaves of equal differences is no spread either.
+ * interval. What rounding leaves of equal differences is no spread either, and what it leaves of equal means no difference.
  */
 export function tTest(
   difference: number,
@@ -37,8 +37,10 @@ export function tTest(
   df: number,
   count: number,
 ): TTestResult {
-  if (standardError <= ROUNDING * largest) {
-    return { statistic: Number.NaN, pValue: Number.NaN, df, count, difference, interval: null };
+  const rounding = ROUNDING * largest;
+  if (standardError <= rounding) {
+    const left = Math.abs(difference) <= rounding ? 0 : difference;
+    return { statistic: Number.NaN, pValue: Number.NaN, df, count, difference: left, interval: null };
   }
   const statistic = difference / standardError;
   const half = studentQuantile(0.975, df) * standardError;

@@ -61,7 +61,8 @@ describe('export', () => {
   it('leaves no card of another model beside the weights, and loses none', async () => {
     await exported(at('twice'));
     await exported(at('twice'), '--overwrite');
-    for (const file of ['README.md', 'README.before.md']) {
+    await exported(at('twice'), '--overwrite');
+    for (const file of ['README.md', 'README.before.md', 'README.before-2.md']) {
       expect(readFileSync(at('twice', file), 'utf8')).toContain('# twice');
     }
     expect(note).toHaveBeenCalledWith(expect.stringContaining('README.before.md'));

@@ -119,7 +119,7 @@ async function keepingReadme(
   // Where an export was killed, the owner's is the one that was put aside.
   if (existsSync(readme) && !existsSync(kept)) {
     if (isModelCard(readme)) {
-      const before = join(directory, 'README.before.md');
+      const before = unusedName(directory, 'README.before');
       await rename(readme, before);
       context.note(`The model card of before is in ${before}.`);
     } else {
@@ -133,6 +133,14 @@ async function keepingReadme(
       await rename(kept, readme);
       context.note(`${readme} is left as it was; without it a model card is written.`);
     }
+  }
+}
+
+/** `README.before.md`, or with the first number that is free. */
+function unusedName(directory: string, stem: string): string {
+  for (let number = 1; ; number++) {
+    const path = join(directory, `${stem}${number === 1 ? '' : `-${number}`}.md`);
+    if (!existsSync(path)) return path;
   }
 }
 

@@ -68,9 +68,13 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
           hint: 'Give --prompt TEXT or --prompts FILE.',
         });
       }
-      const interrupt = context.interruptible('Stopping.');
+      const { server } = options;
+      const interrupt = context.interruptible(
+        server === undefined
+          ? 'Stopping.'
+          : 'Stopping. Answers under way are waited for, unless interrupted again.',
+      );
       try {
-        const { server } = options;
         const records =
           server === undefined
             ? await generateHere(context, options, interrupt.signal)

@@ -180,9 +180,10 @@ describe('compareMethods', () => {
       method('dpo', 'accuracy', base),
       method('theta', 'winRate', ...judged),
     ]).comparisons[0]!;
-    const t = [estimate - low, high - estimate].map((half) => half / (0.25 / Math.sqrt(3)));
     expect(estimate).toBeCloseTo(0.25, 12);
-    for (const each of t) expect(each).toBeCloseTo(4.2, 0);
+    expect((estimate - low) / (0.25 / Math.sqrt(3))).toBeCloseTo(4.2, 0);
+    // No win rate is further from even than that.
+    expect(high).toBe(0.5);
   });
 
   it('claims nothing that two seeds of each could owe to luck, and says how little they tell', () => {

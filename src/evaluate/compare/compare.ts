@@ -1,12 +1,12 @@
+import { crossedDifference, crossedMean, holm, mean, type SeedRuns } from '../../stats/index.ts';
 import {
-  type CrossedOptions,
-  crossedDifference,
-  crossedMean,
-  holm,
-  mean,
-  type SeedRuns,
-} from '../../stats/index.ts';
-import { METRICS, type Method, type MetricKind, type MetricName, type MetricValues } from './metrics.ts';
+  isShare,
+  METRICS,
+  type Method,
+  type MetricKind,
+  type MetricName,
+  type MetricValues,
+} from './metrics.ts';
 import { contestOf, type PairedMetric, pairRows, valuesOf } from './pairing.ts';
 import { notesOn, verdictOn } from './verdict.ts';
 
@@ -84,6 +84,7 @@ function compareOn({
   prompts,
   count,
   all,
+  range,
 }: PairedMetric): Omit<MetricComparison, 'adjustedPValue'> | undefined {
   if (count < 2) return undefined;
   return {
@@ -92,17 +93,12 @@ function compareOn({
     n: ids.length,
     prompts: count,
     unmatched: all - ids.length,
-    ...crossedDifference(valuesAt(ids, first), valuesAt(ids, second), prompts, rangeOf(kind)),
+    ...crossedDifference(valuesAt(ids, first), valuesAt(ids, second), prompts, range && { range }),
   };
 }
 
 function valuesAt(ids: readonly string[], runs: readonly MetricValues[]): SeedRuns {
   return runs.map((values) => Float64Array.from(ids, (id) => values.get(id)!.value));
-}
-
-/** Shares, which are shown in percent, end at none and at all. */
-function rangeOf({ unit }: MetricKind): CrossedOptions {
-  return unit === '%' ? { range: [0, 1] } : {};
 }
 
 function summariseMethod(method: Method): MethodSummary {
@@ -128,6 +124,6 @@ function estimateOf(
   kind: MetricKind,
 ): Pick<MetricEstimate, 'estimate' | 'interval'> {
   if (count < 2) return { estimate: mean(runs.map(mean)), interval: null };
-  const { estimate, low, high } = crossedMean(runs, prompts, rangeOf(kind));
+  const { estimate, low, high } = crossedMean(runs, prompts, isShare(kind) ? { range: [0, 1] } : {});
   return { estimate, interval: [low, high] };
 }

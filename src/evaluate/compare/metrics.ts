@@ -15,6 +15,11 @@ export interface MetricKind {
   readonly heldOut: boolean;
 }
 
+/** Whether a metric is a share, shown in percent: from none to all. */
+export function isShare({ unit }: MetricKind): boolean {
+  return unit === '%';
+}
+
 /** A value of a metric as tables and verdicts show it, without its unit. */
 export function formatMetric(value: number, { scale, digits }: Pick<MetricKind, 'scale' | 'digits'>): string {
   const text = (scale * value).toFixed(digits);

@@ -1,4 +1,5 @@
 import {
+  isShare,
   METRICS,
   type Measurement,
   type Method,
@@ -59,6 +60,8 @@ export interface PairedMetric extends Paired {
   readonly method: string;
   readonly first: readonly MetricValues[];
   readonly second: readonly MetricValues[];
+  /** Least and largest difference that there can be. */
+  readonly range?: readonly [number, number];
 }
 
 export interface PartialMetric {
@@ -75,7 +78,15 @@ export function contestOf(baseline: Method, method: Method): Contest {
     const second = valuesOf(method, kind.name);
     const first = kind.name === 'winRate' && headToHead ? evenMatch(second!) : valuesOf(baseline, kind.name);
     if (first !== undefined && second !== undefined) {
-      paired.push({ kind, method: method.name, first, second, ...pairRows([...first, ...second]) });
+      const most = kind.name === 'winRate' && headToHead ? 0.5 : 1;
+      paired.push({
+        kind,
+        method: method.name,
+        first,
+        second,
+        ...pairRows([...first, ...second]),
+        ...(isShare(kind) && { range: [-most, most] }),
+      });
     } else if ([baseline, method].some(({ runs }) => runs.some((run) => has(run, kind.name)))) {
       const lacking = expectedToHave(kind.name, baseline, method)
         .flatMap((each) => lackingIn(each, kind.name))
