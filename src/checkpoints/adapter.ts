@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { keep, ops, type Tensor, tidy } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
 import type { Trunk } from '../models/index.ts';
+import { linearsOf } from '../models/linears.ts';
 import { type Linear, setLoraAdapter } from '../nn/index.ts';
 import type { TokenizerFiles } from '../text/tokenizer.ts';
 import { writeTokenizerFiles } from '../text/tokenizer-files.ts';
@@ -180,7 +181,7 @@ export interface AdapterToSave {
 
 /** Saves a model's adapters as a directory that PEFT loads. */
 export async function saveAdapter(directory: string, model: Trunk, adapter: AdapterToSave): Promise<void> {
-  const adapted = [...linearsOf(model)].filter((linear) => linear.adapter !== undefined);
+  const adapted = linearsOf(model).filter((linear) => linear.adapter !== undefined);
   if (adapted.length === 0)
     throw new ModelError('adapter-missing', 'The model carries no LoRA adapter to save.');
   const tensors = new Map<string, Tensor>();
@@ -210,10 +211,6 @@ export async function saveAdapter(directory: string, model: Trunk, adapter: Adap
   const card = renderModelCard({ ...adapter.card, library: 'peft' });
   await writeAtomically(join(directory, 'README.md'), (file) => file.writeFile(card));
   await writeSafetensors(join(directory, WEIGHTS), tensors);
-}
-
-export function* linearsOf(model: Trunk): Iterable<Linear> {
-  for (const layer of model.layers) yield* layer.linears.values();
 }
 
 /**

@@ -6,8 +6,9 @@ import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vites
 import { hiddenStates, sequenceRow } from '../../tests/parity/compute.ts';
 import { Generator, memory, ops, tidy } from '../engine/index.ts';
 import { type CausalLM, createModel, readModelConfig, type Trunk } from '../models/index.ts';
+import { linearsOf } from '../models/linears.ts';
 import { mergeLora } from '../nn/index.ts';
-import { linearsOf, loadAdapter, readAdapterConfig, saveAdapter } from './adapter.ts';
+import { loadAdapter, readAdapterConfig, saveAdapter } from './adapter.ts';
 import type { HubSettings } from './hub/index.ts';
 import { saveDirectory } from './huggingface.ts';
 import { loadClassifier, loadModel, modelTensors, openModel } from './load.ts';

@@ -11,10 +11,11 @@ import {
   type SupportedConfig,
   type Trunk,
 } from '../models/index.ts';
+import { linearsOf } from '../models/linears.ts';
 import type { JsonObject } from '../text/json.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import { readTokenizerFiles, withModelTokens } from '../text/tokenizer-files.ts';
-import { isAdapterDirectory, linearsOf, loadAdapter, readAdapterConfig } from './adapter.ts';
+import { isAdapterDirectory, loadAdapter, readAdapterConfig } from './adapter.ts';
 import { isGguf } from './files.ts';
 import { ggufConfig } from './gguf/config.ts';
 import { readGgufHeader } from './gguf/read.ts';

@@ -3,11 +3,10 @@ import {
   describeOrigin,
   type FlagValue,
   flagLayer,
-  isRecord,
-  type KeyPath,
   type Layer,
   mergeLayers,
   setLayer,
+  valueAt,
 } from '../config/layers.ts';
 import { UsageError } from '../errors.ts';
 import { suggest } from '../suggest.ts';
@@ -55,15 +54,6 @@ function unknownKey(key: string, known: readonly string[]): string {
   const near = suggest(key, known);
   if (near !== undefined) return `there is no such setting; did you mean ${near}?`;
   return `there is no such setting; the settings here are ${known.join(', ') || 'none'}`;
-}
-
-function valueAt(values: unknown, path: KeyPath): unknown {
-  let node = values;
-  for (const key of path) {
-    const holds = (isRecord(node) || Array.isArray(node)) && Object.hasOwn(node, key);
-    node = holds ? (node as Record<string, unknown>)[key] : undefined;
-  }
-  return node;
 }
 
 /** The settings that an experiment runs with, or undefined when they were only to be printed (`--settings`). */

@@ -1,6 +1,7 @@
 import { availableMemory, bytesPerElement, type DType, engineInfo, multiplier } from '../engine/index.ts';
 import type { Linear } from '../nn/linear.ts';
 import type { CausalLM, SequenceClassifier } from './contract.ts';
+import { linearsOf } from './linears.ts';
 
 /** What will be read with the packed weights. */
 export interface PackedWork {
@@ -25,7 +26,7 @@ const ONEDNN_WORTH = { tokens: 8192, steps: 48 };
  * @returns ends it and frees the copies; call it before the weights change.
  */
 export function packWeights(model: CausalLM | SequenceClassifier, work: PackedWork): () => void {
-  const maps = model.layers.flatMap((layer) => [...layer.linears.values()]);
+  const maps = linearsOf(model);
   if ('head' in model) maps.push(model.head);
   const worth = multiplier(model.dtype) === 'libtorch' ? ONEDNN_WORTH : OWN_WORTH;
   const enough = work.tokens >= worth.tokens || (work.steps ?? 0) >= worth.steps;

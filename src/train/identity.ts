@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { LoadedModel, ModelProvenance } from '../checkpoints/index.ts';
 import type { CausalLM } from '../models/contract.ts';
+import { linearsOf } from '../models/linears.ts';
 import { allParameters } from './compute.ts';
 
 /**
@@ -46,7 +47,7 @@ function hashWeights(model: CausalLM): string {
   for (const { name, value } of allParameters(model)) {
     hash.update(JSON.stringify([name, value.shape])).update(value.toArray());
   }
-  const linears = model.layers.flatMap((layer) => [...layer.linears.values()]);
+  const linears = linearsOf(model);
   hash.update(JSON.stringify(linears.map(({ adapter }) => adapter?.scale ?? 0)));
   return hash.digest('hex');
 }

@@ -20,6 +20,7 @@ import {
 import { UsageError } from '../errors.ts';
 import { chatGenerationConfig } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
+import { linearsOf } from '../models/linears.ts';
 import type { Linear } from '../nn/linear.ts';
 import { attachLora, detachLora, loraTargets, mergeLora } from '../nn/lora.ts';
 import type { Parameter } from '../nn/parameter.ts';
@@ -115,10 +116,9 @@ export class Session {
     const { output, lora } = options;
     const emit = (event: TrainEvent) => options.observer?.(event);
     if (output !== undefined) {
-      const { resume = false, overwrite = false } = options;
       const notice = (code: string, message: string) =>
         emit({ type: 'note', level: 'warning', code, message });
-      requireFree(output, { resume, overwrite, notice });
+      requireFree(output, { ...options, notice });
     }
     const learningRate =
       options.learningRate ?? (lora === undefined ? fullLearningRate : DEFAULT_LEARNING_RATES.lora);
@@ -146,7 +146,7 @@ export class Session {
   /** Throws where the options and the model do not go together. */
   #requireTrainable(): void {
     const { source } = this.loaded;
-    const linears = this.#linears();
+    const linears = linearsOf(this.model);
     if (linears.some(({ adapter }) => adapter !== undefined)) {
       throw new UsageError('adapter-attached', 'The model to train carries LoRA adapters already.', {
         hint: 'Merge them first: mallows export --model ADAPTER --to DIRECTORY.',
@@ -161,10 +161,6 @@ export class Session {
         { hint: `${SAVE_FIRST}, or leave out lora or output here.` },
       );
     }
-  }
-
-  #linears(): Linear[] {
-    return this.model.layers.flatMap((layer) => [...layer.linears.values()]);
   }
 
   #abandon(): void {
@@ -239,7 +235,7 @@ export class Session {
     leaveFiles(this.model);
     if (this.#lora !== undefined) {
       const generator = new Generator(this.seed, this.#device);
-      this.#adapted = attachLora(this.#linears(), { ...this.#lora, generator });
+      this.#adapted = attachLora(linearsOf(this.model), { ...this.#lora, generator });
       this.#trained = this.#adapted.flatMap(({ adapter }) => [adapter!.a, adapter!.b]);
       this.#masters = startTraining(this.model, this.#trained, this.precision.dtype);
     }

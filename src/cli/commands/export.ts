@@ -46,6 +46,7 @@ export function exportCommand(context: CliContext): CommandUnknownOpts {
         });
       }
       if (overwrite !== true) await requireUnused(to);
+      const { linearsOf } = await import('../../models/linears.ts');
       const { mergeLora } = await import('../../nn/lora.ts');
       const { hubOptions } = await import('../model.ts');
       const type = dtype ?? (await storedType(context, spec));
@@ -54,7 +55,7 @@ export function exportCommand(context: CliContext): CommandUnknownOpts {
         dtype: gguf ? 'float32' : TYPES[type].load,
       });
       try {
-        const linears = model.layers.flatMap((layer) => [...layer.linears.values()]);
+        const linears = linearsOf(model);
         mergeLora(linears.filter(({ adapter }) => adapter !== undefined));
         const tensors = modelTensors(model);
         if (gguf) {

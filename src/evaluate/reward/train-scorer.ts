@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { type LoadedModel, loadClassifier, modelTensors, saveDirectory } from '../../checkpoints/index.ts';
 import { type Device, engineInfo, Generator, resolveDevice, threads } from '../../engine/index.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
+import { linearsOf } from '../../models/linears.ts';
 import { mergeLora } from '../../nn/lora.ts';
 import type { MasterWeights } from '../../optim/index.ts';
 import { RunDirectory, requireFree, runStart } from '../../runs/index.ts';
@@ -16,7 +17,7 @@ import { runLoop } from '../../train/loop.ts';
 import { DEFAULT_LEARNING_RATES, DEFAULT_LORA_RANK, DEFAULT_PAIRS } from '../../train/options.ts';
 import type { PassOptions, RowPass } from '../../train/pass.ts';
 import type { ItemResults, LoopTask } from '../../train/task.ts';
-import { linearsOf, scorerMemory, trainedParts } from './trained-parts.ts';
+import { scorerMemory, trainedParts } from './trained-parts.ts';
 
 const OPTIMIZER = { name: 'adamw' } as const;
 
@@ -90,13 +91,7 @@ export async function trainScorer(
   const { observer, output, seed = 0, evaluation = {}, recompute } = options;
   const emit: NonNullable<typeof observer> = (event) => observer?.(event);
   const warn = (code: string, message: string) => emit({ type: 'note', level: 'warning', code, message });
-  if (output !== undefined) {
-    requireFree(output, {
-      resume: options.resume === true,
-      overwrite: options.overwrite === true,
-      notice: warn,
-    });
-  }
+  if (output !== undefined) requireFree(output, { ...options, notice: warn });
   emit({ type: 'phase', phase: 'load' });
   const device = resolveDevice(options.device);
   const precision = resolvePrecision(options.dtype ?? 'auto', device);
@@ -115,10 +110,7 @@ export async function trainScorer(
   try {
     // A language model that comes as an adapter is its base with the adapter.
     mergeLora(linearsOf(model));
-    const started = runStart(output, {
-      resume: options.resume === true,
-      overwrite: options.overwrite === true,
-    });
+    const started = runStart(output, options);
     const session = { loaded, started, emit, phase: (phase: 'tokenize') => emit({ type: 'phase', phase }) };
     const scoring = await prepare(loaded, session);
     const { task, evaluate, facts } = scoring;

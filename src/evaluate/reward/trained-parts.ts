@@ -1,5 +1,6 @@
 import type { Generator } from '../../engine/index.ts';
 import type { ModelConfig, SequenceClassifier } from '../../models/index.ts';
+import { linearsOf } from '../../models/linears.ts';
 import type { Linear } from '../../nn/linear.ts';
 import { attachLora } from '../../nn/lora.ts';
 import type { Parameter } from '../../nn/parameter.ts';
@@ -30,10 +31,6 @@ export function trainedParts(
     model.score.weight,
   ]);
   return { parameters: all.filter((parameter) => upper.has(parameter)), adapted: [] };
-}
-
-export function linearsOf({ layers }: Pick<SequenceClassifier, 'layers'>): Linear[] {
-  return layers.flatMap((layer) => [...layer.linears.values()]);
 }
 
 /** Says beforehand what a step takes, and whether it fits. */
