@@ -36,6 +36,8 @@ export interface Lookup {
   readonly table: Parameter;
   /** `[T]` int64. */
   readonly rows: Tensor;
+  /** Multiplies the rows; absent: 1. */
+  readonly scale?: number;
 }
 
 /** A trunk that predicts the next token. */
@@ -67,8 +69,8 @@ export interface Layer {
 /** Shared by all layers in one pass over one row. Created inside the caller's `tidy`. */
 export interface ForwardContext {
   readonly attention: AttentionPlan;
-  /** Rotary tables; absent for learned positions. */
-  readonly rotary?: RotaryTables;
+  /** Rotary tables of each layer, undefined where it turns nothing; absent for learned positions. */
+  readonly rotary?: readonly (RotaryTables | undefined)[];
 }
 
 export interface AttentionCall {
@@ -106,7 +108,7 @@ export type ModelFamily = 'llama' | 'gpt2' | 'gpt_neox';
 /** `config.json`, read and checked: every option that changes the arithmetic is here or was refused by name. */
 export interface ModelConfig {
   readonly family: ModelFamily;
-  /** Hugging Face `model_type`: llama, mistral, qwen2, qwen3, gpt2, gpt_neox. */
+  /** Hugging Face `model_type`: llama, gpt2, gpt_neox, … */
   readonly modelType: string;
   readonly vocabularySize: number;
   readonly width: number;

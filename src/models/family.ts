@@ -11,10 +11,14 @@ export interface TrunkParts {
   readonly finalNormParameters: readonly Parameter[];
   /** The token embedding, which a tied head shares. */
   readonly tokenEmbedding: Parameter;
+  /** Multiplies the tokens' embeddings; rounded to the model's type, as transformers does. Absent: 1. */
+  readonly embeddingScale?: number;
+  /** Divides a language model's logits. Absent: 1. */
+  readonly logitDivisor?: number;
   /** Learned positions, added to the tokens' embeddings. */
   readonly positionEmbedding?: Parameter;
-  /** Absent for learned positions. */
-  readonly rotary?: RotarySettings;
+  /** One a layer; undefined where a layer turns nothing, absent for learned positions. Equal settings are one object. */
+  readonly rotary?: readonly (RotarySettings | undefined)[];
 }
 
 /** One architecture: how to build its trunk, and what its checkpoints call things. */

@@ -3,9 +3,9 @@ import { activation } from '../nn/activations.ts';
 import type { Linear } from '../nn/linear.ts';
 import { layerNorm } from '../nn/norms.ts';
 import type { Parameter } from '../nn/parameter.ts';
-import { applyRotary } from '../nn/rotary.ts';
+import { applyRotary, type RotarySettings } from '../nn/rotary.ts';
 import { rowsAt } from '../nn/rows.ts';
-import type { GptNeoXConfig } from './config.ts';
+import type { GptNeoXConfig } from './config/contract.ts';
 import type { ForwardContext, Layer } from './contract.ts';
 import type { Family } from './family.ts';
 import type { ParameterSource } from './parameter-source.ts';
@@ -31,7 +31,7 @@ export const gptNeoXFamily: Family<GptNeoXConfig> = {
       finalNorm: (hidden) => layerNorm(hidden, gain.value, shift.value, normEpsilon),
       finalNormParameters: [gain, shift],
       tokenEmbedding: embedding,
-      rotary: config.rotary,
+      rotary: Array<RotarySettings>(config.layers).fill(config.rotary),
     };
   },
 };
@@ -90,13 +90,12 @@ class GptNeoXLayer implements Layer {
   #attend(x: Tensor, context: ForwardContext, rows: Tensor | undefined): Tensor {
     const { width, heads, headWidth } = this.#config;
     const perHead = ops.view(this.#qkv.forward(x), [-1, heads, 3 * headWidth]);
+    const tables = context.rotary![this.#index]!;
     const [query, key, value] = ops.splitWithSizes(perHead, [headWidth, headWidth, headWidth], 2);
-    const mixed = context.attention.attend(
-      applyRotary(query!, context.rotary!),
-      applyRotary(key!, context.rotary!),
-      value!,
-      { layer: this.#index, scale: headWidth ** -0.5 },
-    );
+    const mixed = context.attention.attend(applyRotary(query!, tables), applyRotary(key!, tables), value!, {
+      layer: this.#index,
+      scale: headWidth ** -0.5,
+    });
     return this.#output.forward(rowsAt(ops.reshape(mixed, [-1, width]), rows));
   }
 

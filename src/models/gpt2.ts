@@ -4,7 +4,7 @@ import type { Linear } from '../nn/linear.ts';
 import { layerNorm } from '../nn/norms.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { rowsAt } from '../nn/rows.ts';
-import type { Gpt2Config } from './config.ts';
+import type { Gpt2Config } from './config/contract.ts';
 import type { ForwardContext, Layer } from './contract.ts';
 import type { Family } from './family.ts';
 import type { ParameterSource } from './parameter-source.ts';

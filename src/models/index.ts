@@ -1,13 +1,7 @@
 /** Language models: configuration, architectures, attention. */
 export { packedAttention } from './attention/packed.ts';
-export {
-  type Gpt2Config,
-  type GptNeoXConfig,
-  type LlamaConfig,
-  readModelConfig,
-  SUPPORTED_MODEL_TYPES,
-  type SupportedConfig,
-} from './config.ts';
+export type { Gpt2Config, GptNeoXConfig, LlamaConfig, SupportedConfig } from './config/contract.ts';
+export { readModelConfig, SUPPORTED_MODEL_TYPES } from './config/read.ts';
 export type {
   AttentionCall,
   AttentionPlan,

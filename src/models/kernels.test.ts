@@ -11,6 +11,7 @@ import {
   setMatmulPrecision,
   type Tensor,
   tidy,
+  wideDType,
 } from '../engine/index.ts';
 import { EngineError } from '../errors.ts';
 import { FusedAttention } from './attention/fused.ts';
@@ -95,6 +96,26 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
       }),
       { numRuns: 20 },
     );
+  });
+
+  it('norm rows with a weight in the wide type, rounded once', () => {
+    const wide = wideDType(dtype);
+    fc.assert(
+      fc.property(shapes, seeds, ({ rows, width }, seed) => {
+        const inputs = [random([rows, width], dtype, seed), random([width], wide, seed + 1)];
+        expectSame(
+          both((x, w) => ops.fusedRmsNorm(x!, w!, 1e-5), inputs),
+          both((x, w) => ops.rmsNorm(x!, [width], w!, 1e-5), inputs.map(exact)),
+          tolerance,
+        );
+      }),
+      { numRuns: 20 },
+    );
+    const [x, weight] = [random([1, 64], dtype, 1), random([64], wide, 2)];
+    const kernel = ops.fusedRmsNorm(x, weight, 1e-5);
+    const once = ops.to(ops.rmsNorm(ops.to(x, wide), [64], weight, 1e-5), dtype);
+    // Nothing but the order of one sum can differ, which half precision does not show.
+    expectSame([kernel.toFloat64()], [once.toFloat64()], dtype === 'bfloat16' ? 1e-9 : tolerance);
   });
 
   it('gate with silu as its definition says, saturated gates included', () => {

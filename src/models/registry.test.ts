@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Generator, memory, tensor, zeros } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
-import { readModelConfig } from './config.ts';
+import { readModelConfig } from './config/read.ts';
 import type { WeightSource } from './parameter-source.ts';
 import { createClassifier, createModel, initialiseClassifier, initialiseModel } from './registry.ts';
 

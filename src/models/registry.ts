@@ -1,7 +1,7 @@
-import { type Generator, ops } from '../engine/index.ts';
+import { type DType, type Generator, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
 import { Linear } from '../nn/linear.ts';
 import { rotaryTables } from '../nn/rotary.ts';
-import type { SupportedConfig } from './config.ts';
+import type { SupportedConfig } from './config/contract.ts';
 import type { CausalLM, SequenceClassifier, Trunk } from './contract.ts';
 import type { Family, TrunkParts } from './family.ts';
 import { gptNeoXFamily } from './gpt-neox.ts';
@@ -83,7 +83,11 @@ function buildCausalLM(config: SupportedConfig, source: ParameterSource, placeme
   const head = config.tiedEmbeddings
     ? new Linear(family.headName, parts.tokenEmbedding)
     : source.linear(family.headName, { in: config.width, out: config.vocabularySize }, { bias: false });
-  return { ...trunk(config, parts, source, placement), head };
+  const { logitDivisor } = parts;
+  if (logitDivisor === undefined) return { ...trunk(config, parts, source, placement), head };
+  // On what the head reads instead of on its logits: the head is a linear map, and far wider.
+  const finalNorm = (hidden: Tensor) => ops.div(parts.finalNorm(hidden), logitDivisor);
+  return { ...trunk(config, { ...parts, finalNorm }, source, placement), head };
 }
 
 function trunk(
@@ -99,14 +103,16 @@ function trunk(
     parameters: source.parameters,
     layers: parts.layers,
     embed(tokens, positions) {
-      const found = this.lookups(tokens, positions).map(({ table, rows }) =>
-        ops.embedding(table.value, rows),
-      );
+      const found = this.lookups(tokens, positions).map(({ table, rows, scale }) => {
+        const values = ops.embedding(table.value, rows);
+        return scale === undefined ? values : ops.mul(values, scale);
+      });
       return found.reduce((sum, each) => ops.add(sum, each));
     },
     lookups(tokens, positions) {
-      const { tokenEmbedding, positionEmbedding } = parts;
-      const byToken = { table: tokenEmbedding, rows: tokens };
+      const { tokenEmbedding, positionEmbedding, embeddingScale } = parts;
+      const scale = embeddingScale === undefined ? {} : { scale: rounded(embeddingScale, this.dtype) };
+      const byToken = { table: tokenEmbedding, rows: tokens, ...scale };
       return positionEmbedding === undefined
         ? [byToken]
         : [byToken, { table: positionEmbedding, rows: positions }];
@@ -114,15 +120,22 @@ function trunk(
     finalNorm: parts.finalNorm,
     finalNormParameters: parts.finalNormParameters,
     context(positions, attention) {
-      return rotary === undefined
-        ? { attention }
-        : { attention, rotary: rotaryTables(positions, rotary, this.dtype) };
+      if (rotary === undefined) return { attention };
+      const different = [...new Set(rotary.filter((settings) => settings !== undefined))];
+      const tables = new Map(
+        different.map((settings) => [settings, rotaryTables(positions, settings, this.dtype)]),
+      );
+      return { attention, rotary: rotary.map((settings) => settings && tables.get(settings)) };
     },
     dispose() {
       for (const layer of parts.layers) for (const parameter of layer.parameters) parameter.value.dispose();
       for (const parameter of source.parameters.values()) parameter.value.dispose();
     },
   };
+}
+
+function rounded(value: number, dtype: DType): number {
+  return tidy(() => ops.to(tensor([value], { dtype: 'float64' }), dtype).item());
 }
 
 function familyOf(config: SupportedConfig): Family<SupportedConfig> {

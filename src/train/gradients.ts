@@ -1,4 +1,5 @@
 import { keep, noGrad, ops, type Tensor, tidy, wideDType, zeros } from '../engine/index.ts';
+import type { Lookup } from '../models/index.ts';
 import type { Parameter } from '../nn/parameter.ts';
 
 /**
@@ -33,12 +34,12 @@ export class GradientStore {
     }
   }
 
-  /** Adds the gradient of a lookup: `slope [T, width]` to the rows `rows [T]`. */
-  addRows(parameter: Parameter, rows: Tensor, slope: Tensor): void {
+  /** Adds the gradient of a lookup, whose result has the slope `[T, width]`. */
+  addRows({ table, rows, scale }: Lookup, slope: Tensor): void {
     tidy(() =>
       noGrad(() => {
-        const sum = this.#wideSum(parameter);
-        ops.indexAdd_(sum, 0, rows, ops.to(slope, sum.dtype));
+        const sum = this.#wideSum(table);
+        ops.indexAdd_(sum, 0, rows, ops.to(slope, sum.dtype), { alpha: scale });
       }),
     );
   }

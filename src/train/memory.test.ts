@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TINY_CONFIGS, tinyModel } from '../../tests/support/tiny-models.ts';
-import { readModelConfig } from '../models/config.ts';
+import { readModelConfig } from '../models/config/read.ts';
 import { countParameters, estimateMemory, formatBytes, memoryNote } from './memory.ts';
 
 describe('parameters of a configuration', () => {

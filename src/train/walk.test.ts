@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { tinyModel } from '../../tests/support/tiny-models.ts';
+import { TINY_CONFIGS, tinyModel } from '../../tests/support/tiny-models.ts';
 import { tinyPairs } from '../../tests/support/tiny-pairs.ts';
 import type { TokenizedPair } from '../data/contract.ts';
 import {
@@ -97,14 +97,14 @@ function relativeDifference(a: Float64Array, b: Float64Array): number {
 }
 
 /** The reference is another random model, so that slopes differ from pair to pair. */
-function references(name: 'llama' | 'gpt2' | 'gptNeoX', pairs: readonly TokenizedPair[]): PairScore[] {
+function references(name: keyof typeof TINY_CONFIGS, pairs: readonly TokenizedPair[]): PairScore[] {
   const model = tinyModel(name, 'float64', 2);
   const scores = scoreRow(model, pairs);
   model.dispose();
   return scores;
 }
 
-describe.each(['llama', 'gpt2', 'gptNeoX'] as const)(
+describe.each(Object.keys(TINY_CONFIGS) as (keyof typeof TINY_CONFIGS)[])(
   'gradients of %s, packed with shared prompts',
   (name) => {
     const model = tinyModel(name);

@@ -130,7 +130,7 @@ function walkBack(segments: Segment[], dHidden: Tensor, gradients: GradientStore
 }
 
 function addLookups(lookups: readonly Lookup[], slope: Tensor, gradients: GradientStore): void {
-  for (const { table, rows } of lookups) {
-    if (table.value.requiresGrad) gradients.addRows(table, rows, slope);
+  for (const lookup of lookups) {
+    if (lookup.table.value.requiresGrad) gradients.addRows(lookup, slope);
   }
 }

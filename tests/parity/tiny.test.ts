@@ -43,16 +43,20 @@ afterAll(() => setThreads(before));
 
 test('every family and option has its model', () => {
   expect(NAMES).toEqual([
+    'gemma3',
     'gpt-neox-parallel',
     'gpt-neox-sequential',
     'gpt2',
     'gpt2-scaled',
+    'granite',
     'llama-dynamic',
     'llama-linear',
     'llama3',
     'mistral',
+    'olmo2',
     'qwen2',
     'qwen3',
+    'smollm3',
   ]);
 });
 

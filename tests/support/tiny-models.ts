@@ -1,5 +1,5 @@
 import { type DType, Generator } from '../../src/engine/index.ts';
-import { readModelConfig } from '../../src/models/config.ts';
+import { readModelConfig } from '../../src/models/config/read.ts';
 import type { CausalLM } from '../../src/models/contract.ts';
 import { initialiseModel } from '../../src/models/registry.ts';
 
@@ -16,6 +16,34 @@ export const TINY_CONFIGS = {
     num_attention_heads: 4,
     num_key_value_heads: 2,
     tie_word_embeddings: true,
+    initializer_range: 0.3,
+  },
+  gemma3: {
+    ...COMMON,
+    model_type: 'gemma3_text',
+    hidden_size: 16,
+    intermediate_size: 24,
+    num_hidden_layers: 3,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    head_dim: 8,
+    query_pre_attn_scalar: 12,
+    sliding_window: 6,
+    sliding_window_pattern: 2,
+    initializer_range: 0.3,
+  },
+  granite: {
+    ...COMMON,
+    model_type: 'granite',
+    hidden_size: 16,
+    intermediate_size: 24,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    tie_word_embeddings: true,
+    attention_multiplier: 0.3,
+    embedding_multiplier: 3,
+    residual_multiplier: 0.4,
+    logits_scaling: 2,
     initializer_range: 0.3,
   },
   gpt2: {

@@ -18,8 +18,20 @@ int64_t rowGrain(int64_t width) { return std::max<int64_t>(1, kGrain / std::max<
 void checkNorm(const Tensor& x, const Tensor& weight) {
   TORCH_CHECK(weight.dim() == 1 && x.dim() >= 1 && x.size(-1) == weight.size(0), "the weight must be [",
               x.dim() > 0 ? x.size(-1) : 0, "], as wide as x, not ", weight.sizes());
-  TORCH_CHECK(x.scalar_type() == weight.scalar_type(), "x and weight must have one dtype, not ",
-              x.scalar_type(), " and ", weight.scalar_type());
+  const auto wide = c10::typeMetaToScalarType(wideOptions(x).dtype());
+  TORCH_CHECK(weight.scalar_type() == x.scalar_type() || weight.scalar_type() == wide,
+              "the weight must have x's dtype or ", wide, ", not ", weight.scalar_type(), " beside ",
+              x.scalar_type());
+}
+
+/// Calls `body` with the norm for the weight's type, and the weight's elements.
+template <typename T, typename Body>
+void withNorm(const Tensor& weight, const Body& body) {
+  if (weight.scalar_type() == c10::CppTypeToScalarType<T>::value) {
+    body(loops<T>().norm, weight.const_data_ptr<T>());
+  } else {
+    body(loops<T>().wideNorm, weight.const_data_ptr<Wide<T>>());
+  }
 }
 
 /// y and the rows' scales.
@@ -31,12 +43,13 @@ std::pair<Tensor, Tensor> normForward(const Tensor& x, const Tensor& weight, dou
   withScalar(x, "rms_norm", [&](auto scalar) {
     using T = decltype(scalar);
     const T* from = x.const_data_ptr<T>();
-    const T* factors = weight.const_data_ptr<T>();
     T* to = y.mutable_data_ptr<T>();
     auto* kept = scales.mutable_data_ptr<Wide<T>>();
-    forEachPart(rows, rowGrain(width), [&](int64_t first, int64_t end, int64_t) {
-      loops<T>().normRows(from + first * width, factors, static_cast<Wide<T>>(epsilon), end - first, width,
-                          to + first * width, kept + first);
+    withNorm<T>(weight, [&](const auto& norm, const auto* factors) {
+      forEachPart(rows, rowGrain(width), [&](int64_t first, int64_t end, int64_t) {
+        norm.forward(from + first * width, factors, static_cast<Wide<T>>(epsilon), end - first, width,
+                     to + first * width, kept + first);
+      });
     });
   });
   return {y, scales};
@@ -52,17 +65,17 @@ std::pair<Tensor, Tensor> normBackward(const Tensor& dy, const Tensor& x, const 
     using T = decltype(scalar);
     const T* slope = dy.const_data_ptr<T>();
     const T* from = x.const_data_ptr<T>();
-    const T* factors = weight.const_data_ptr<T>();
     const auto* kept = scales.const_data_ptr<Wide<T>>();
     T* to = dx.mutable_data_ptr<T>();
     Tensor sums = wantsWeight ? at::zeros({at::get_num_threads(), width}, wideOptions(x)) : Tensor();
     auto* partial = wantsWeight ? sums.mutable_data_ptr<Wide<T>>() : nullptr;
-    forEachPart(rows, rowGrain(width), [&](int64_t first, int64_t end, int64_t part) {
-      loops<T>().normRowsBackward(slope + first * width, from + first * width, factors, kept + first,
-                                  end - first, width, to + first * width,
-                                  wantsWeight ? partial + part * width : nullptr);
+    withNorm<T>(weight, [&](const auto& norm, const auto* factors) {
+      forEachPart(rows, rowGrain(width), [&](int64_t first, int64_t end, int64_t part) {
+        norm.backward(slope + first * width, from + first * width, factors, kept + first, end - first, width,
+                      to + first * width, wantsWeight ? partial + part * width : nullptr);
+      });
     });
-    if (wantsWeight) dWeight = sums.sum(0).to(x.scalar_type());
+    if (wantsWeight) dWeight = sums.sum(0).to(weight.scalar_type());
   });
   return {dx, dWeight};
 }

@@ -4,14 +4,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "attention_loops.h"
 #include "vectors.h"
 
 namespace mallows::kernels::MALLOWS_ISA {
 
-template <typename T>
-void normRows(const T* x, const T* weight, Wide<T> epsilon, int64_t rows, int64_t width, T* y,
+template <typename T, typename F>
+void normRows(const T* x, const F* weight, Wide<T> epsilon, int64_t rows, int64_t width, T* y,
               Wide<T>* scales) {
   using W = Wide<T>;
   for (int64_t row = 0; row < rows; ++row, x += width, y += width) {
@@ -22,14 +23,19 @@ void normRows(const T* x, const T* weight, Wide<T> epsilon, int64_t rows, int64_
     scales[row] = scale;
 #pragma omp simd
     for (int64_t i = 0; i < width; ++i) {
-      // Rounded between the two factors, as transformers does.
-      y[i] = narrow<T>(widen(narrow<T>(widen(x[i]) * scale)) * widen(weight[i]));
+      const W normed = widen(x[i]) * scale;
+      if constexpr (std::is_same_v<F, T>) {
+        // Rounded between the two factors, as transformers does.
+        y[i] = narrow<T>(widen(narrow<T>(normed)) * widen(weight[i]));
+      } else {
+        y[i] = narrow<T>(normed * weight[i]);
+      }
     }
   }
 }
 
-template <typename T>
-void normRowsBackward(const T* dy, const T* x, const T* weight, const Wide<T>* scales, int64_t rows,
+template <typename T, typename F>
+void normRowsBackward(const T* dy, const T* x, const F* weight, const Wide<T>* scales, int64_t rows,
                       int64_t width, T* dx, Wide<T>* dWeight) {
   using W = Wide<T>;
   for (int64_t row = 0; row < rows; ++row, x += width, dy += width, dx += width) {
@@ -220,8 +226,8 @@ double sumOfSquares(const T* x, int64_t count) {
 
 template <typename T>
 constexpr Loops<T> table{
-    .normRows = normRows<T>,
-    .normRowsBackward = normRowsBackward<T>,
+    .norm = {normRows<T, T>, normRowsBackward<T, T>},
+    .wideNorm = {normRows<T, Wide<T>>, normRowsBackward<T, Wide<T>>},
     .gatedUnit = gatedUnit<T>,
     .gatedUnitBackward = gatedUnitBackward<T>,
     .rotateTokens = rotateTokens<T>,

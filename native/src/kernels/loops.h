@@ -122,15 +122,25 @@ struct RmsPropStep {
   W weightDecay;
 };
 
+/// A root-mean-square norm and its way back, for weights of the type F.
+template <typename T, typename F>
+struct NormRows {
+  using W = Wide<T>;
+
+  void (*forward)(const T* x, const F* weight, W epsilon, int64_t rows, int64_t width, T* y, W* scales);
+  /// `dWeight`, summed over the rows, may be null.
+  void (*backward)(const T* dy, const T* x, const F* weight, const W* scales, int64_t rows, int64_t width,
+                   T* dx, W* dWeight);
+};
+
 template <typename T>
 struct Loops {
   using W = Wide<T>;
 
   /// y = T(x · r) · weight with r = 1 / √(mean x² + epsilon), rows `[rows, width]`; keeps r for the way back.
-  void (*normRows)(const T* x, const T* weight, W epsilon, int64_t rows, int64_t width, T* y, W* scales);
-  /// `dWeight`, summed over the rows, may be null.
-  void (*normRowsBackward)(const T* dy, const T* x, const T* weight, const W* scales, int64_t rows,
-                           int64_t width, T* dx, W* dWeight);
+  NormRows<T, T> norm;
+  /// The same with a weight in W: y = T(x · r · weight), rounded once.
+  NormRows<T, W> wideNorm;
 
   /// y = silu(gate) · up.
   void (*gatedUnit)(const T* gate, const T* up, int64_t count, T* y);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ModelError } from '../errors.ts';
-import { readModelConfig } from './config.ts';
+import { ModelError } from '../../errors.ts';
+import { readModelConfig } from './read.ts';
 
 const llama = {
   model_type: 'llama',
@@ -23,7 +23,7 @@ describe('readModelConfig', () => {
       activation: 'silu',
       rotary: { theta: 10_000, width: 8, scaling: { type: 'default' } },
       biases: { qkv: false, output: false, mlp: false },
-      headNorms: false,
+      headNorms: 'none',
       layerWindows: [undefined, undefined, undefined],
       bosTokenId: 1,
       eosTokenIds: [2],
@@ -40,7 +40,7 @@ describe('readModelConfig', () => {
     });
     expect(readModelConfig({ ...llama, model_type: 'qwen3', num_key_value_heads: 8 })).toMatchObject({
       headWidth: 128,
-      headNorms: true,
+      headNorms: 'each',
     });
   });
 
@@ -108,6 +108,82 @@ describe('readModelConfig', () => {
     expect(readModelConfig(scaled)).toMatchObject({ attentionScales: [1, 0.5] });
   });
 
+  test('Gemma 3: windows and angles by layer, in the classic and in the version 5 layout', () => {
+    const gemma = {
+      ...llama,
+      model_type: 'gemma3_text',
+      num_key_value_heads: 2,
+      head_dim: 4,
+      sliding_window: 9,
+    };
+    const classic = {
+      ...gemma,
+      sliding_window_pattern: 3,
+      rope_theta: 5e5,
+      rope_local_base_freq: 2e3,
+      rope_scaling: { rope_type: 'linear', factor: 8 },
+      query_pre_attn_scalar: 64,
+    };
+    const current = {
+      ...gemma,
+      layer_types: ['sliding_attention', 'sliding_attention', 'full_attention'],
+      rope_parameters: {
+        full_attention: { rope_type: 'linear', factor: 8, rope_theta: 5e5 },
+        sliding_attention: { rope_type: 'default', rope_theta: 2e3 },
+      },
+      query_pre_attn_scalar: 64,
+    };
+    const full = { theta: 5e5, width: 4, scaling: { type: 'linear', factor: 8 } };
+    const local = { theta: 2e3, width: 4, scaling: { type: 'default' } };
+    for (const config of [classic, current].map((raw) => readModelConfig(raw))) {
+      expect(config).toMatchObject({
+        layerWindows: [9, 9, undefined],
+        layerRotary: [local, local, full],
+        rotary: full,
+        attentionScale: 1 / 8,
+        embeddingScale: 8,
+        activation: 'gelu_pytorch_tanh',
+        tiedEmbeddings: true,
+        blockNorms: 'both',
+        normStyle: 'offset',
+        headNorms: 'each',
+      });
+    }
+    expect(readModelConfig({ ...gemma, num_hidden_layers: 7 })).toMatchObject({
+      layerWindows: [9, 9, 9, 9, 9, undefined, 9],
+      rotary: { theta: 1e6 },
+    });
+  });
+
+  test('SmolLM3: every fourth layer turns nothing, or those that it names', () => {
+    const smol = { ...llama, model_type: 'smollm3', num_hidden_layers: 4 };
+    const turns = (raw: Record<string, unknown>) => {
+      const config = readModelConfig(raw);
+      return config.family === 'llama' && config.layerRotary.map((rotary) => rotary?.theta);
+    };
+    expect(turns(smol)).toEqual([2e6, 2e6, 2e6, undefined]);
+    expect(turns({ ...smol, rope_theta: 5, no_rope_layers: [0, 1, 1, 1, 1] })).toEqual([undefined, 5, 5, 5]);
+    expect(() => readModelConfig({ ...smol, no_rope_layers: [1, 0] })).toThrow(/0 or 1 for each of 4 layers/);
+  });
+
+  test('Granite: four factors; OLMo 2: norms of what blocks give', () => {
+    const factors = {
+      attention_multiplier: 0.5,
+      embedding_multiplier: 12,
+      residual_multiplier: 0.22,
+      logits_scaling: 8,
+    };
+    const scales = { attentionScale: 0.5, embeddingScale: 12, residualScale: 0.22, logitDivisor: 8 };
+    expect(readModelConfig({ ...llama, model_type: 'granite', ...factors })).toMatchObject(scales);
+    expect(() => readModelConfig({ ...llama, ...factors })).toThrow(/logits_scaling = 8 is not supported/);
+    expect(readModelConfig({ ...llama, model_type: 'olmo2' })).toMatchObject({
+      blockNorms: 'outputs',
+      normStyle: 'wide',
+      headNorms: 'together',
+      normEpsilon: 1e-5,
+    });
+  });
+
   test("sliding windows by Qwen's three ways of saying where", () => {
     const qwen = {
       ...llama,
@@ -160,6 +236,8 @@ describe('readModelConfig', () => {
     [{ final_logit_softcapping: 30 }, /final_logit_softcapping = 30/],
     [{ attn_logit_softcapping: 50 }, /attn_logit_softcapping = 50/],
     [{ num_local_experts: 8 }, /num_local_experts = 8/],
+    [{ model_type: 'gemma3_text', use_bidirectional_attention: true }, /use_bidirectional_attention = true/],
+    [{ query_pre_attn_scalar: 64 }, /query_pre_attn_scalar = 64 is not supported/],
     [{ num_key_value_heads: 3 }, /not a multiple of num_key_value_heads \(3\)/],
     [{ vocab_size: undefined }, /vocab_size must be a positive whole number, it is missing/],
     [{ tie_word_embeddings: 'yes' }, /tie_word_embeddings must be true or false, got "yes"/],

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ModelError } from '../errors.ts';
-import { ACTIVATION_NAMES, type ActivationName } from '../nn/activations.ts';
+import { ModelError } from '../../errors.ts';
+import { ACTIVATION_NAMES, type ActivationName } from '../../nn/activations.ts';
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -10,10 +10,16 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 export class ConfigFields {
   readonly raw: Readonly<Record<string, unknown>>;
   readonly #problems: string[];
+  readonly #taken = new Set<string>();
 
   constructor(raw: Readonly<Record<string, unknown>>, parent?: ConfigFields) {
     this.raw = raw;
     this.#problems = parent === undefined ? [] : parent.#problems;
+  }
+
+  /** Whether a value was taken from this field, or would have been. */
+  wasRead(name: string): boolean {
+    return this.#taken.has(name);
   }
 
   has(name: string): boolean {
@@ -35,24 +41,24 @@ export class ConfigFields {
 
   /** A positive whole number. `whenNull` replaces an explicit null. */
   size(name: string, fallback?: number, whenNull = fallback): number {
-    return this.#read(name, z.int().positive(), 'a positive whole number', fallback, whenNull);
+    return this.#take(name, z.int().positive(), 'a positive whole number', fallback, whenNull);
   }
 
   /** A whole number, zero included. */
   count(name: string, fallback: number): number {
-    return this.#read(name, z.int().nonnegative(), 'a whole number', fallback, fallback);
+    return this.#take(name, z.int().nonnegative(), 'a whole number', fallback, fallback);
   }
 
   number(name: string, fallback?: number): number {
-    return this.#read(name, z.number(), 'a finite number', fallback, fallback);
+    return this.#take(name, z.number(), 'a finite number', fallback, fallback);
   }
 
   flag(name: string, fallback: boolean): boolean {
-    return this.#read(name, z.boolean(), 'true or false', fallback, fallback);
+    return this.#take(name, z.boolean(), 'true or false', fallback, fallback);
   }
 
   activation(name: string, fallback: ActivationName): ActivationName {
-    return this.#read(
+    return this.#take(
       name,
       z.enum(ACTIVATION_NAMES),
       `one of ${ACTIVATION_NAMES.join(', ')}`,
@@ -64,7 +70,7 @@ export class ConfigFields {
   tokenId(name: string, fallback: number | undefined): number | undefined {
     if (this.raw[name] === null) return undefined;
     if (this.raw[name] === undefined) return fallback;
-    return this.#read(name, z.int(), 'a token id', 0, 0);
+    return this.#take(name, z.int(), 'a token id', 0, 0);
   }
 
   /** Refuses a field that this architecture has no use for unless it says what would have no effect. */
@@ -74,13 +80,19 @@ export class ConfigFields {
     this.problem(`${name} = ${JSON.stringify(value)} is not part of this architecture`);
   }
 
-  #read<T>(
+  /** A value of another form; `whenNull` replaces an explicit null. */
+  value<T>(name: string, schema: z.ZodType<T>, expected: string, fallback?: T): T {
+    return this.#take(name, schema, expected, fallback, fallback);
+  }
+
+  #take<T>(
     name: string,
     schema: z.ZodType<T>,
     expected: string,
     fallback: T | undefined,
     whenNull: T | undefined,
   ): T {
+    this.#taken.add(name);
     const value = this.raw[name];
     if (value === undefined && fallback !== undefined) return fallback;
     if (value === null && whenNull !== undefined) return whenNull;
