@@ -2,11 +2,14 @@ import { ModelError } from '../../errors.ts';
 import type { JsonObject } from '../../text/json.ts';
 import { dequantize } from './dequantize.ts';
 import { Metadata } from './metadata.ts';
-import type { GgufArchitecture } from './names.ts';
+import type { GgufArchitecture, LlamaLike } from './names.ts';
 import { type GgufHeader, readGgufBytes } from './read.ts';
 import { recogniseLlama3Scaling } from './rope.ts';
 
-const ARCHITECTURES: readonly GgufArchitecture[] = ['llama', 'qwen2', 'qwen3', 'gpt2', 'gptneox'];
+const ARCHITECTURES: readonly GgufArchitecture[] = [
+  ...(['llama', 'qwen2', 'qwen3', 'smollm3', 'olmo2', 'granite', 'gemma3'] as const),
+  ...(['gpt2', 'gptneox'] as const),
+];
 
 /** The file's architecture; any other than the supported ones is refused by name. */
 export function ggufArchitecture(header: GgufHeader): GgufArchitecture {
@@ -43,11 +46,7 @@ export function ggufConfig(header: GgufHeader): JsonObject {
   return { ...llamaConfig(header, metadata, architecture), ...common };
 }
 
-function llamaConfig(
-  header: GgufHeader,
-  metadata: Metadata,
-  architecture: 'llama' | 'qwen2' | 'qwen3',
-): JsonObject {
+function llamaConfig(header: GgufHeader, metadata: Metadata, architecture: LlamaLike): JsonObject {
   const key = (name: string) => `${architecture}.${name}`;
   const width = metadata.requireNumber(key('embedding_length'));
   const heads =
@@ -61,9 +60,9 @@ function llamaConfig(
     );
   }
   const theta = metadata.float32(key('rope.freq_base')) ?? 10000;
-  const window = metadata.number(key('attention.sliding_window'));
-  const mistral = architecture === 'llama' && window !== undefined;
+  const mistral = architecture === 'llama' && metadata.number(key('attention.sliding_window')) !== undefined;
   const family = mistral ? MISTRAL : LLAMA_FAMILIES[architecture];
+  const scaling = ropeScaling(header, metadata, architecture, headWidth, theta);
   return {
     architectures: [family.className],
     model_type: family.modelType,
@@ -75,17 +74,97 @@ function llamaConfig(
     head_dim: headWidth,
     max_position_embeddings: metadata.requireNumber(key('context_length')),
     rms_norm_eps: metadata.float32(key('attention.layer_norm_rms_epsilon')) ?? 1e-5,
-    rope_theta: theta,
-    rope_scaling: ropeScaling(header, metadata, architecture, headWidth, theta),
-    hidden_act: 'silu',
-    ...(architecture === 'llama' && !mistral
-      ? {
-          attention_bias: header.tensors.has('blk.0.attn_q.bias'),
-          mlp_bias: header.tensors.has('blk.0.ffn_up.bias'),
-        }
-      : {}),
-    ...(mistral ? { sliding_window: window } : {}),
-    ...(architecture === 'llama' ? {} : { use_sliding_window: false }),
+    ...(architecture === 'gemma3' ? {} : { rope_theta: theta, rope_scaling: scaling, hidden_act: 'silu' }),
+    ...ownFields(header, metadata, mistral ? 'mistral' : architecture, {
+      width,
+      heads,
+      headWidth,
+      theta,
+      scaling,
+    }),
+  };
+}
+
+/** What only one architecture's config.json says. */
+function ownFields(
+  header: GgufHeader,
+  metadata: Metadata,
+  architecture: LlamaLike | 'mistral',
+  model: {
+    readonly width: number;
+    readonly heads: number;
+    readonly headWidth: number;
+    readonly theta: number;
+    readonly scaling: JsonObject | null;
+  },
+): JsonObject {
+  const biases = {
+    attention_bias: header.tensors.has('blk.0.attn_q.bias'),
+    mlp_bias: header.tensors.has('blk.0.ffn_up.bias'),
+  };
+  switch (architecture) {
+    case 'llama':
+      return biases;
+    case 'mistral':
+      return { sliding_window: metadata.requireNumber('llama.attention.sliding_window') };
+    case 'qwen2':
+    case 'qwen3':
+      return { use_sliding_window: false };
+    case 'smollm3':
+      return { ...biases, no_rope_layer_interval: 4, use_sliding_window: false };
+    case 'olmo2':
+      if (metadata.number('olmo2.attention.sliding_window') !== undefined)
+        throw metadata.unsupported('a sliding window, as OLMo 3 has');
+      return {};
+    case 'granite': {
+      const scale = (name: string, usual: number) => metadata.float32(`granite.${name}`) ?? usual;
+      return {
+        ...biases,
+        attention_multiplier: scale('attention.scale', model.headWidth ** -0.5),
+        embedding_multiplier: scale('embedding_scale', 1),
+        residual_multiplier: scale('residual_scale', 1),
+        logits_scaling: scale('logit_scale', 1),
+      };
+    }
+    case 'gemma3':
+      return gemma3Fields(metadata, model);
+    default:
+      return architecture satisfies never;
+  }
+}
+
+/** llama.cpp knows by its 62 layers that the largest Gemma 3 scales attention by the width of its stream. */
+const GEMMA3_27B_LAYERS = 62;
+
+/** What llama.cpp divides q·k by the root of. */
+export function gemma3AttentionScalar(model: {
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly headWidth: number;
+}): number {
+  return model.layers === GEMMA3_27B_LAYERS ? model.width / model.heads : model.headWidth;
+}
+
+function gemma3Fields(
+  metadata: Metadata,
+  model: {
+    readonly width: number;
+    readonly heads: number;
+    readonly headWidth: number;
+    readonly theta: number;
+    readonly scaling: JsonObject | null;
+  },
+): JsonObject {
+  const layers = metadata.requireNumber('gemma3.block_count');
+  return {
+    hidden_activation: 'gelu_pytorch_tanh',
+    query_pre_attn_scalar: gemma3AttentionScalar({ ...model, layers }),
+    sliding_window: metadata.requireNumber('gemma3.attention.sliding_window'),
+    ...windowedLayers(metadata, 'gemma3.attention.sliding_window_pattern'),
+    rope_theta: model.theta,
+    rope_scaling: model.scaling,
+    rope_local_base_freq: metadata.float32('gemma3.rope.freq_base_swa') ?? 10_000,
   };
 }
 
@@ -94,7 +173,18 @@ const LLAMA_FAMILIES = {
   llama: { className: 'LlamaForCausalLM', modelType: 'llama' },
   qwen2: { className: 'Qwen2ForCausalLM', modelType: 'qwen2' },
   qwen3: { className: 'Qwen3ForCausalLM', modelType: 'qwen3' },
-};
+  smollm3: { className: 'SmolLM3ForCausalLM', modelType: 'smollm3' },
+  olmo2: { className: 'Olmo2ForCausalLM', modelType: 'olmo2' },
+  granite: { className: 'GraniteForCausalLM', modelType: 'granite' },
+  gemma3: { className: 'Gemma3ForCausalLM', modelType: 'gemma3_text' },
+} as const satisfies Record<LlamaLike, { className: string; modelType: string }>;
+
+/** Every how many layers one sees everything, or for each layer whether it sees a window. */
+function windowedLayers(metadata: Metadata, key: string): JsonObject {
+  if (!metadata.isList(key)) return { sliding_window_pattern: metadata.number(key) ?? 6 };
+  const types = metadata.flags(key)!.map((windowed) => (windowed ? 'sliding_attention' : 'full_attention'));
+  return { layer_types: types };
+}
 
 function gpt2Config(metadata: Metadata): JsonObject {
   const width = metadata.requireNumber('gpt2.embedding_length');
@@ -174,6 +264,7 @@ function refuseUnsupported(header: GgufHeader, metadata: Metadata, architecture:
     'attention.max_alibi_bias': 0,
   };
   for (const [name, value] of Object.entries(neutral)) {
+    if (architecture === 'granite' && name.endsWith('scale')) continue;
     const stated = metadata.number(`${architecture}.${name}`) ?? value;
     if (stated !== value) throw metadata.unsupported(`${architecture}.${name} is ${stated}`);
   }

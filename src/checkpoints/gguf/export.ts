@@ -1,11 +1,11 @@
 import type { Tensor } from '../../engine/index.ts';
 import { ModelError } from '../../errors.ts';
-import { readModelConfig, type SupportedConfig } from '../../models/index.ts';
+import { type LlamaConfig, readModelConfig, type SupportedConfig } from '../../models/index.ts';
 import type { RotarySettings } from '../../nn/rotary.ts';
 import type { JsonObject } from '../../text/json.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
 import { tensorFloats } from '../tensor-bytes.ts';
-import { CONFIG_KEY } from './config.ts';
+import { CONFIG_KEY, gemma3AttentionScalar } from './config.ts';
 import { FILE_TYPES, type GgufField, TENSOR_TYPES } from './format.ts';
 import { relayout } from './layout.ts';
 import { type GgufArchitecture, type TensorName, tensorName } from './names.ts';
@@ -34,6 +34,8 @@ export async function exportGguf(path: string, model: GgufExport): Promise<void>
   // What the model computes with, defaults included: rules of the exporter's own would describe another model.
   const config = readModelConfig(model.config);
   const architecture = architectureOf(config);
+  checkActivation(architecture, config, notice);
+  checkAttention(config);
   const names = [...tensors].map(([name, tensor]) => ({
     ...tensorName(architecture, 'huggingFace', name),
     tensor,
@@ -42,8 +44,6 @@ export async function exportGguf(path: string, model: GgufExport): Promise<void>
   if (embedding === undefined)
     throw new ModelError('gguf-write', 'The model has no token embedding to export.');
   const rows = embedding.tensor.shape[0]!;
-  checkActivation(architecture, config, notice);
-  checkAttentionScales(config);
   const fields: GgufField[] = [
     { key: 'general.architecture', type: 'string', value: architecture },
     { key: 'general.type', type: 'string', value: 'model' },
@@ -102,6 +102,10 @@ const ARCHITECTURE_OF_MODEL_TYPE: Readonly<Record<string, GgufArchitecture>> = {
   mistral: 'llama',
   qwen2: 'qwen2',
   qwen3: 'qwen3',
+  smollm3: 'smollm3',
+  olmo2: 'olmo2',
+  granite: 'granite',
+  gemma3_text: 'gemma3',
   gpt2: 'gpt2',
   gpt_neox: 'gptneox',
 };
@@ -118,7 +122,7 @@ function checkActivation(
   { activation, family }: SupportedConfig,
   notice: (message: string) => void,
 ): void {
-  const gelu = family !== 'llama';
+  const gelu = family !== 'llama' || architecture === 'gemma3';
   if ((gelu ? TANH_GELUS : SILUS).includes(activation)) return;
   if (!gelu || activation !== 'gelu') {
     throw new ModelError('gguf-unsupported', `llama.cpp's ${architecture} has no activation ${activation}.`);
@@ -129,15 +133,38 @@ function checkActivation(
 const SILUS = ['silu', 'swish'];
 const TANH_GELUS = ['gelu_new', 'gelu_fast', 'gelu_pytorch_tanh'];
 
-/** llama.cpp multiplies q·k by 1/√d in every layer of every model, and GGUF has no word for GPT-2's other scales. */
-function checkAttentionScales(config: SupportedConfig): void {
-  if (config.family !== 'gpt2') return;
+/** What llama.cpp fixes for an architecture and GGUF has no word for. */
+function checkAttention(config: SupportedConfig): void {
   const usual = config.headWidth ** -0.5;
-  if (config.attentionScales.every((scale) => scale === usual)) return;
-  throw new ModelError(
-    'gguf-unsupported',
-    "This model's attention scales cannot be exported to GGUF: llama.cpp scales by 1/√d in every layer, config.json asks for something else (scale_attn_weights, scale_attn_by_inverse_layer_idx).",
-    { hint: 'Export a Hugging Face directory instead.' },
+  if (config.family === 'gpt2' && config.attentionScales.some((scale) => scale !== usual)) {
+    throw attentionUnsupported(
+      'llama.cpp scales by 1/√d in every layer, config.json asks for something else (scale_attn_weights, scale_attn_by_inverse_layer_idx)',
+    );
+  }
+  if (config.modelType === 'gemma3_text' && config.family === 'llama') {
+    const scalar = gemma3AttentionScalar(config);
+    if (config.attentionScale !== scalar ** -0.5)
+      throw attentionUnsupported(`llama.cpp takes a query_pre_attn_scalar of ${scalar} for it`);
+    if (windowPattern(config) === undefined)
+      throw attentionUnsupported('llama.cpp wants every n-th layer to see everything, the others a window');
+  }
+  if (config.modelType === 'smollm3' && config.family === 'llama') {
+    if (config.layerRotary.some((rotary, layer) => (rotary === undefined) !== (layer % 4 === 3)))
+      throw attentionUnsupported('llama.cpp leaves positions out in every fourth layer, and in no other');
+  }
+}
+
+function attentionUnsupported(why: string): ModelError {
+  return new ModelError('gguf-unsupported', `This model's attention cannot be exported to GGUF: ${why}.`, {
+    hint: 'Export a Hugging Face directory instead.',
+  });
+}
+
+/** n where every n-th layer sees everything and the others a window; Gemma 3's own 6 where that is all that shows. */
+function windowPattern({ layerWindows }: SupportedConfig): number | undefined {
+  const candidates = [6, ...layerWindows.map((_, layer) => layer + 1)];
+  return candidates.find((n) =>
+    layerWindows.every((window, layer) => (window === undefined) === ((layer + 1) % n === 0)),
   );
 }
 
@@ -181,6 +208,7 @@ function modelFields(
   return [
     ...common,
     ...rotary,
+    ...ownFields(config, { whole, real }),
     whole('attention.head_count_kv', config.kvHeads),
     whole('attention.key_length', config.headWidth),
     whole('attention.value_length', config.headWidth),
@@ -189,11 +217,33 @@ function modelFields(
   ];
 }
 
-/** llama.cpp's models have no sliding window here: within the window, and only there, the two agree. */
+type Field = (name: string, value: number) => GgufField;
+
+/** What only one architecture of Llama's layer has. */
+function ownFields(config: LlamaConfig, { whole, real }: { whole: Field; real: Field }): GgufField[] {
+  if (config.modelType === 'granite') {
+    return [
+      real('attention.scale', config.attentionScale),
+      real('embedding_scale', config.embeddingScale),
+      real('residual_scale', config.residualScale),
+      real('logit_scale', config.logitDivisor),
+    ];
+  }
+  if (config.modelType !== 'gemma3_text') return [];
+  const layer = config.layerWindows.findIndex((window) => window !== undefined);
+  return [
+    whole('attention.sliding_window', config.layerWindows[layer] ?? config.maxPositions),
+    whole('attention.sliding_window_pattern', windowPattern(config)!),
+    real('rope.freq_base_swa', (config.layerRotary[layer] ?? config.rotary).theta),
+  ];
+}
+
+/** llama.cpp's models have no sliding window here but Gemma 3: within the window, and only there, the two agree. */
 function contextLength(
-  { layerWindows, maxPositions }: SupportedConfig,
+  { layerWindows, maxPositions, modelType }: SupportedConfig,
   notice: (message: string) => void,
 ): number {
+  if (modelType === 'gemma3_text') return maxPositions;
   const window = Math.min(...layerWindows.map((layerWindow) => layerWindow ?? maxPositions));
   if (window >= maxPositions) return maxPositions;
   notice(

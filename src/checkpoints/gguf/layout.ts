@@ -6,7 +6,7 @@ export interface HeadCounts {
 }
 
 /**
- * Moves a matrix `[rows, columns]` (or a bias `[rows]`) from GGUF's layout to Hugging Face's, or back.
+ * Brings a matrix `[rows, columns]` (or a bias or norm `[rows]`) from GGUF's layout to Hugging Face's, or back.
  * Returns the new values and the shape that goes with them; the input is not changed.
  */
 export function relayout(
@@ -17,6 +17,7 @@ export function relayout(
   heads: HeadCounts,
 ): { values: Float32Array; shape: readonly number[] } {
   if (layout === 'transposed') return transpose(values, shape);
+  if (layout === 'plus-one') return { values: values.map((x) => (to === 'gguf' ? x + 1 : x - 1)), shape };
   const rows = shape[0]!;
   const sources = sourceRows(layout, rows, heads);
   return { values: permuteRows(values, rows, to === 'huggingFace' ? sources : inverse(sources)), shape };
@@ -24,7 +25,7 @@ export function relayout(
 
 /** For each Hugging Face row, the GGUF row that holds it. */
 function sourceRows(
-  layout: Exclude<Layout, 'transposed'>,
+  layout: Exclude<Layout, 'transposed' | 'plus-one'>,
   rows: number,
   { heads, kvHeads }: HeadCounts,
 ): Int32Array {

@@ -39,6 +39,14 @@ export class Metadata {
     return this.#list(key, 'number');
   }
 
+  flags(key: string): readonly boolean[] | undefined {
+    return this.#list(key, 'boolean');
+  }
+
+  isList(key: string): boolean {
+    return Array.isArray(this.#values.get(key));
+  }
+
   texts(key: string): readonly string[] | undefined {
     return this.#list(key, 'string');
   }
@@ -68,7 +76,10 @@ export class Metadata {
     throw this.#wrong(key, type, value);
   }
 
-  #list<T extends 'number' | 'string'>(key: string, type: T): readonly TypeNamed<T>[] | undefined {
+  #list<T extends 'number' | 'string' | 'boolean'>(
+    key: string,
+    type: T,
+  ): readonly TypeNamed<T>[] | undefined {
     const value = this.#values.get(key);
     if (
       value === undefined ||

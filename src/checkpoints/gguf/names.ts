@@ -1,15 +1,20 @@
 import { ModelError } from '../../errors.ts';
 
 /** llama.cpp's name of an architecture. Mistral has none of its own: it is a `llama`. */
-export type GgufArchitecture = 'llama' | 'qwen2' | 'qwen3' | 'gpt2' | 'gptneox';
+export type GgufArchitecture = LlamaLike | 'gpt2' | 'gptneox';
 
-/** How a matrix lies differently in the two files. All of these are permutations: nothing is computed. */
+/** Those of Llama's layer. */
+export type LlamaLike = 'llama' | 'qwen2' | 'qwen3' | 'smollm3' | 'olmo2' | 'granite' | 'gemma3';
+
+/** How a weight differs in the two files. All but one are permutations. */
 export type Layout =
   /** Rows of each query head are in rotary pairs (GGUF), or in halves (Hugging Face). */
   | 'rotary-query'
   | 'rotary-key'
   /** `[in, out]` in Hugging Face's GPT-2, `[out, in]` in GGUF. */
   | 'transposed'
+  /** 1 + the weight in GGUF: Gemma's norms multiply by that. */
+  | 'plus-one'
   /** Query, key, value of each head together (Hugging Face), or all queries, all keys, all values (GGUF). */
   | 'interleaved-qkv';
 
@@ -53,6 +58,20 @@ const QWEN3: readonly NameRule[] = [
   { gguf: 'blk.{i}.attn_k_norm', huggingFace: 'model.layers.{i}.self_attn.k_norm' },
 ];
 
+const BLOCK_NORMS: ReadonlySet<string> = new Set(['blk.{i}.attn_norm', 'blk.{i}.ffn_norm']);
+
+const OLMO2: readonly NameRule[] = [
+  ...QWEN3.filter(({ gguf }) => !BLOCK_NORMS.has(gguf)),
+  { gguf: 'blk.{i}.post_attention_norm', huggingFace: 'model.layers.{i}.post_attention_layernorm' },
+  { gguf: 'blk.{i}.post_ffw_norm', huggingFace: 'model.layers.{i}.post_feedforward_layernorm' },
+];
+
+const GEMMA3: readonly NameRule[] = [
+  ...OLMO2,
+  { gguf: 'blk.{i}.attn_norm', huggingFace: 'model.layers.{i}.input_layernorm' },
+  { gguf: 'blk.{i}.ffn_norm', huggingFace: 'model.layers.{i}.pre_feedforward_layernorm' },
+].map((rule): NameRule => (rule.gguf.endsWith('_norm') ? { ...rule, layout: 'plus-one' } : rule));
+
 const GPT2: readonly NameRule[] = [
   { gguf: 'token_embd', huggingFace: 'transformer.wte' },
   { gguf: 'position_embd', huggingFace: 'transformer.wpe' },
@@ -86,6 +105,10 @@ const RULES: Readonly<Record<GgufArchitecture, readonly NameRule[]>> = {
   llama: LLAMA,
   qwen2: LLAMA_LIKE,
   qwen3: QWEN3,
+  smollm3: LLAMA,
+  olmo2: OLMO2,
+  granite: LLAMA,
+  gemma3: GEMMA3,
   gpt2: GPT2,
   gptneox: GPT_NEOX,
 };

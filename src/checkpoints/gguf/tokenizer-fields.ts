@@ -37,10 +37,27 @@ export function tokenizerFields(tokenizer: Tokenizer, rows: number, model: Model
     : byteLevelFields(tokenizer.files.tokenizer, bpe, merges);
   return [
     ...kind,
-    { key: 'tokenizer.ggml.tokens', type: 'array', items: 'string', value: tokens },
+    {
+      key: 'tokenizer.ggml.tokens',
+      type: 'array',
+      items: 'string',
+      value: writtenTokens(tokens, types, sentencePiece),
+    },
     { key: 'tokenizer.ggml.token_type', type: 'array', items: 'int32', value: types },
     ...specialFields(tokenizer, model),
   ];
+}
+
+/** As llama.cpp's own converter, which wants pieces that are taken out of the text whole as the text spells them. */
+function writtenTokens(
+  tokens: readonly string[],
+  types: readonly number[],
+  sentencePiece: boolean,
+): readonly string[] {
+  if (!sentencePiece) return tokens;
+  return tokens.map((token, id) =>
+    types[id] === TOKEN_TYPES.userDefined ? token.replaceAll(SENTENCEPIECE_SPACE, ' ') : token,
+  );
 }
 
 function vocabulary(
@@ -48,7 +65,9 @@ function vocabulary(
   rows: number,
   sentencePiece: boolean,
 ): { tokens: string[]; types: number[] } {
-  if (tokenizer.vocabularySize > rows) {
+  // Gemma 3's text models share a tokenizer that has one more token, for images: no text can hold it.
+  const beyond = Array.from({ length: Math.max(0, tokenizer.vocabularySize - rows) }, (_, i) => rows + i);
+  if (!beyond.every((id) => tokenizer.isSpecial(id))) {
     throw unsupported(
       `the tokenizer has ${tokenizer.vocabularySize} tokens, but the model only ${rows} embeddings`,
     );
@@ -98,10 +117,9 @@ function sentencePieceFields(
   tokens: readonly string[],
   types: readonly number[],
 ): GgufField[] {
-  const { normalizers = [] } = isJsonObject(file.normalizer) ? file.normalizer : {};
-  const steps = (Array.isArray(normalizers) ? normalizers : []).filter(isJsonObject).map((step) => step.type);
+  const steps = normalizerSteps(file.normalizer);
   const addSpacePrefix = steps.join() === 'Prepend,Replace';
-  if (file.pre_tokenizer !== null || !(addSpacePrefix || steps.join() === 'Replace')) {
+  if (!cutsNothing(file.pre_tokenizer) || !(addSpacePrefix || steps.join() === 'Replace')) {
     throw unsupported(
       `this SentencePiece layout has no equal in llama.cpp (it should replace spaces by ${SENTENCEPIECE_SPACE})`,
     );
@@ -117,6 +135,19 @@ function sentencePieceFields(
     },
     { key: 'tokenizer.ggml.add_space_prefix', type: 'bool', value: addSpacePrefix },
   ];
+}
+
+function normalizerSteps(normalizer: unknown): unknown[] {
+  if (!isJsonObject(normalizer)) return [];
+  if (normalizer.type !== 'Sequence') return [normalizer.type];
+  return Array.isArray(normalizer.normalizers) ? normalizer.normalizers.flatMap(normalizerSteps) : [];
+}
+
+/** Gemma's file cuts at spaces, of which its normalizer leaves none. */
+function cutsNothing(preTokenizer: unknown): boolean {
+  if (!isJsonObject(preTokenizer)) return preTokenizer === null || preTokenizer === undefined;
+  const { type, pattern } = preTokenizer;
+  return type === 'Split' && isJsonObject(pattern) && pattern.String === ' ';
 }
 
 /** Scores whose order is that of the merges; checked, because llama.cpp knows a tokenizer by its scores alone. */
@@ -136,7 +167,13 @@ function scoresOf(
     ids,
     new Map([...scores, ...unscored.map((token) => [token, -Infinity] as const)]),
   );
-  const pieces = (pairs: readonly Merge[]) => pairs.map((pair) => pair.join('')).join('\n');
+  // Pieces that are taken out of the text whole are never merged, so their merges may come in any order.
+  const whole = new Set(tokens.filter((_, id) => types[id] === TOKEN_TYPES.userDefined));
+  const pieces = (pairs: readonly Merge[]) =>
+    pairs
+      .map((pair) => pair.join(''))
+      .filter((piece) => !whole.has(piece))
+      .join('\n');
   const pairs = (list: readonly Merge[]) =>
     list
       .map((pair) => pair.join(' '))

@@ -99,6 +99,67 @@ describe('a SentencePiece tokenizer from GGUF', () => {
     expect(again.files.tokenizer).toEqual(tokenizer.files.tokenizer);
   });
 
+  it('laid out as Gemma lays it out survives: runs of spaces, no space in front, a token without an embedding', async () => {
+    const {
+      model,
+      normalizer: _,
+      ...file
+    } = tokenizer.files.tokenizer as JsonObject & {
+      model: JsonObject & { vocab: Record<string, number>; merges: [string, string][] };
+    };
+    const space = '\u2581';
+    const runs = [2, 3, 4].map((count, i) => ({ id: 512 + i, content: space.repeat(count) }));
+    // The ways to make one run do not lie together, as in Gemma's file.
+    const ways = [
+      [3, 1],
+      [2, 1],
+      [2, 2],
+      [1, 2],
+      [1, 3],
+      [1, 1],
+    ].map((sizes) => sizes.map((count) => space.repeat(count)) as [string, string]);
+    const gemma = new Tokenizer({
+      ...tokenizer.files,
+      tokenizer: {
+        ...file,
+        normalizer: { type: 'Replace', pattern: { String: ' ' }, content: space },
+        pre_tokenizer: {
+          type: 'Split',
+          pattern: { String: ' ' },
+          behavior: 'MergedWithPrevious',
+          invert: false,
+        },
+        decoder: {
+          type: 'Sequence',
+          decoders: [
+            { type: 'Replace', pattern: { String: space }, content: ' ' },
+            { type: 'ByteFallback' },
+            { type: 'Fuse' },
+          ],
+        },
+        added_tokens: [
+          ...(file.added_tokens as JsonObject[]),
+          ...runs.map((run) => ({ ...run, special: false, normalized: false })),
+          { id: 515, content: '<image>', special: true, normalized: false },
+        ],
+        model: {
+          ...model,
+          vocab: { ...model.vocab, ...Object.fromEntries(runs.map(({ id, content }) => [content, id])) },
+          merges: [...ways, ...model.merges],
+        },
+      },
+    });
+    const again = await throughFile(gemma, 515);
+    // A text that spells the replacement itself may be cut elsewhere, as by llama.cpp's converter.
+    const usual = texts.filter((text) => !text.includes(space));
+    for (const text of [...usual, 'a  b', 'a   b    c', `${' '.repeat(9)}x`]) {
+      expect({ text, ids: [...again.encode(text)] }).toEqual({ text, ids: [...gemma.encode(text)] });
+    }
+    expect([...gemma.encode('a    b', { addSpecialTokens: false })]).toContain(514);
+    expect(again.vocabularySize).toBe(515);
+    expect(() => tokenizerFields(gemma, 514, NO_IDS)).toThrowError(/tokens, but the model only 514/);
+  });
+
   it('is refused for export when its merges do not follow from scores', () => {
     const model = tokenizer.files.tokenizer.model as JsonObject & { merges: [string, string][] };
     const [first, ...rest] = model.merges;
