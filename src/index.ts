@@ -7,14 +7,10 @@
  *     await trainPreference({ model: 'smollm2-135m', data: 'pairs.jsonl', output: 'runs/first' });
  */
 export * from './checkpoints/index.ts';
-export type { JudgedPair as VotedPair } from './data/index.ts';
 export * from './data/index.ts';
 export * from './engine/index.ts';
 export * from './errors.ts';
-// Names that two layers share: which of them the package means, and what the other is called here.
-export type { JudgedPair, Verdict } from './evaluate/index.ts';
 export * from './evaluate/index.ts';
-export type { Verdict as ClaimVerdict } from './experiments/index.ts';
 export * from './experiments/index.ts';
 export * from './generate/index.ts';
 export * from './models/index.ts';
@@ -22,9 +18,8 @@ export * from './nn/index.ts';
 export * from './objectives/index.ts';
 export * from './optim/index.ts';
 export * from './report/index.ts';
-export { histogram as histogramChart } from './report/index.ts';
 export * from './runs/index.ts';
 export * from './stats/index.ts';
-export { histogram } from './stats/index.ts';
 export * from './text/index.ts';
 export * from './train/index.ts';
+export * from './units.ts';

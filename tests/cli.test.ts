@@ -1,16 +1,14 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { main } from '../src/cli/main.ts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { engineInfo, setThreads } from '../src/engine/index.ts';
+import { STORIES as MODEL, runMallows } from './support/mallows.ts';
 
 /*
  * The commands as people call them, on a trained model of 260,000 weights: files in, files out, exit codes. What the
  * numbers have to be is the business of the parity suites.
  */
-
-const MODEL = 'tests/fixtures/models/stories260K/stories260K-f32.gguf';
 
 const PAIRS = [
   {
@@ -42,33 +40,15 @@ beforeAll(() => {
   setThreads(1);
 });
 
-afterEach(() => vi.restoreAllMocks());
-
 afterAll(() => {
   vi.unstubAllEnvs();
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function mallows(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    vi.spyOn(process[name], 'write').mockImplementation((chunk) => {
-      written[name] += String(chunk);
-      return true;
-    });
-  }
-  try {
-    const code = await main(argv);
-    return { code, ...written };
-  } finally {
-    vi.restoreAllMocks();
-  }
-}
-
 describe('score', () => {
   it('writes a line a pair in the order of the data and lists what was left out', async () => {
     const output = at('scores.jsonl');
-    const { code, stdout, stderr } = await mallows(
+    const { code, stdout, stderr } = await runMallows(
       'score',
       '--model',
       MODEL,
@@ -100,7 +80,7 @@ describe('score', () => {
 
   it('stops at the first bad row when strict, with exit code 3', async () => {
     const output = at('strict.jsonl');
-    const { code, stderr } = await mallows(
+    const { code, stderr } = await runMallows(
       'score',
       '--model',
       MODEL,
@@ -119,7 +99,7 @@ describe('score', () => {
 describe('dispersion', () => {
   it('writes weights of mean one, their summary and a histogram', async () => {
     const output = at('dispersion.jsonl');
-    const { code, stdout, stderr } = await mallows(
+    const { code, stdout, stderr } = await runMallows(
       'dispersion',
       '--model',
       MODEL,
@@ -150,7 +130,7 @@ describe('generate and export', () => {
     const prompts = at('prompts.jsonl');
     writeFileSync(prompts, '{"id":"x","prompt":"Once upon a time"}\n{"id":"y","prompt":"The cat"}\n');
     const ask = async (model: string, output: string) => {
-      const { code, stderr } = await mallows(
+      const { code, stderr } = await runMallows(
         ...[
           'generate',
           '--model',
@@ -181,9 +161,9 @@ describe('generate and export', () => {
     expect(first!.tokens).toHaveLength(12);
     expect(first!.finish).toBe('length');
 
-    expect((await mallows('export', '--model', MODEL, '--to', at('model'))).code).toBe(0);
+    expect((await runMallows('export', '--model', MODEL, '--to', at('model'))).code).toBe(0);
     expect(
-      (await mallows('export', '--model', at('model'), '--to', at('model.gguf'), '--dtype', 'f32')).code,
+      (await runMallows('export', '--model', at('model'), '--to', at('model.gguf'), '--dtype', 'f32')).code,
     ).toBe(0);
     expect(await ask(at('model'), at('answers-2.jsonl'))).toEqual(answers);
     expect(await ask(at('model.gguf'), at('answers-3.jsonl'))).toEqual(answers);
@@ -205,7 +185,7 @@ describe('generate and export', () => {
       '--max-new-tokens',
       '2',
     ];
-    const { stdout, stderr } = await mallows(...argv, '--json');
+    const { stdout, stderr } = await runMallows(...argv, '--json');
     expect(stderr).toContain('1 of 2 rows repeat a prompt');
     expect(jsonLines(stdout).map(({ event }) => event)).toEqual(['sampling', 'answer', 'done']);
   });
@@ -213,7 +193,7 @@ describe('generate and export', () => {
   it('samples as the seed says', async () => {
     const draw = async (seed: string) =>
       (
-        await mallows(
+        await runMallows(
           ...['generate', '--model', MODEL, '--prompt', 'One day', '--n', '2', '--temperature', '1'],
           ...['--seed', seed, '--max-new-tokens', '8', '--json'],
         )
@@ -226,8 +206,8 @@ describe('generate and export', () => {
   });
 
   it('refuses contradictions with exit code 2', async () => {
-    expect((await mallows('generate', '--model', MODEL)).code).toBe(2);
-    const both = await mallows(
+    expect((await runMallows('generate', '--model', MODEL)).code).toBe(2);
+    const both = await runMallows(
       'generate',
       '--model',
       MODEL,
@@ -239,7 +219,7 @@ describe('generate and export', () => {
     );
     expect(both.code).toBe(2);
     expect(both.stderr).toContain('--temperature');
-    expect((await mallows('export', '--model', MODEL, '--to', at('d'), '--dtype', 'q8_0')).code).toBe(2);
+    expect((await runMallows('export', '--model', MODEL, '--to', at('d'), '--dtype', 'q8_0')).code).toBe(2);
   });
 });
 
@@ -260,11 +240,11 @@ describe('train', () => {
   ];
 
   it('explains, trains, reports, refuses to overwrite, and goes on where it is asked to', async () => {
-    const explained = await mallows(...recipe('--explain'));
+    const explained = await runMallows(...recipe('--explain'));
     expect(explained.stdout).toMatch(/^ {2}lr: 0\.001 +# --set$/m);
     expect(existsSync(at('run'))).toBe(false);
 
-    const { code, stdout, stderr } = await mallows(...recipe('--json'));
+    const { code, stdout, stderr } = await runMallows(...recipe('--json'));
     expect(code, stderr).toBe(0);
     const events = jsonLines(stdout) as unknown as { event: string; step?: number }[];
     expect(events.filter(({ event }) => event === 'step').map(({ step }) => step)).toEqual([1, 2, 3]);
@@ -281,11 +261,11 @@ describe('train', () => {
     }
     expect(existsSync(join(at('run'), 'model', 'model.safetensors'))).toBe(true);
 
-    const again = await mallows(...recipe());
+    const again = await runMallows(...recipe());
     expect(again.code).toBe(2);
     expect(again.stderr).toContain('--resume');
     const metrics = readFileSync(join(at('run'), 'metrics.jsonl'), 'utf8');
-    const resumed = await mallows('train', join(at('run'), 'recipe.yaml'), '--resume');
+    const resumed = await runMallows('train', join(at('run'), 'recipe.yaml'), '--resume');
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(readFileSync(join(at('run'), 'metrics.jsonl'), 'utf8')).toBe(metrics);
   });
@@ -294,7 +274,7 @@ describe('train', () => {
     const output = at('broken-off');
     const args = recipe('--output', output);
     const seen = vi.fn();
-    const interrupted = mallows(...args, '--json');
+    const interrupted = runMallows(...args, '--json');
     // The loop yields between steps; the signal is there before the first one ends.
     const poll = setInterval(() => {
       if (existsSync(join(output, 'evaluations', 'step-0.jsonl'))) {
@@ -308,7 +288,7 @@ describe('train', () => {
     expect(seen).toHaveBeenCalledOnce();
     expect(code, stderr).toBe(130);
     expect(stderr).toContain(`mallows train ${join(output, 'recipe.yaml')} --resume`);
-    const resumed = await mallows('train', join(output, 'recipe.yaml'), '--resume');
+    const resumed = await runMallows('train', join(output, 'recipe.yaml'), '--resume');
     expect(resumed.code, resumed.stderr).toBe(0);
     for (const file of ['metrics.jsonl', join('model', 'model.safetensors')]) {
       expect(readFileSync(join(output, file)).equals(readFileSync(join(at('run'), file))), file).toBe(true);
@@ -317,7 +297,9 @@ describe('train', () => {
 
   it('multiplies fp32 as precisely as it is asked to', async () => {
     const metrics = async (name: string, ...more: string[]) => {
-      const { code, stderr } = await mallows(...recipe('--set', 'dtype=fp32', '--output', at(name), ...more));
+      const { code, stderr } = await runMallows(
+        ...recipe('--set', 'dtype=fp32', '--output', at(name), ...more),
+      );
       expect(code, stderr).toBe(0);
       return readFileSync(join(at(name), 'metrics.jsonl'), 'utf8');
     };
@@ -329,10 +311,10 @@ describe('train', () => {
   });
 
   it('tells every problem of a recipe, and what data are missing', async () => {
-    const wrong = await mallows(...recipe('--set', 'modle=x', '--objective', 'mallow-theta'));
+    const wrong = await runMallows(...recipe('--set', 'modle=x', '--objective', 'mallow-theta'));
     expect(wrong.code).toBe(2);
     expect(wrong.stderr).toContain('did you mean model?');
-    const missing = await mallows(
+    const missing = await runMallows(
       'train',
       '--model',
       MODEL,
@@ -343,8 +325,8 @@ describe('train', () => {
     );
     expect(missing.code).toBe(3);
     expect(missing.stderr).toContain('none.jsonl');
-    expect((await mallows('train', 'no-such-recipe.yaml')).code).toBe(2);
-    const unknown = await mallows('trian');
+    expect((await runMallows('train', 'no-such-recipe.yaml')).code).toBe(2);
+    const unknown = await runMallows('trian');
     expect(unknown.code).toBe(2);
     expect(unknown.stderr).toContain('Did you mean train?');
   });
@@ -352,7 +334,7 @@ describe('train', () => {
 
 describe('sft', () => {
   it('fine-tunes on the chosen sides and reports', async () => {
-    const { code, stderr } = await mallows(
+    const { code, stderr } = await runMallows(
       ...['sft', '--model', MODEL, '--data', data, '--output', at('sft'), '--set', 'steps=2'],
       ...['--set', 'eval.samples=0', '--set', 'eval_fraction=0.3'],
     );

@@ -2,37 +2,21 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
-import { main } from '../src/cli/main.ts';
 import { startChatServer } from './support/chat-server.ts';
 import { honestVerdict, testPairs } from './support/judge-pairs.ts';
+import { runMallows } from './support/mallows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mallows-evaluate-cli-'));
 const at = (name: string) => join(folder, name);
 const KEY = 'sk-cli-test-key-of-nobody';
 
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.unstubAllEnvs();
-});
-
-async function mallows(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    vi.spyOn(process[name], 'write').mockImplementation((chunk) => {
-      written[name] += String(chunk);
-      return true;
-    });
-  }
-  const code = await main(argv);
-  vi.restoreAllMocks();
-  return { code, ...written };
-}
+afterEach(() => vi.unstubAllEnvs());
 
 it('winrate prints a table, JSON lines and a file', async () => {
   const csv = 'model,index,output_len,preference\nmine,0,10,1.25\nmine,1,14,1.75\nmine,2,12,2\n';
   writeFileSync(at('annotations.csv'), csv);
   writeFileSync(at('items.csv'), 'index,baseline_len,instruction_difficulty\n0,12,0.1\n1,12,0\n2,11,-0.2\n');
-  const json = await mallows(
+  const json = await runMallows(
     'winrate',
     at('annotations.csv'),
     '--items',
@@ -53,7 +37,7 @@ it('winrate prints a table, JSON lines and a file', async () => {
   writeFileSync(at('two.csv'), `${csv}${others}`);
   for (const name of ['w.jsonl', 'two.jsonl', 'two.json']) {
     const source = name.startsWith('two') ? at('two.csv') : at('annotations.csv');
-    expect((await mallows('winrate', source, '--output', at(name))).code).toBe(0);
+    expect((await runMallows('winrate', source, '--output', at(name))).code).toBe(0);
   }
   const [one, two] = ['w.jsonl', 'two.jsonl'].map((name) =>
     readFileSync(at(name), 'utf8')
@@ -65,10 +49,10 @@ it('winrate prints a table, JSON lines and a file', async () => {
   expect(one![0]).toMatchObject({ model: 'mine', n: 3 });
   expect(two!.map(({ model }) => model)).toEqual(['mine', 'other']);
   expect(JSON.parse(readFileSync(at('two.json'), 'utf8'))).toEqual(two);
-  const table = await mallows('winrate', at('annotations.csv'));
+  const table = await runMallows('winrate', at('annotations.csv'));
   expect(table.stdout).toMatch(/mine .* 66\.67 ± 22\.05 +3 +12/);
   expect(table.stdout).toContain('--items');
-  expect((await mallows('winrate', at('nosuch.csv'))).code).toBe(3);
+  expect((await runMallows('winrate', at('nosuch.csv'))).code).toBe(3);
 });
 
 it('judge asks a server, writes verdicts, resumes for nothing, and keeps the key to itself', async () => {
@@ -98,14 +82,14 @@ it('judge asks a server, writes verdicts, resumes for nothing, and keeps the key
     server.url,
   ];
   argv.push('--output', at('judged.jsonl'), '--price', '1,10');
-  const first = await mallows(...argv);
+  const first = await runMallows(...argv);
   expect(first.code, first.stderr).toBe(0);
   expect(first.stdout).toMatch(/win rate of a\.jsonl: 50\.0 % \(95 % interval/);
   expect(first.stdout).toMatch(/8 won, 8 lost, 4 tied of 20 pairs/);
   expect(first.stdout).toContain('No difference shown');
   // 40 answers of 100 + 10 tokens at $1 and $10 a million.
   expect(first.stdout).toContain('4000 + 400 tokens, $0.0080');
-  const again = await mallows(...argv, '--json');
+  const again = await runMallows(...argv, '--json');
   expect(JSON.parse(again.stdout)).toMatchObject({
     n: 20,
     cost: 0,
@@ -161,7 +145,7 @@ it('judge keeps what a command replied, and after an interruption asks it for th
   const argv = ['judge', '--a', at('cmd-a.jsonl'), '--b', at('cmd-b.jsonl'), '--judge', judgeProgram(asked)];
   argv.push('--output', at('cmd.jsonl'), '--concurrency', '2', '--json');
 
-  const interrupted = mallows(...argv);
+  const interrupted = runMallows(...argv);
   await vi.waitUntil(() => askedPairs().length > 5, { timeout: 20_000, interval: 2 });
   process.emit('SIGINT', 'SIGINT');
   const first = await interrupted;
@@ -171,7 +155,7 @@ it('judge keeps what a command replied, and after an interruption asks it for th
   expect(before.length).toBeLessThan(60);
   expect(existsSync(at('cmd.jsonl'))).toBe(false);
 
-  const second = await mallows(...argv);
+  const second = await runMallows(...argv);
   expect(second.code, second.stderr).toBe(0);
   expect(JSON.parse(second.stdout)).toMatchObject({ n: 30, wins: 12, losses: 12, ties: 6, usage: null });
   expect(second.stderr).toContain(
@@ -188,7 +172,7 @@ it('judge refuses answers to different prompts', async () => {
   ] as const) {
     writeFileSync(at(`${name}.jsonl`), `${JSON.stringify({ prompt, output: 'So.' })}\n`);
   }
-  const result = await mallows(
+  const result = await runMallows(
     ...[
       'judge',
       '--a',
@@ -208,7 +192,7 @@ it('judge refuses answers to different prompts', async () => {
 });
 
 it('judge says what is wrong with its arguments', async () => {
-  const bad = await mallows('judge', '--a', at('a.jsonl'), '--b', at('b.jsonl'), '--judge', 'gpt');
+  const bad = await runMallows('judge', '--a', at('a.jsonl'), '--b', at('b.jsonl'), '--judge', 'gpt');
   expect(bad.code).toBe(2);
   expect(bad.stderr).toContain('openai:MODEL, cmd:COMMAND, or the directory of a reward model');
 });
@@ -274,7 +258,7 @@ it('judge lets a model on a server answer, with its own key or none, and each pr
     ...['--server', serving.url, '--judge', 'openai:m', '--judge-url', judging.url],
     ...['--output', at('served.jsonl'), '--json'],
   ];
-  const result = await mallows(...argv);
+  const result = await runMallows(...argv);
   expect(result.code, result.stderr).toBe(0);
   expect(result.stderr).toContain(`tuned answers ${prompts} on ${serving.url}`);
   expect(JSON.parse(result.stdout)).toMatchObject({ n: 2, unparsable: 0 });
@@ -291,10 +275,10 @@ it('judge lets a model on a server answer, with its own key or none, and each pr
   // The judge's key is for the judge.
   expect([...keys]).toEqual([undefined]);
   // What was answered is kept: nothing is asked again, though the key is another.
-  expect((await mallows(...argv, '--server-key-env', 'SERVING_KEY')).code).toBe(0);
+  expect((await runMallows(...argv, '--server-key-env', 'SERVING_KEY')).code).toBe(0);
   expect(serving.counts.requests).toBe(2);
   expect(
-    (await mallows(...argv, '--server-key-env', 'SERVING_KEY', '--output', at('keyed.jsonl'))).code,
+    (await runMallows(...argv, '--server-key-env', 'SERVING_KEY', '--output', at('keyed.jsonl'))).code,
   ).toBe(0);
   expect([...keys]).toEqual([undefined, 'Bearer sk-serving']);
   await serving.close();
@@ -316,7 +300,7 @@ it('compare weighs runs against the first and writes a page', async () => {
     at('w.jsonl'),
     judged.map(({ id }) => `${JSON.stringify({ id, negLogDispersion: 0.5 + Number(id) / 9 })}\n`).join(''),
   );
-  const text = await mallows(
+  const text = await runMallows(
     'compare',
     dpo,
     theta,
@@ -348,7 +332,7 @@ it('compare weighs runs against the first and writes a page', async () => {
   expect(html.match(/<article class="pair" data-won="first"/g)).toHaveLength(3);
   expect(html.match(/data-dispersion="low">/g)).toHaveLength(3);
   expect(existsSync(at('figures/compare-accuracy.png'))).toBe(true);
-  const json = await mallows('compare', dpo, theta, '--json');
+  const json = await runMallows('compare', dpo, theta, '--json');
   expect(JSON.parse(json.stdout)).toEqual({ event: 'comparison', ...report });
   const crashed = fakeRun('crashed', { objective: { name: 'ipo' }, seed: 1 }, 0);
   rmSync(join(crashed, 'model'), { recursive: true });
@@ -357,13 +341,13 @@ it('compare weighs runs against the first and writes a page', async () => {
     `${crashed} did not finish: it holds no trained model, and its last evaluation is of step 20.`,
     `The last evaluations are of different steps: 20 (${crashed}); 30 (${dpo}).`,
   ];
-  const unequal = await mallows('compare', dpo, crashed, '--report', at('unequal.html'));
+  const unequal = await runMallows('compare', dpo, crashed, '--report', at('unequal.html'));
   const unequalPage = readFileSync(at('unequal.html'), 'utf8');
   for (const note of notes) {
     expect(unequal.stdout).toContain(note);
     expect(unequalPage).toContain(note);
   }
-  const one = await mallows(
+  const one = await runMallows(
     'compare',
     dpo,
     fakeRun('dpo-2', { objective: { name: 'dpo', beta: 0.1 }, seed: 2 }, 0),
@@ -373,7 +357,7 @@ it('compare weighs runs against the first and writes a page', async () => {
 
 it('frontier draws accuracy against KL', async () => {
   const phi = fakeRun('phi', { objective: { name: 'mallows-phi', beta: 0.1 }, seed: 1 }, 0.25);
-  const result = await mallows('frontier', at('dpo'), phi, '--output', at('frontier.svg'), '--json');
+  const result = await runMallows('frontier', at('dpo'), phi, '--output', at('frontier.svg'), '--json');
   expect(result.code, result.stderr).toBe(0);
   const lines = result.stdout
     .trimEnd()
@@ -404,7 +388,7 @@ it('generate --server answers prompts and keeps what it was answered', async () 
     at('prompts.jsonl'),
     '--greedy',
   ];
-  const text = await mallows(...argv, '--output', at('text.jsonl'));
+  const text = await runMallows(...argv, '--output', at('text.jsonl'));
   expect(text.code, text.stderr).toBe(0);
   const lines = (name: string) =>
     readFileSync(at(name), 'utf8')
@@ -415,10 +399,10 @@ it('generate --server answers prompts and keeps what it was answered', async () 
     { id: 'x', prompt: 'One', completions: [{ text: ' after One', finish: 'stop' }] },
     { id: 'y', prompt: 'Two', completions: [{ text: ' after Two', finish: 'stop' }] },
   ]);
-  const chat = await mallows(...argv, '--chat');
+  const chat = await runMallows(...argv, '--chat');
   expect(chat.stdout).toContain('to One');
   const before = server.counts.requests;
-  expect((await mallows(...argv, '--output', at('text.jsonl'))).code).toBe(0);
+  expect((await runMallows(...argv, '--output', at('text.jsonl'))).code).toBe(0);
   expect(server.counts.requests).toBe(before);
   await server.close();
 });
@@ -437,12 +421,12 @@ it('generate --server answers all but a refused prompt, and asks for nothing twi
     ...['generate', '--server', server.url, '--model', 'm', '--prompts', at('long.jsonl'), '--greedy'],
     ...['--batch', '4', '--output', at('long-answers.jsonl')],
   ];
-  const refused = await mallows(...argv);
+  const refused = await runMallows(...argv);
   expect(refused.code).toBe(1);
   expect(refused.stderr).toMatch(/refused 1 of 60 prompts \("7"\): .*context length exceeded/);
   expect(server.counts).toMatchObject({ requests: 60, answers: 59 });
   room = 100;
-  const again = await mallows(...argv);
+  const again = await runMallows(...argv);
   expect(again.code, again.stderr).toBe(0);
   expect(server.counts).toMatchObject({ requests: 61, answers: 60 });
   expect(readFileSync(at('long-answers.jsonl'), 'utf8').trimEnd().split('\n')).toHaveLength(60);

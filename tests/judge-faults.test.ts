@@ -8,7 +8,7 @@ import {
   type JudgedPair,
   judgePairs,
   loadTemplate,
-  summarise,
+  summarizeVerdicts,
 } from '../src/evaluate/judge/index.ts';
 import { ResponseCache } from '../src/evaluate/server/cache.ts';
 import { ChatServer, type ServerUsage } from '../src/evaluate/server/client.ts';
@@ -51,7 +51,7 @@ it('judges 500 pairs through 429s, resets, torn and slow answers and malformed v
     const truth = number % 5 === 0 ? 'tie' : number % 2 === 0 ? 'a' : 'b';
     expect(winner, `pair ${id}`).toBe(malformed(id) ? undefined : truth);
   }
-  const summary = summarise(judged, judge.name);
+  const summary = summarizeVerdicts(judged, judge.name);
   expect(summary).toMatchObject({ n: 480, unparsable: 20, consistency: 1, firstPreferred: 0.5 });
   expect(summary.wins + summary.losses + summary.ties).toBe(480);
 
@@ -92,7 +92,7 @@ it('goes on after SIGKILL without paying twice, and leaks no key', async () => {
   expect(resumed.code, resumed.stderr).toBe(0);
   const { judged, usage } = JSON.parse(resumed.stdout) as { judged: JudgedPair[]; usage: ServerUsage };
   expect(judged.map(({ id }) => id)).toEqual(testPairs(PAIRS).map(({ id }) => id));
-  expect(summarise(judged, 'judge')).toMatchObject({
+  expect(summarizeVerdicts(judged, 'judge')).toMatchObject({
     n: PAIRS,
     unparsable: 0,
     ties: 100,

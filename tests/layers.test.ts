@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../src/', import.meta.url));
  * included. Layers in one row do not know each other.
  */
 const LAYERS: readonly (readonly string[])[] = [
-  ['errors', 'suggest', 'threads'],
+  ['errors', 'schema-words', 'suggest', 'threads', 'units'],
   ['stats'],
   ['engine'],
   ['nn'],
@@ -68,6 +68,28 @@ function importsOf(file: string): string[] {
 
 const layerOf = (file: string): string => file.split('/')[0]!.replace(/\.ts$/, '');
 
+interface Edge {
+  readonly file: string;
+  readonly target: string;
+}
+
+/** Ways on which a file comes back to itself. */
+function cyclesOf(edges: readonly Edge[]): string[] {
+  const targets = new Map<string, string[]>();
+  for (const { file, target } of edges) targets.set(file, [...(targets.get(file) ?? []), target]);
+  const finished = new Set<string>();
+  const cycles: string[] = [];
+  const follow = (file: string, way: readonly string[]): void => {
+    if (way.includes(file)) cycles.push([...way.slice(way.indexOf(file)), file].join(' → '));
+    else if (!finished.has(file)) {
+      for (const target of targets.get(file) ?? []) follow(target, [...way, file]);
+      finished.add(file);
+    }
+  };
+  for (const file of targets.keys()) follow(file, []);
+  return cycles;
+}
+
 describe('layers', () => {
   const edges = sourceFiles().flatMap((file) =>
     importsOf(file)
@@ -89,6 +111,16 @@ describe('layers', () => {
       })
       .map(({ file, target }) => `${file} → ${target}`);
     expect(wrong).toEqual([]);
+  });
+
+  it('no file imports itself through others', () => {
+    const around = [
+      { file: 'a.ts', target: 'b.ts' },
+      { file: 'b.ts', target: 'c.ts' },
+      { file: 'c.ts', target: 'b.ts' },
+    ];
+    expect(cyclesOf(around)).toEqual(['b.ts → c.ts → b.ts']);
+    expect(cyclesOf(edges)).toEqual([]);
   });
 
   it('only the engine knows the addon', () => {

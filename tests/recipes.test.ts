@@ -3,8 +3,8 @@ import { expect, it } from 'vitest';
 import { hubSettings, resolveModel } from '../src/checkpoints/index.ts';
 import { resolveRecipe, sftRecipe, trainRecipe } from '../src/config/index.ts';
 import { NAMED_DATASETS } from '../src/data/sources/named.ts';
-import { ALIGNMENT_SCALES } from '../src/experiments/alignment-settings.ts';
-import { IMDB_SCALES } from '../src/experiments/imdb-settings.ts';
+import { ALIGNMENT_SCALES } from '../src/experiments/alignment/settings.ts';
+import { IMDB_SCALES } from '../src/experiments/imdb/settings.ts';
 
 const files = readdirSync('recipes').filter((name) => name.endsWith('.yaml'));
 

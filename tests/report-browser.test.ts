@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Browser, chromium } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { main } from '../src/cli/main.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { setThreads } from '../src/engine/index.ts';
 import { type ComparisonReport, METRICS } from '../src/evaluate/index.ts';
 import { trainingReport } from '../src/report/index.ts';
+import { runMallows } from './support/mallows.ts';
 
 setThreads(1);
 
@@ -27,13 +27,8 @@ if (executable === undefined)
 const hostile = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>';
 
 async function mallows(...argv: string[]): Promise<void> {
-  const written = (['stdout', 'stderr'] as const).map((name) =>
-    vi.spyOn(process[name], 'write').mockReturnValue(true),
-  );
-  const code = await main(argv);
-  const said = written[1]!.mock.calls.join('');
-  for (const spy of written) spy.mockRestore();
-  expect(code, `${argv.join(' ')}\n${said}`).toBe(0);
+  const { code, stderr } = await runMallows(...argv);
+  expect(code, `${argv.join(' ')}\n${stderr}`).toBe(0);
 }
 
 /** The whole walk on a very small model: two runs, their answers, a reward model that scores and judges them, the page. */

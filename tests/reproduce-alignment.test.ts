@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadPairs } from '../src/data/index.ts';
 import type { Judge } from '../src/evaluate/index.ts';
-import { comparisonOf } from '../src/experiments/alignment-claims.ts';
-import { armsOf, type Method } from '../src/experiments/arms.ts';
+import { comparisonOf } from '../src/experiments/alignment/claims.ts';
+import { armsOf, type Method } from '../src/experiments/shared/arms.ts';
 import {
   ALIGNMENT_SCALES,
   type AlignmentSettings,
@@ -226,7 +226,7 @@ describe('reproduce ultrafeedback', () => {
     });
     expect(report.pairs.onPolicy).toBe(true);
     expect(report.pairs.meanGap).toBeGreaterThan(0);
-    const { pairs } = await loadPairs(join(output, 'on-policy-pairs.jsonl'));
+    const { examples: pairs } = await loadPairs(join(output, 'on-policy-pairs.jsonl'));
     expect(pairs).toHaveLength(report.pairs.count);
     expect(pairs.every(({ meta }) => Number(meta!.score_chosen) > Number(meta!.score_rejected))).toBe(true);
     expect(report.comparisons).toHaveLength(6);

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadPairs } from '../src/data/index.ts';
 import { TextClassifier } from '../src/evaluate/index.ts';
 import { binaryCrossEntropy } from '../src/evaluate/reward/label-task.ts';
-import { accuracyAt, differenceAtEqualKl } from '../src/experiments/imdb-claims.ts';
+import { differenceAtEqualKl } from '../src/experiments/imdb/claims.ts';
 import { IMDB_SCALES, type ImdbSettings, runImdb, writeImdbReport } from '../src/experiments/index.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mallows-imdb-'));
@@ -37,11 +37,6 @@ describe('binaryCrossEntropy', () => {
 describe('frontiers at equal KL', () => {
   const moment = (kl: number, accuracy: number) => ({ step: 0, kl, accuracy, probability: accuracy });
   const line = [moment(0, 0.5), moment(2, 0.7), moment(4, 0.9)];
-  it('reads between moments and not beyond them', () => {
-    expect(accuracyAt(line, 1)).toBeCloseTo(0.6, 12);
-    expect(accuracyAt(line, 4)).toBe(0.9);
-    expect(accuracyAt(line, 5)).toBeUndefined();
-  });
   it('compares up to the shorter one’s end', () => {
     const higher = [moment(0, 0.5), moment(1, 0.7)];
     const found = differenceAtEqualKl(higher, line)!;
@@ -135,7 +130,7 @@ describe('reproduce imdb', () => {
     }
     expect(report.claims.map(({ verdict }) => verdict)).toEqual(Array(2).fill('not testable at this scale'));
 
-    const { pairs, format } = await loadPairs(join(output, 'pairs.csv'));
+    const { examples: pairs, format } = await loadPairs(join(output, 'pairs.csv'));
     expect(format).toBe('imdb');
     expect(pairs).toHaveLength(report.pairs.count);
     const classifier = await TextClassifier.load(join(output, 'classifier/model'));

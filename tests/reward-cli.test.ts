@@ -3,29 +3,16 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
+import { parse } from 'yaml';
 import { loadClassifier, loadModel } from '../src/checkpoints/index.ts';
-import { main } from '../src/cli/main.ts';
 import { setThreads } from '../src/engine/index.ts';
+import { runMallows } from './support/mallows.ts';
 
 const STORIES = fileURLToPath(new URL('./fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'mallows-reward-'));
 const at = (name: string) => join(folder, name);
 setThreads(1);
-afterEach(() => vi.restoreAllMocks());
-
-async function mallows(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    vi.spyOn(process[name], 'write').mockImplementation((chunk) => {
-      written[name] += String(chunk);
-      return true;
-    });
-  }
-  const code = await main(argv);
-  vi.restoreAllMocks();
-  return { code, ...written };
-}
 
 const readLines = (path: string) =>
   readFileSync(path, 'utf8')
@@ -52,7 +39,7 @@ const animalPairs = () =>
 
 it('reward train, score and judge agree with each other on a real small model', async () => {
   const pairs = animalPairs();
-  const trained = await mallows(
+  const trained = await runMallows(
     ...['reward', 'train', '--model', STORIES, '--data', pairs, '--eval-data', pairs, '--output', at('run')],
     ...[
       '--steps',
@@ -77,8 +64,17 @@ it('reward train, score and judge agree with each other on a real small model', 
   expect(provenance).toMatchObject({ device: 'cpu', seed: 5, threads: 1, precision: { dtype: 'float32' } });
   const config = JSON.parse(readFileSync(at('run/model/config.json'), 'utf8'));
   expect(config).toMatchObject({ num_labels: 1, id2label: { 0: 'reward' } });
+  // Under a recipe's keys, with defaults that depend on others filled in.
+  expect(parse(readFileSync(at('run/recipe.yaml'), 'utf8'))).toEqual({
+    ...{ model: STORIES, data: pairs, eval_data: pairs, format: 'text', max_length: 1024, steps: 12 },
+    objective: { name: 'bradley-terry', centering: 0.01 },
+    optimizer: { name: 'adamw', lr: 1e-3 },
+    batch: { pairs: 4, accumulate: 1 },
+    checkpoint: { every: 0 },
+    ...{ dtype: 'fp32', device: 'auto', recompute: false, seed: 5, output: at('run'), eval: { every: 0 } },
+  });
 
-  const scored = await mallows(
+  const scored = await runMallows(
     ...[
       'reward',
       'score',
@@ -110,7 +106,7 @@ it('reward train, score and judge agree with each other on a real small model', 
     );
   const kind = answers('kind.jsonl', ' It was happy and kind.');
   const mean2 = answers('mean.jsonl', ' It was sad and mean.');
-  const judged = await mallows(
+  const judged = await runMallows(
     ...[
       'judge',
       '--a',
@@ -127,13 +123,13 @@ it('reward train, score and judge agree with each other on a real small model', 
   expect(judged.code, judged.stderr).toBe(0);
   expect(JSON.parse(judged.stdout)).toMatchObject({ n: 12, wins: 12, winRate: 100, unparsable: 0 });
 
-  const rewards = await mallows(
+  const rewards = await runMallows(
     ...['reward', 'score', '--model', at('run/model'), '--answers', kind, '--output', at('rewards.jsonl')],
   );
   expect(rewards.code, rewards.stderr).toBe(0);
   expect(readLines(at('rewards.jsonl'))[3].scores[0]).toBeCloseTo(readLines(at('scored.jsonl'))[3].chosen, 1);
   // A model may stand in A's place: it answers the prompts now, and its answers are kept.
-  const answering = await mallows(
+  const answering = await runMallows(
     ...['judge', '--a', STORIES, '--b', mean2, '--prompts', kind, '--max-new-tokens', '8'],
     ...['--judge', at('run/model'), '--output', at('model.jsonl'), '--json'],
   );
@@ -148,7 +144,7 @@ it('reward train, score and judge agree with each other on a real small model', 
 
   // Where models run, and in which type, is said to all commands alike.
   const here = ['--dtype', 'bf16', '--device', 'cpu', '--threads', '1'];
-  const rough = await mallows(
+  const rough = await runMallows(
     ...[
       'reward',
       'score',
@@ -166,7 +162,7 @@ it('reward train, score and judge agree with each other on a real small model', 
   const errors = scores('rough.jsonl').map((score, i) => Math.abs(score - scores('rewards.jsonl')[i]!));
   expect(Math.max(...errors)).toBeGreaterThan(1e-5);
   expect(Math.max(...errors)).toBeLessThan(0.3);
-  const roughly = await mallows(
+  const roughly = await runMallows(
     ...['judge', '--a', STORIES, '--b', mean2, '--prompts', kind, '--max-new-tokens', '8', ...here],
     ...['--judge', at('run/model'), '--output', at('roughly.jsonl'), '--json'],
   );
@@ -174,7 +170,7 @@ it('reward train, score and judge agree with each other on a real small model', 
   const words = (name: string) => readLines(at(name)).map(({ verdicts }) => verdicts[0].text);
   expect(words('roughly.jsonl')).not.toEqual(words('model.jsonl'));
 
-  const stopped = mallows(
+  const stopped = runMallows(
     ...['judge', '--a', kind, '--b', mean2, '--judge', at('run/model'), '--output', at('stopped.jsonl')],
   );
   const listeners = process.listenerCount('SIGINT');
@@ -190,19 +186,19 @@ it('reward train, score and judge agree with each other on a real small model', 
   const same = { id: 'same', prompt: 'Once', chosen: ' x', rejected: ' x' };
   const withBad = writeLines('with-bad.jsonl', [...readLines(pairs).slice(0, 2), same]);
   const partly = ['reward', 'score', '--model', at('run/model'), '--data', withBad, '--format', 'text'];
-  const told = await mallows(...partly, '--output', at('partly.jsonl'));
+  const told = await runMallows(...partly, '--output', at('partly.jsonl'));
   expect(told.code, told.stderr).toBe(0);
   expect(told.stderr).toContain('1 row left out: 1 identical-completions');
   expect(told.stderr).toContain(`${withBad}:3`);
-  expect((await mallows(...partly, '--strict', '--output', at('strict.jsonl'))).code).toBe(3);
+  expect((await runMallows(...partly, '--strict', '--output', at('strict.jsonl'))).code).toBe(3);
 
-  const neither = await mallows('reward', 'score', '--model', at('run/model'), '--output', at('x.jsonl'));
+  const neither = await runMallows('reward', 'score', '--model', at('run/model'), '--output', at('x.jsonl'));
   expect(neither.code).toBe(2);
 });
 
 it('reward train with adapters changes the trunk through them alone, and saves them merged', async () => {
   const pairs = animalPairs();
-  const trained = await mallows(
+  const trained = await runMallows(
     ...['reward', 'train', '--model', STORIES, '--data', pairs, '--eval-data', pairs, '--format', 'text'],
     ...['--lora', '4', '--lora-targets', 'q_proj,down_proj', '--lr', '1e-2', '--steps', '12', '--batch', '4'],
     ...['--dtype', 'fp32', '--output', at('lora')],
@@ -229,7 +225,7 @@ it('reward train with adapters changes the trunk through them alone, and saves t
   base.model.dispose();
   saved.model.dispose();
 
-  const scored = await mallows(
+  const scored = await runMallows(
     ...['reward', 'score', '--model', at('lora/model'), '--data', pairs, '--format', 'text'],
     ...['--output', at('lora-scored.jsonl')],
   );
@@ -238,7 +234,7 @@ it('reward train with adapters changes the trunk through them alone, and saves t
   const mean = margins.reduce((sum: number, margin: number) => sum + margin, 0) / margins.length;
   expect(mean).toBeCloseTo(metrics.at(-1)['eval_rewards/margins'], 3);
 
-  const rankless = await mallows(
+  const rankless = await runMallows(
     ...['reward', 'train', '--model', STORIES, '--data', pairs, '--lora-alpha', '8', '--output', at('x')],
   );
   expect(rankless.code).toBe(2);
@@ -250,7 +246,7 @@ it('reward train says how to go on when it is interrupted, and computes on as ma
     ...['reward', 'train', '--model', STORIES, '--data', animalPairs(), '--format', 'text', '--overwrite'],
     ...['--steps', '200', '--batch', '2', '--dtype', 'fp32', '--threads', '1', '--output', at('my run')],
   ];
-  const running = mallows(...argv);
+  const running = runMallows(...argv);
   await vi.waitUntil(() => existsSync(at('my run/metrics.jsonl')), { interval: 1, timeout: 30_000 });
   process.emit('SIGINT', 'SIGINT');
   const { code, stderr } = await running;
@@ -260,6 +256,23 @@ it('reward train says how to go on when it is interrupted, and computes on as ma
     .map((word) => (/ /.test(word) ? `'${word}'` : word));
   expect(stderr).toContain(`Go on with: mallows ${again.join(' ')} --resume`);
   expect(JSON.parse(readFileSync(at('my run/provenance.json'), 'utf8'))).toMatchObject({ threads: 1 });
+
+  // How often checkpoints are written is no part of what is computed; the rate is.
+  const resumed = (...more: readonly string[]) =>
+    runMallows(...argv.filter((word) => word !== '--overwrite'), '--resume', ...more);
+  const otherRate = await resumed('--lr', '2e-5');
+  expect(otherRate.code).toBe(2);
+  expect(otherRate.stderr).toContain('optimizer.lr: 0.00001');
+  const otherCheckpoints = await resumed('--checkpoint-every', '100');
+  expect(otherCheckpoints.code, otherCheckpoints.stderr).toBe(0);
+});
+
+it('reward train refuses steps with epochs before it begins a run', async () => {
+  const argv = ['reward', 'train', '--model', STORIES, '--data', animalPairs(), '--output', at('neither')];
+  const refused = await runMallows(...argv, '--steps', '2', '--epochs', '1');
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain('Both steps (2) and epochs (1) are given.');
+  expect(existsSync(at('neither'))).toBe(false);
 });
 
 /** Runs the command in a process of its own, which is killed with SIGKILL as soon as it has reported `step`. */
@@ -294,11 +307,11 @@ it.each([
       ...['--steps', '30', '--batch', '2', '--accumulate', '2', '--lr', '1e-3', '--checkpoint-every', '4'],
       ...['--eval-every', '10', '--dtype', 'bf16', '--output', at(output), ...flags],
     ];
-    const whole = await mallows(...argv(`${name}-whole`));
+    const whole = await runMallows(...argv(`${name}-whole`));
     expect(whole.code, whole.stderr).toBe(0);
     await killAtStep(14, argv(`${name}-killed`));
     expect(existsSync(at(`${name}-killed/model`))).toBe(false);
-    const resumed = await mallows(...argv(`${name}-killed`), '--resume');
+    const resumed = await runMallows(...argv(`${name}-killed`), '--resume');
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(resumed.stderr).toMatch(/step (12|16|20)/);
     for (const file of [

@@ -18,15 +18,17 @@ describe('the committed samples', () => {
   ])('%s reads as %s', async (file, format, pairs, left) => {
     const data = await loadPairs(path(file));
     expect(data.format).toBe(format);
-    expect(data.pairs).toHaveLength(pairs);
+    expect(data.examples).toHaveLength(pairs);
     expect(summarizeReasons(data.badRows)).toBe(left);
   });
 
   it('keeps the quickstart’s held-out prompts out of its training pairs', async () => {
     const train = await loadPairs(path('quickstart-train.jsonl.gz'));
     const held = await loadPairs(path('quickstart-eval.jsonl.gz'));
-    const seen = new Set(train.pairs.map(({ prompt }) => plainText(prompt)));
-    expect(held.pairs.filter(({ prompt }) => seen.has(plainText(prompt)))).toEqual([]);
-    expect(held.pairs.every(({ votes }) => votes !== undefined && votes.chosen > votes.rejected)).toBe(true);
+    const seen = new Set(train.examples.map(({ prompt }) => plainText(prompt)));
+    expect(held.examples.filter(({ prompt }) => seen.has(plainText(prompt)))).toEqual([]);
+    expect(held.examples.every(({ votes }) => votes !== undefined && votes.chosen > votes.rejected)).toBe(
+      true,
+    );
   });
 });

@@ -41,7 +41,7 @@ const facts = {
   hash: '',
   source: 'chats.jsonl',
 };
-const data = { pairs: chats, ...facts };
+const data = { examples: chats, ...facts };
 const maxLength = 96;
 
 describe('tokenising in threads', () => {
@@ -61,7 +61,7 @@ describe('tokenising in threads', () => {
       onProgress: (done) => progress.push(done),
     });
     expect(there).toEqual(here);
-    expect(there.examples[0]).toBe(data.pairs[0]);
+    expect(there.examples[0]).toBe(data.examples[0]);
     expect(heard).toEqual(here.tokens.map(({ id }) => id));
     expect(progress).toEqual([...progress].sort((a, b) => a - b));
     expect(progress.at(-1)).toBe(COUNT);
@@ -89,15 +89,15 @@ describe('tokenising in threads', () => {
   it('throws the errors of the calling thread', async () => {
     const { eos_token: _, ...config } = files.config;
     const endless = new Tokenizer({ tokenizer: files.tokenizer, config });
-    const pairs = [{ id: '0', prompt: 'a', chosen: 'b', rejected: 'c' }];
-    await expect(tokenizePairs({ ...facts, pairs }, endless, { threads: 1 })).rejects.toMatchObject({
+    const examples = [{ id: '0', prompt: 'a', chosen: 'b', rejected: 'c' }];
+    await expect(tokenizePairs({ ...facts, examples }, endless, { threads: 1 })).rejects.toMatchObject({
       code: 'no-end-token',
       hint: expect.stringContaining('eos_token'),
     });
     const mixed = [
       { id: '0', prompt: [{ role: 'user' as const, content: 'a' }], chosen: 'b', rejected: 'c' },
     ];
-    await expect(tokenizePairs({ ...facts, pairs: mixed }, tokenizer, { threads: 1 })).rejects.toThrow(
+    await expect(tokenizePairs({ ...facts, examples: mixed }, tokenizer, { threads: 1 })).rejects.toThrow(
       TypeError,
     );
   });

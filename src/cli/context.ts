@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import type { EventRecord } from './events.ts';
 import { type Interrupt, watchInterrupt } from './interrupt.ts';
 import { createPaint, type Paint } from './paint.ts';
 
@@ -23,8 +24,8 @@ export interface CliContext {
   print(text: string): void;
   /** Progress and remarks for people, on stderr. */
   note(text: string): void;
-  /** A result for programs, with an `event` that says what it is (docs/json.md); nothing without `--json`. */
-  emit(record: object): void;
+  /** A result for programs (docs/json.md); nothing without `--json`. */
+  emit(record: EventRecord): void;
   /** From here on the first Ctrl-C sets `signal` and a second one ends the process at once, after `onSecond`. */
   interruptible(message: string, onSecond?: () => void): Interrupt;
 }

@@ -1,7 +1,7 @@
 import { Command } from '@commander-js/extra-typings';
 import { expect, it } from 'vitest';
 import { jsonLines, withFiles } from '../../tests/support/data.ts';
-import { readPrompts } from './commands/generate.ts';
+import { readPrompts } from './answers/prompts.ts';
 import { createContext } from './context.ts';
 import { columnOption } from './options.ts';
 

@@ -1,4 +1,5 @@
 import { DataError, MallowsError, UsageError } from '../errors.ts';
+import type { EventRecord } from './events.ts';
 import type { Paint } from './paint.ts';
 
 export const EXIT = { success: 0, failure: 1, usage: 2, data: 3, interrupted: 130 } as const;
@@ -49,7 +50,7 @@ export function renderError(error: unknown, options: { paint: Paint; debug: bool
 }
 
 /** The same as an object, for `--json`. */
-export function errorRecord(error: unknown): object {
+export function errorRecord(error: unknown): EventRecord {
   if (error instanceof MallowsError) {
     const { code, message, hint, at } = error;
     return {

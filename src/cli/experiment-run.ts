@@ -3,7 +3,7 @@ import type { TrainObserver } from '../train/index.ts';
 import type { CliContext } from './context.ts';
 import { asInterrupted } from './interrupt.ts';
 import { formatDuration, Progress } from './progress.ts';
-import { TrainWatcher } from './training.ts';
+import { TrainWatcher } from './training/watcher.ts';
 
 /**
  * Runs an experiment of several stages, showing each of them; an interrupted one goes on with the same command. `note`

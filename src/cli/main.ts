@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { CommanderError } from '@commander-js/extra-typings';
 import { createContext, tolerateClosedPipes } from './context.ts';
 import { EXIT, errorRecord, exitCodeOf, renderError } from './errors.ts';
+import type { EventRecord } from './events.ts';
 import { stopWithStdin } from './interrupt.ts';
 import { createProgram } from './program.ts';
 
@@ -32,7 +33,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 }
 
 /** What the option parser found, with its code in our spelling: `unknown-option`, `missing-argument`. */
-function parserErrorRecord({ code, message }: CommanderError): object {
+function parserErrorRecord({ code, message }: CommanderError): EventRecord {
   const name = code.replace(/^commander\./, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return { event: 'error', code: name, message: message.replace(/^error: /, '') };
 }

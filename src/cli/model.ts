@@ -1,8 +1,8 @@
 import type { HubProgress, LoadedModel } from '../checkpoints/index.ts';
 import type { HubFetcher } from '../data/index.ts';
 import type { Device } from '../engine/index.ts';
+import { formatBytes } from '../units.ts';
 import type { CliContext } from './context.ts';
-import { formatBytes } from './progress.ts';
 
 export interface ModelOptions {
   readonly model: string;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { accepts, type SchemaNode } from '../schema-words.ts';
 
 /** One key of a recipe, for documentation. */
 export interface KeyDescription {
@@ -19,7 +20,7 @@ export function recipeJsonSchema(schema: z.ZodType): object {
 /** Every key of a recipe in the schema's order. */
 export function describeKeys(schema: z.ZodType): KeyDescription[] {
   const keys: KeyDescription[] = [];
-  const walk = (node: Node, path: string): void => {
+  const walk = (node: SchemaNode, path: string): void => {
     for (const [name, child] of Object.entries(node.properties ?? {})) {
       const key = path === '' ? name : `${path}.${name}`;
       if (child.properties !== undefined) {
@@ -44,45 +45,6 @@ export function describeKeys(schema: z.ZodType): KeyDescription[] {
       }
     }
   };
-  walk(recipeJsonSchema(schema) as Node, '');
+  walk(recipeJsonSchema(schema) as SchemaNode, '');
   return keys;
-}
-
-/** The part of JSON Schema that recipes use. */
-interface Node {
-  readonly type?: string;
-  readonly properties?: Readonly<Record<string, Node>>;
-  readonly enum?: readonly unknown[];
-  readonly items?: Node;
-  readonly additionalProperties?: Node | boolean;
-  readonly prefixItems?: readonly Node[];
-  readonly default?: unknown;
-  readonly description?: string;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly exclusiveMinimum?: number;
-  readonly exclusiveMaximum?: number;
-}
-
-function accepts(node: Node): string {
-  if (node.enum !== undefined) return node.enum.join(' | ');
-  if (node.type === 'boolean') return 'true | false';
-  if (node.type === 'string') return 'text';
-  if (node.type === 'array') {
-    const items = node.prefixItems ?? (node.items === undefined ? [] : [node.items]);
-    return `[${items.map(accepts).join(', ')}${node.prefixItems === undefined ? ', …' : ''}]`;
-  }
-  if (node.type === 'object') {
-    const { additionalProperties: values } = node;
-    return `{name: ${typeof values === 'object' ? accepts(values) : 'anything'}, …}`;
-  }
-  const bounds = [
-    node.exclusiveMinimum !== undefined && `> ${node.exclusiveMinimum}`,
-    node.minimum !== undefined && node.minimum > Number.MIN_SAFE_INTEGER && `≥ ${node.minimum}`,
-    node.exclusiveMaximum !== undefined && `< ${node.exclusiveMaximum}`,
-    node.maximum !== undefined && node.maximum < Number.MAX_SAFE_INTEGER && `≤ ${node.maximum}`,
-  ].filter((bound) => bound !== false);
-  return [node.type === 'integer' ? 'whole number' : 'number', bounds.join(' and ')]
-    .filter(Boolean)
-    .join(' ');
 }

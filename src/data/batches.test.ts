@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BatchOptions, batchPlan } from './batches.ts';
+import { type EpochOptions, epochSteps } from './batches.ts';
 import { packedLength, packPairs, promptGroups } from './pack.ts';
 
-const anyOptions: fc.Arbitrary<BatchOptions> = fc
+const anyOptions: fc.Arbitrary<EpochOptions> = fc
   .record({
     lengths: fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 60 }),
     size: fc.oneof(
@@ -17,11 +17,11 @@ const anyOptions: fc.Arbitrary<BatchOptions> = fc
   })
   .map(({ size, ...rest }) => ({ ...rest, ...size }));
 
-describe('batchPlan', () => {
+describe('epochSteps', () => {
   it('visits every item exactly once an epoch, within the budget', () => {
     fc.assert(
       fc.property(anyOptions, fc.nat({ max: 5 }), (options, epoch) => {
-        const steps = batchPlan(options, epoch);
+        const steps = epochSteps(options, epoch);
         const items = steps.flat(2);
         expect([...items].sort((a, b) => a - b)).toEqual([...Array(options.lengths.length).keys()]);
         for (const [i, step] of steps.entries()) {
@@ -33,15 +33,15 @@ describe('batchPlan', () => {
             else if (batch.length > 1) expect(tokens).toBeLessThanOrEqual(options.tokens!);
           }
         }
-        expect(batchPlan(options, epoch)).toEqual(steps);
+        expect(epochSteps(options, epoch)).toEqual(steps);
       }),
     );
   });
 
   it('keeps the order of the data when not shuffled, and shuffles anew each epoch and seed', () => {
     const lengths = new Int32Array(20).fill(1);
-    const order = (options: Partial<BatchOptions>, epoch = 0) =>
-      batchPlan({ lengths, pairs: 4, seed: 1, ...options }, epoch).flat(2);
+    const order = (options: Partial<EpochOptions>, epoch = 0) =>
+      epochSteps({ lengths, pairs: 4, seed: 1, ...options }, epoch).flat(2);
     expect(order({ shuffle: false })).toEqual([...Array(20).keys()]);
     const orders = [order({}), order({}, 1), order({ seed: 2 }), order({ shuffle: false })].map(String);
     expect(new Set(orders).size).toBe(4);
@@ -50,7 +50,7 @@ describe('batchPlan', () => {
   it('evens out micro-batches by length when bucketing', () => {
     const lengths = Array.from({ length: 256 }, (_, i) => 10 + ((i * 97) % 200));
     const spread = (bucket: boolean) => {
-      const batches = batchPlan({ lengths, pairs: 4, seed: 1, bucket }).flat();
+      const batches = epochSteps({ lengths, pairs: 4, seed: 1, bucket }).flat();
       const ranges = batches.map((batch) => {
         const sizes = batch.map((item) => lengths[item]!);
         return Math.max(...sizes) - Math.min(...sizes);
@@ -67,7 +67,7 @@ describe('batchPlan', () => {
         fc.nat(),
         (groups, seed) => {
           const shared = groups.map(() => 0);
-          const order = batchPlan({
+          const order = epochSteps({
             lengths: groups.map(() => 1),
             pairs: 3,
             seed,
@@ -80,7 +80,7 @@ describe('batchPlan', () => {
       ),
     );
     const options = { lengths: [1, 1], pairs: 1, seed: 1, groups: { keys: ['a', 'b'], shared: [0, 0] } };
-    expect(() => batchPlan({ ...options, bucket: true })).toThrow(/not both/);
+    expect(() => epochSteps({ ...options, bucket: true })).toThrow(/not both/);
   });
 
   it('lets pairs of one prompt meet and share its tokens', () => {
@@ -91,7 +91,7 @@ describe('batchPlan', () => {
     }));
     const lengths = pairs.map(packedLength);
     const tokens = (groups: object) =>
-      batchPlan({ lengths, pairs: 8, seed: 1, ...groups })
+      epochSteps({ lengths, pairs: 8, seed: 1, ...groups })
         .flat()
         .reduce((sum, batch) => sum + packPairs(batch.map((item) => pairs[item]!)).tokens.length, 0);
     expect(tokens({ groups: promptGroups(pairs) })).toBe(8 * 50 + 2 * 64);
@@ -112,7 +112,7 @@ describe('batchPlan', () => {
     fc.assert(
       fc.property(anyPairs, fc.integer({ min: 1, max: 60 }), (pairs, tokens) => {
         const groups = promptGroups(pairs);
-        const batches = batchPlan({ lengths: pairs.map(packedLength), tokens, seed: 1, groups }).flat();
+        const batches = epochSteps({ lengths: pairs.map(packedLength), tokens, seed: 1, groups }).flat();
         const row = (batch: readonly number[]) => packPairs(batch.map((i) => pairs[i]!)).tokens.length;
         for (const [i, batch] of batches.entries()) {
           if (batch.length > 1) expect(row(batch)).toBeLessThanOrEqual(tokens);
@@ -125,12 +125,12 @@ describe('batchPlan', () => {
 
   it('refuses sizes that make no sense', () => {
     const options = { lengths: [1], seed: 1 };
-    expect(() => batchPlan(options)).toThrow(/either in pairs or in tokens/);
-    expect(() => batchPlan({ ...options, pairs: 1, tokens: 1 })).toThrow(/either in pairs or in tokens/);
-    expect(() => batchPlan({ ...options, pairs: 0 })).toThrow(
+    expect(() => epochSteps(options)).toThrow(/either in pairs or in tokens/);
+    expect(() => epochSteps({ ...options, pairs: 1, tokens: 1 })).toThrow(/either in pairs or in tokens/);
+    expect(() => epochSteps({ ...options, pairs: 0 })).toThrow(
       /pairs must be a whole number above 0, received 0/,
     );
-    expect(() => batchPlan({ ...options, pairs: 1, accumulate: 1.5 })).toThrow(/accumulate must be/);
-    expect(() => batchPlan({ ...options, lengths: [], pairs: 1 })).toThrow(/no items/);
+    expect(() => epochSteps({ ...options, pairs: 1, accumulate: 1.5 })).toThrow(/accumulate must be/);
+    expect(() => epochSteps({ ...options, lengths: [], pairs: 1 })).toThrow(/no items/);
   });
 });

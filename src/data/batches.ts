@@ -1,7 +1,7 @@
 import { UsageError } from '../errors.ts';
 import { RandomStream } from '../stats/random.ts';
 
-export interface BatchOptions {
+export interface EpochOptions {
   /** Cost of each item in tokens (`packedLength`). */
   readonly lengths: ArrayLike<number>;
   /** Exactly one of the two: items a micro-batch, or tokens a micro-batch at most. */
@@ -37,7 +37,7 @@ const WINDOW_BATCHES = 16;
  * One epoch's steps: every item exactly once, the last micro-batch and step perhaps smaller. A pure function of its
  * arguments, so resuming needs no more than the step's number.
  */
-export function batchPlan(options: BatchOptions, epoch = 0): readonly (readonly MicroBatch[])[] {
+export function epochSteps(options: EpochOptions, epoch = 0): readonly (readonly MicroBatch[])[] {
   const { accumulate = 1, shuffle = true, bucket = false, groups, seed } = check(options);
   const random = RandomStream.create(seed, `batches/epoch-${epoch}`);
   const count = options.lengths.length;
@@ -55,7 +55,7 @@ export function batchPlan(options: BatchOptions, epoch = 0): readonly (readonly 
   return steps;
 }
 
-function check(options: BatchOptions): BatchOptions {
+function check(options: EpochOptions): EpochOptions {
   const { pairs, tokens, accumulate = 1, lengths } = options;
   if (lengths.length === 0)
     throw new UsageError('empty-batch-plan', 'There are no items to make batches of.');
@@ -93,7 +93,7 @@ function gather(order: readonly number[], keys: ArrayLike<string>): number[][] {
 /** Cuts an order into micro-batches that keep the budget. */
 function cut(
   order: readonly number[],
-  { lengths, pairs = Infinity, tokens = Infinity, groups }: BatchOptions,
+  { lengths, pairs = Infinity, tokens = Infinity, groups }: EpochOptions,
 ): MicroBatch[] {
   const batches: number[][] = [];
   let used = 0;
@@ -118,7 +118,7 @@ function sharedTokens(item: number, before: number | undefined, { keys, shared }
 }
 
 /** Sorts an order by length inside windows of several batches; the shuffle decides which items meet in a window. */
-function sortWindows(order: readonly number[], { lengths, pairs, tokens }: BatchOptions): number[] {
+function sortWindows(order: readonly number[], { lengths, pairs, tokens }: EpochOptions): number[] {
   const mean = Array.from(order, (item) => lengths[item]!).reduce((a, b) => a + b, 0) / order.length;
   const size = Math.max(1, Math.round(WINDOW_BATCHES * (pairs ?? tokens! / Math.max(1, mean))));
   const sorted: number[] = [];

@@ -75,7 +75,7 @@ export interface LabelledText {
 }
 
 /** Two answers to a prompt and how many people preferred which; nobody has decided which one is better. */
-export interface JudgedPair {
+export interface VotedPair {
   readonly id: string;
   readonly prompt: TextOrChat;
   readonly first: TextOrChat;
@@ -97,18 +97,7 @@ export interface Dataset<E> {
   readonly source: string;
 }
 
-export interface PairDataset {
-  readonly pairs: readonly PreferencePair[];
-  /** Where each pair stands, in the same order. */
-  readonly locations: readonly SourceLocation[];
-  readonly badRows: readonly BadRow[];
-  /** Format that was detected or asked for: hh, ultrafeedback, shp, stack-exchange, imdb, sharegpt, votes, ab, generic. */
-  readonly format: string;
-  /** SHA-256 over the canonical JSON of the pairs, one a line, in order. */
-  readonly hash: string;
-  /** Where it came from, for provenance: path or hub id with revision. */
-  readonly source: string;
-}
+export type PairDataset = Dataset<PreferencePair>;
 
 /**
  * A pair as token ids. `prompt` is the longest common prefix of the tokenised prompt, prompt+chosen and

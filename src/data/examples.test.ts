@@ -136,7 +136,7 @@ describe('loadPrompts', () => {
       { idx: 7, instruction: 'P', response1: 'C', response2: 'R', annotators: [1] },
       { conversations: [{ from: 'human', value: 'P' }], chosen: 'C', rejected: 'R' },
     ]) {
-      const { pairs } = await withFiles({ 'pairs.jsonl': jsonLines(row) }, (path) =>
+      const { examples: pairs } = await withFiles({ 'pairs.jsonl': jsonLines(row) }, (path) =>
         loadPairs(path('pairs.jsonl')),
       );
       const { examples } = await load(jsonLines(row));

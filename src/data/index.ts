@@ -2,11 +2,11 @@ export type { ItemGroups } from './batches.ts';
 export * from './contract.ts';
 export { PAIR_FORMAT_NAMES } from './formats/index.ts';
 export { canonicalJson, hashValues } from './hash.ts';
-export { loadJudged } from './judged.ts';
 export { loadLabelled } from './labelled.ts';
 export { packedLength, packPairs, packSequences, promptGroups } from './pack.ts';
 export type { PackedRow } from './packed.ts';
 export { type LoadPairsOptions, loadPairs, type PairStyle, scoreGap } from './pairs.ts';
+export { distinctPrompts, lastTurn, promptKey, promptWriting } from './prompt-identity.ts';
 export { loadPrompts } from './prompts.ts';
 export { countReasons, describeBadRow, REASONS, type ReadOptions, summarizeReasons } from './read.ts';
 export { loadSft } from './sft.ts';
@@ -29,3 +29,4 @@ export {
   tokenizePairs,
   tokenizeSequences,
 } from './tokenized.ts';
+export { loadVoted } from './voted.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { jsonLines, withFiles } from '../../tests/support/data.ts';
-import { loadJudged } from './judged.ts';
 import { loadLabelled } from './labelled.ts';
+import { loadVoted } from './voted.ts';
 
 describe('loadLabelled', () => {
   it('reads reviews with sentiments, and names rows that have none', async () => {
@@ -39,12 +39,12 @@ describe('loadLabelled', () => {
   });
 });
 
-describe('loadJudged', () => {
+describe('loadVoted', () => {
   it('keeps rows without a majority', async () => {
     const row = { instruction: 'Name one.', response1: 'A.', response2: 'B.' };
     const rows = jsonLines({ ...row, annotators: [1, 2, 0] }, { ...row, annotators: [2, 2, 1] });
     await withFiles({ 'rows.jsonl': rows }, async (path) => {
-      const { examples } = await loadJudged(path('rows.jsonl'));
+      const { examples } = await loadVoted(path('rows.jsonl'));
       expect(examples.map(({ votes }) => votes)).toEqual([
         { first: 1, second: 1, tie: 1 },
         { first: 1, second: 2, tie: 0 },
@@ -56,7 +56,7 @@ describe('loadJudged', () => {
   it('reads pairs that state their votes', async () => {
     const pair = { prompt: 'p', chosen: 'a', rejected: 'b', votes: { chosen: 1, rejected: 1, tie: 1 } };
     await withFiles({ 'rows.jsonl': jsonLines(pair) }, async (path) => {
-      const { examples } = await loadJudged(path('rows.jsonl'), { style: 'text' });
+      const { examples } = await loadVoted(path('rows.jsonl'), { style: 'text' });
       expect(examples).toEqual([
         { id: '0', prompt: 'p', first: 'a', second: 'b', votes: { first: 1, second: 1, tie: 1 } },
       ]);
@@ -67,7 +67,7 @@ describe('loadJudged', () => {
     const pair = { prompt: 'p', chosen: 'a', rejected: 'b' };
     const rows = jsonLines({ ...pair, votes: { chosen: 2, rejected: 1 } }, pair, { ...pair, votes: null });
     await withFiles({ 'rows.jsonl': rows }, async (path) => {
-      const { examples, badRows } = await loadJudged(path('rows.jsonl'));
+      const { examples, badRows } = await loadVoted(path('rows.jsonl'));
       expect(examples.map(({ votes }) => votes)).toEqual([{ first: 2, second: 1, tie: 0 }]);
       expect(badRows).toMatchObject([
         {
@@ -80,7 +80,7 @@ describe('loadJudged', () => {
     });
     const csv = 'prompt,chosen,rejected,votes_chosen,votes_rejected\np,a,b,3,1\np,c,d,,\n';
     await withFiles({ 'rows.csv': csv }, async (path) => {
-      const { examples, badRows } = await loadJudged(path('rows.csv'));
+      const { examples, badRows } = await loadVoted(path('rows.csv'));
       expect(examples).toHaveLength(1);
       expect(badRows).toMatchObject([{ line: 3, reason: 'missing-field' }]);
     });

@@ -53,7 +53,7 @@ export function packedLength({
   return prompt.length + Math.max(0, chosen.length - 1) + Math.max(0, rejected.length - 1);
 }
 
-/** Pairs by their prompts, for batching those of one prompt together (`groups` of `batchPlan`). */
+/** Pairs by their prompts, for batching those of one prompt together (`groups` of `epochSteps`). */
 export function promptGroups(pairs: readonly Pick<TokenizedPair, 'prompt'>[]): ItemGroups {
   return {
     keys: pairs.map(({ prompt }) => keyOf(prompt)),

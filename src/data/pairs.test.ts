@@ -27,7 +27,7 @@ describe('formats', () => {
   };
 
   it('reads HH transcripts as chat', async () => {
-    const { format, pairs } = await loadRows([hhRow]);
+    const { format, examples: pairs } = await loadRows([hhRow]);
     expect(format).toBe('hh');
     expect(pairs).toEqual([
       {
@@ -46,13 +46,13 @@ describe('formats', () => {
       chosen: ' Yes,  please. ',
       rejected: ' No.',
     };
-    expect((await loadRows([hhRow], { style: 'text' })).pairs).toEqual([expected]);
-    expect((await loadRows([hhRow], { chatTemplate: false })).pairs).toEqual([expected]);
+    expect((await loadRows([hhRow], { style: 'text' })).examples).toEqual([expected]);
+    expect((await loadRows([hhRow], { chatTemplate: false })).examples).toEqual([expected]);
     expect(expected.prompt + expected.chosen).toBe(hhRow.chosen);
   });
 
   it('reports HH transcripts that part early, end with the person, are equal, or are none', async () => {
-    const { pairs, badRows } = await loadRows([
+    const { examples: pairs, badRows } = await loadRows([
       hhRow,
       { ...hhRow, rejected: hhRow.rejected.replace('Hello!', 'Go away.') },
       { ...hhRow, rejected: hhRow.rejected.replace('Hi.', 'Ho.') },
@@ -74,7 +74,7 @@ describe('formats', () => {
 
   it('reads UltraFeedback with whole conversations as completions, and its ratings', async () => {
     const user = says('user', 'Name a colour.');
-    const { format, pairs } = await loadRows([
+    const { format, examples: pairs } = await loadRows([
       {
         prompt: 'Name a colour.',
         prompt_id: 'x',
@@ -107,13 +107,13 @@ describe('formats', () => {
     ];
     const plain = await loadRows(rows);
     expect(plain.format).toBe('ultrafeedback');
-    expect(plain.pairs[0]).toMatchObject({
+    expect(plain.examples[0]).toMatchObject({
       prompt: 'Name a colour.',
       chosen: 'Red.',
       meta: { score_chosen: 9 },
     });
     const chat = await loadRows(rows, { style: 'chat' });
-    expect(chat.pairs[0]).toMatchObject({
+    expect(chat.examples[0]).toMatchObject({
       prompt: [says('user', 'Name a colour.')],
       chosen: [says('assistant', 'Red.')],
     });
@@ -129,7 +129,7 @@ describe('formats', () => {
       score_A: 12,
       score_B: 3,
     };
-    const { format, pairs } = await loadRows([
+    const { format, examples: pairs } = await loadRows([
       { ...row, labels: 1 },
       { ...row, labels: 0 },
     ]);
@@ -140,7 +140,7 @@ describe('formats', () => {
     ]);
     expect(pairs[0]!.meta).toEqual({ post_id: 'p', score_chosen: 12, score_rejected: 3 });
     const text = await loadRows([{ ...row, labels: 1, tools: 'hammer' }], { style: 'text' });
-    expect(text.pairs[0]).toMatchObject({
+    expect(text.examples[0]).toMatchObject({
       prompt: '\n\nHuman: Help?\n\nAssistant:',
       chosen: ' Aye',
       rejected: ' Bee',
@@ -148,7 +148,11 @@ describe('formats', () => {
   });
 
   it('makes every pair of differently scored Stack Exchange answers, as plain text, and reports ties', async () => {
-    const { format, pairs, badRows } = await loadRows([
+    const {
+      format,
+      examples: pairs,
+      badRows,
+    } = await loadRows([
       {
         qid: 7,
         question: '<p>How do I <b>sort</b>?</p><pre><code>a &lt; b\n  c</code></pre>',
@@ -174,14 +178,14 @@ describe('formats', () => {
   it('reads f-DPO’s IMDB pairs from CSV: the space goes with the completion', async () => {
     const csv =
       'Prompt,positive_response,negative_response\n"This film, ","This film, was fun.","This film, was dull."\nA,B,C\n';
-    const { format, pairs, badRows } = await load(csv, {}, 'pairs.csv');
+    const { format, examples: pairs, badRows } = await load(csv, {}, 'pairs.csv');
     expect(format).toBe('imdb');
     expect(pairs).toEqual([{ id: '0', prompt: 'This film,', chosen: ' was fun.', rejected: ' was dull.' }]);
     expect(badRows).toMatchObject([{ line: 3, reason: 'transcripts-diverge' }]);
   });
 
   it('reads ShareGPT’s multi-turn pairs', async () => {
-    const { format, pairs } = await loadRows([
+    const { format, examples: pairs } = await loadRows([
       {
         id: 4,
         conversations: [
@@ -212,12 +216,19 @@ describe('formats', () => {
       ],
       { chatTemplate: false },
     );
-    expect(text.pairs[0]).toMatchObject({ prompt: '\n\nSystem: S\n\nHuman: U\n\nAssistant:', chosen: ' a' });
+    expect(text.examples[0]).toMatchObject({
+      prompt: '\n\nSystem: S\n\nHuman: U\n\nAssistant:',
+      chosen: ' a',
+    });
   });
 
   it('takes the majority of annotators, keeps their votes, and reports ties', async () => {
     const row = { instruction: 'Shorten', input: 'a long text', response1: 'one', response2: 'two' };
-    const { format, pairs, badRows } = await loadRows([
+    const {
+      format,
+      examples: pairs,
+      badRows,
+    } = await loadRows([
       { ...row, annotators: [2, 2, 1] },
       { ...row, annotators: [0, 0, 1] },
       { ...row, annotators: [0, 0, 0] },
@@ -238,7 +249,11 @@ describe('formats', () => {
 
   it('reads an A/B log', async () => {
     const row = { prompt: 'Q', response_a: 'A', response_b: 'B' };
-    const { format, pairs, badRows } = await loadRows([
+    const {
+      format,
+      examples: pairs,
+      badRows,
+    } = await loadRows([
       { ...row, winner: 'a' },
       { ...row, winner: 'model_b' },
       { ...row, winner: 'tie (bothbad)' },
@@ -253,7 +268,7 @@ describe('formats', () => {
   });
 
   it('reads the generic layout with votes, dispersion, id and other facts', async () => {
-    const { format, pairs } = await loadRows([
+    const { format, examples: pairs } = await loadRows([
       {
         id: 'a',
         prompt: 'P',
@@ -325,7 +340,7 @@ describe('formats', () => {
       [{ prompt: 'P', history: [['a', 'b']], ...answers }, [says('user', 'a'), says('assistant', 'b'), user]],
       [{ system: 'S', system_prompt: 'S', prompt: 'P', ...answers }, [system, user]],
     ];
-    const { pairs, badRows } = await loadRows(rows.map(([row]) => row));
+    const { examples: pairs, badRows } = await loadRows(rows.map(([row]) => row));
     expect(badRows).toEqual([]);
     expect(pairs.map(({ prompt }) => prompt)).toEqual(rows.map(([, prompt]) => prompt));
     expect(pairs[3]).toEqual({
@@ -335,14 +350,14 @@ describe('formats', () => {
       rejected: [says('assistant', 'R')],
     });
     const text = await loadRows([rows[3]![0]], { style: 'text' });
-    expect(text.pairs[0]).toMatchObject({
+    expect(text.examples[0]).toMatchObject({
       prompt: '\n\nSystem: S\n\nHuman: P\n\nAssistant:',
       chosen: ' C',
     });
     const sharegpt = { system: 'S', conversations: [{ from: 'human', value: 'P' }], ...answers };
-    expect((await loadRows([sharegpt])).pairs[0]!.prompt).toEqual([system, user]);
+    expect((await loadRows([sharegpt])).examples[0]!.prompt).toEqual([system, user]);
     const ab = { system: 'S', prompt: 'P', response_a: 'C', response_b: 'R', winner: 'a' };
-    expect((await loadRows([ab])).pairs[0]).toMatchObject({
+    expect((await loadRows([ab])).examples[0]).toMatchObject({
       prompt: [system, user],
       chosen: [says('assistant', 'C')],
     });
@@ -355,7 +370,7 @@ describe('formats', () => {
       rejected: [...before, ...shared, says('assistant', 'R')],
     });
     const system = says('system', 'S');
-    const { pairs, badRows } = await loadRows([
+    const { examples: pairs, badRows } = await loadRows([
       { prompt: 'q1', ...whole() },
       { prompt: 'q2', ...whole(system) },
       { prompt: [], ...whole() },
@@ -389,7 +404,7 @@ describe('formats', () => {
         chosen: [...before, ...chosen],
         rejected: [...before, ...rejected],
       }));
-    const { pairs, badRows } = await loadRows([
+    const { examples: pairs, badRows } = await loadRows([
       ...both([a1, u2, C], [a1, u2, R], [u1]),
       ...both([a1, u2, C], [says('assistant', 'b1'), u2, R], [u1]),
       ...both([C, u2], [R, u2], [u1]),
@@ -410,7 +425,7 @@ describe('formats', () => {
 
   it('takes empty cells and NaN for facts that are not stated', async () => {
     const csv = 'prompt,chosen,rejected,votes,score_chosen,score_rejected,id\nP,C,R,,,,\nP,C,R,,2,1,a\n';
-    const { pairs, badRows } = await load(csv, {}, 'pairs.csv');
+    const { examples: pairs, badRows } = await load(csv, {}, 'pairs.csv');
     expect(badRows).toEqual([]);
     expect(pairs[0]).toEqual({ id: '0', prompt: 'P', chosen: 'C', rejected: 'R' });
     expect(pairs[1]).toMatchObject({ id: 'a', meta: { score_chosen: 2, score_rejected: 1 } });
@@ -433,14 +448,14 @@ describe('formats', () => {
 
   it('reads votes and dispersion from CSV columns', async () => {
     const csv = 'prompt,chosen,rejected,votes_chosen,votes_rejected,dispersion\nP,C,R,4,1,0.25\nP,C,R,,,\n';
-    const { pairs } = await load(csv, {}, 'pairs.csv');
+    const { examples: pairs } = await load(csv, {}, 'pairs.csv');
     expect(pairs[0]).toMatchObject({ votes: { chosen: 4, rejected: 1 }, dispersion: 0.25 });
     expect(pairs[1]).toEqual({ id: '1', prompt: 'P', chosen: 'C', rejected: 'R' });
   });
 
   it('takes other column names when told, and a format by name', async () => {
     const columns = { prompt: 'q', chosen: 'good', rejected: 'bad' };
-    const { pairs } = await loadRows([{ q: 'P', good: 'C', bad: 'R' }], { columns });
+    const { examples: pairs } = await loadRows([{ q: 'P', good: 'C', bad: 'R' }], { columns });
     expect(pairs[0]).toMatchObject({ prompt: 'P', chosen: 'C', rejected: 'R' });
     const named = await loadRows(
       [{ prompt: 'P', chosen: 'C', rejected: 'R', score_chosen: 1, score_rejected: 0 }],
@@ -469,7 +484,7 @@ describe('what cannot be used', () => {
       { ...good, dispersion: 1.5 },
       { ...good, votes: { chosen: -1, rejected: 2 } },
     )}`;
-    const { pairs, badRows } = await load(content);
+    const { examples: pairs, badRows } = await load(content);
     expect(pairs).toHaveLength(1);
     expect(badRows.map(({ line, reason }) => [line, reason])).toEqual([
       [2, 'invalid-json'],
@@ -488,7 +503,7 @@ describe('what cannot be used', () => {
   });
 
   it('does not hide the rows after it, however many there are', async () => {
-    const { pairs, badRows } = await load(`${'{broken\n'.repeat(200)}${jsonLines(good)}`);
+    const { examples: pairs, badRows } = await load(`${'{broken\n'.repeat(200)}${jsonLines(good)}`);
     expect(pairs).toHaveLength(1);
     expect(badRows).toHaveLength(200);
   });
@@ -528,7 +543,7 @@ describe('what cannot be used', () => {
   it('is whatever would lose what the model said or saw', async () => {
     const call = [{ id: 'c', function: { name: 'f' } }];
     const said = (fields: object) => ({ ...good, prompt: [{ role: 'user', content: 'P', ...fields }] });
-    const { pairs, badRows } = await loadRows([
+    const { examples: pairs, badRows } = await loadRows([
       said({ name: null, tool_calls: '[]', images: [], reasoning_content: '', thinking: ' ', weight: 1 }),
       { ...good, tools: '[]' },
       said({ role: 'assistant', content: null, tool_calls: call }),
@@ -554,18 +569,18 @@ describe('what cannot be used', () => {
   });
 
   it('gives way with a row’s number to an equal id of the data', async () => {
-    const { pairs } = await loadRows([good, { ...good, id: 0 }, { ...good, id: 3 }, good]);
+    const { examples: pairs } = await loadRows([good, { ...good, id: 0 }, { ...good, id: 3 }, good]);
     expect(pairs.map(({ id }) => id)).toEqual(['row-0', '0', '3', 'row-3']);
   });
 
   it('numbers rows without an id from zero, bad rows included', async () => {
-    const { pairs, locations } = await loadRows([good, { ...good, rejected: 'C' }, good]);
+    const { examples: pairs, locations } = await loadRows([good, { ...good, rejected: 'C' }, good]);
     expect(pairs.map(({ id }) => id)).toEqual(['0', '2']);
     expect(locations.map(({ line }) => line)).toEqual([1, 3]);
   });
 
   it('never includes inherited properties or a polluted prototype', async () => {
-    const { pairs } = await load(
+    const { examples: pairs } = await load(
       '{"prompt":"P","chosen":"C","rejected":"R","__proto__":{"votes":{"chosen":1,"rejected":0}}}\n',
     );
     expect(pairs).toEqual([{ id: '0', ...good }]);
@@ -576,7 +591,7 @@ describe('what cannot be used', () => {
 
 it('keeps the first rows when limited', async () => {
   const rows = Array.from({ length: 200 }, (_, i) => ({ prompt: `${i}`, chosen: 'C', rejected: 'R' }));
-  const { pairs } = await loadRows(rows, { limit: 70 });
+  const { examples: pairs } = await loadRows(rows, { limit: 70 });
   expect(pairs.map(({ prompt }) => prompt)).toEqual(rows.slice(0, 70).map(({ prompt }) => prompt));
 });
 

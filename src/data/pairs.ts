@@ -26,7 +26,7 @@ export interface LoadPairsOptions extends ReadOptions {
  * Loads preference pairs from files or the hub. Bad rows are left out, counted and listed in `badRows`.
  *
  *     const data = await loadPairs('pairs.jsonl.gz');
- *     console.log(data.format, data.pairs.length, summarizeReasons(data.badRows));
+ *     console.log(data.format, data.examples.length, summarizeReasons(data.badRows));
  *
  * Throws `DataError` when nothing is usable, when ids repeat, or at the first bad row when `strict`.
  */
@@ -39,8 +39,7 @@ export async function loadPairs(
   const finish = (draft: PairDraft, id: string) => finishPair(draft, id, style);
   const dialogue = style === 'text' ? 'text' : 'chat';
   const reading = { formats: PAIR_FORMATS, dialogue, finish } as const;
-  const { examples, ...rest } = await readExamples<PreferencePair>(opened, reading, options);
-  return { pairs: examples, ...rest };
+  return readExamples(opened, reading, options);
 }
 
 /** `auto` with a model that has no chat template is `text`. */

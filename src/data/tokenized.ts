@@ -50,7 +50,7 @@ export function tokenizePairs(
   tokenizer: PairTokenizer,
   options: TokenizeDatasetOptions<TokenizedPair> = {},
 ): Promise<Tokenized<PreferencePair, TokenizedPair>> {
-  return tokenizeAll('pairs', { ...data, examples: data.pairs }, tokenizer, options);
+  return tokenizeAll('pairs', data, tokenizer, options);
 }
 
 /** Tokenises a data set's SFT examples; as `tokenizePairs`. */

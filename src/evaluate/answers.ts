@@ -1,9 +1,8 @@
-import type { PromptExample, TextOrChat } from '../data/index.ts';
+import { type PromptExample, promptWriting, type TextOrChat } from '../data/index.ts';
 import { excerpt } from '../data/text.ts';
 import { DataError, type SourceLocation } from '../errors.ts';
 import type { AnswerPair } from './judge/pairwise.ts';
 import { promptText } from './judge/template.ts';
-import { promptWriting } from './prompt-writing.ts';
 import { type EvaluationRow, readEvaluationRows } from './rows.ts';
 
 /** A model's answers to one prompt; `prompt` where the file repeats it. */

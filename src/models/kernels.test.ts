@@ -280,7 +280,7 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
     const heads = fc.constantFrom([1, 1], [4, 2], [6, 1], [3, 3]);
     const window = fc.constantFrom(undefined, 7, 64);
     // Multiples of 32 go to the matrix tiles, where the processor has them.
-    const width = fc.constantFrom(3, 8, 20, 32, 64, 96);
+    const width = fc.constantFrom(3, 8, 20, 32, 64, 96, 256);
     fc.assert(
       fc.property(rows, heads, window, width, seeds, (items, [many, few], layerWindow, d, seed) => {
         const segments = packed(items);

@@ -23,7 +23,7 @@ export interface Composition {
   readonly weights?: PairWeights;
   readonly terms?: readonly Term[];
   /** Where w(x) enters: it multiplies z, or it is the link's t = −log φ, or it is left out (default). */
-  readonly dispersion?: 'none' | 'scale' | 'link';
+  readonly dispersionEnters?: 'none' | 'scale' | 'link';
 }
 
 function requireReference(side: CompletionBatch, name: string): void {
@@ -46,7 +46,7 @@ function requireExtras(side: CompletionBatch, name: string, extras: readonly Ext
 }
 
 function requireSameSize(batch: PairBatch, name: string): void {
-  const { chosen, rejected, dispersion, scoreGaps } = batch;
+  const { chosen, rejected, w, scoreGaps } = batch;
   const count = chosen.logps.length;
   const sizes = {
     'chosen.logps': count,
@@ -55,7 +55,7 @@ function requireSameSize(batch: PairBatch, name: string): void {
     'rejected.logps': rejected.logps.length,
     'rejected.referenceLogps': rejected.referenceLogps?.length,
     'rejected.tokens': rejected.tokens.length,
-    dispersion: dispersion?.length,
+    w: w?.length,
     scoreGaps: scoreGaps?.length,
   };
   const wrong = Object.entries(sizes).filter(([, size]) => size !== undefined && size !== count);
@@ -74,8 +74,8 @@ function scoreAll(score: Score, side: CompletionBatch, from: (typeof score)['val
 /** Builds the objective of a composition. Slopes are analytic; margins, β and weights carry no gradient unless they say so. */
 export function compose(composition: Composition): Objective {
   const { name, beta, score, rejectedFactor = 1, margin, link, weights, terms = [] } = composition;
+  const { dispersionEnters = 'none' } = composition;
   const scale = composition.scale ?? constantScale(beta);
-  const dispersion = composition.dispersion ?? 'none';
   const needsReference =
     score.needsReference || margin?.needsReference === true || terms.some((term) => term.needsReference);
   const extras = weights?.extras ?? [];
@@ -103,9 +103,9 @@ export function compose(composition: Composition): Objective {
     const pairWeights = weights?.evaluate(batch);
     const losses = new Float64Array(count);
     for (let i = 0; i < count; i++) {
-      const w = batch.dispersion?.[i] ?? 1;
-      const t = dispersion === 'link' ? w : 1;
-      const stretch = dispersion === 'scale' ? w * factor : factor;
+      const w = batch.w?.[i] ?? 1;
+      const t = dispersionEnters === 'link' ? w : 1;
+      const stretch = dispersionEnters === 'scale' ? w * factor : factor;
       const z = stretch * (gaps[i]! - (margins?.values[i] ?? 0));
       const weight = pairWeights?.[i] ?? 1;
       losses[i] = weight * link.loss(z, t);
@@ -127,7 +127,7 @@ export function compose(composition: Composition): Objective {
   return {
     name,
     needsReference,
-    usesDispersion: dispersion !== 'none',
+    usesDispersion: dispersionEnters !== 'none',
     extras,
     batchWide: scale.batchWide || margin?.batchWide === true,
     evaluate,

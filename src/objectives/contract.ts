@@ -24,8 +24,8 @@ export type ExtraStatistic = 'logSumSquares';
 export interface PairBatch {
   readonly chosen: CompletionBatch;
   readonly rejected: CompletionBatch;
-  /** Neg-log dispersion w(x), mean 1 over the training data. `[n]`; absent means 1 everywhere. */
-  readonly dispersion?: Float64Array;
+  /** w(x) = −log φ(x), mean 1 over the training data, high where people agree. `[n]`; absent means 1 everywhere. */
+  readonly w?: Float64Array;
   /** Reward gap chosen − rejected (ODPO); NaN for a pair whose data have none. `[n]` */
   readonly scoreGaps?: Float64Array;
 }

@@ -14,7 +14,7 @@ const batch: PairBatch = {
     referenceLogps: Float64Array.of(-24, -29, -7),
     tokens: Float64Array.of(12, 15, 4),
   },
-  dispersion: Float64Array.of(0.7, 1.1, 1.2),
+  w: Float64Array.of(0.7, 1.1, 1.2),
   scoreGaps: Float64Array.of(1, 2, 3),
 };
 
@@ -85,7 +85,7 @@ describe('a composition of one’s own', () => {
       scale: scales.constantScale(2),
       link: links.hinge,
       terms: [terms.chosenNll(0.2)],
-      dispersion: 'scale',
+      dispersionEnters: 'scale',
     });
     expect(objective).toMatchObject({ needsReference: true, usesDispersion: true, batchWide: false });
     const { losses, chosenSlopes } = objective.evaluate(batch);

@@ -90,7 +90,7 @@ export function defineObjective(definition: CustomObjective): Objective {
     needsReference,
     usesDispersion,
     extras: [],
-    evaluate: ({ chosen, rejected, dispersion, scoreGaps }) => {
+    evaluate: ({ chosen, rejected, w, scoreGaps }) => {
       const count = chosen.logps.length;
       if (needsReference && !(chosen.referenceLogps && rejected.referenceLogps)) {
         throw new UsageError('missing-reference', `Objective '${name}' needs reference log-probabilities.`, {
@@ -113,7 +113,7 @@ export function defineObjective(definition: CustomObjective): Objective {
         const { loss, chosenSlope, rejectedSlope } = evaluatePair(definition, {
           chosen: chosenSide,
           rejected: rejectedSide,
-          w: dispersion?.[i] ?? 1,
+          w: w?.[i] ?? 1,
           scoreGap: scoreGaps?.[i] ?? Number.NaN,
         });
         result.losses[i] = loss;

@@ -2,7 +2,7 @@ import { DataError } from '../errors.ts';
 import { standardDeviation } from '../stats/summary.ts';
 import type { PairBatch, ScoreGapNeed } from './contract.ts';
 
-/** What a margin may look at: the batch, and each pair's gap in scores. */
+/** What a margin may look at: the batch, and the objective's β. */
 export interface MarginContext {
   readonly batch: PairBatch;
   readonly beta: number;

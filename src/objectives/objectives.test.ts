@@ -31,7 +31,7 @@ function batchOf(pairs: readonly Pair[]): PairBatch {
   return {
     chosen: side('chosen'),
     rejected: side('rejected'),
-    dispersion: Float64Array.from(pairs, (pair) => pair.w),
+    w: Float64Array.from(pairs, (pair) => pair.w),
     scoreGaps: Float64Array.from(pairs, (pair) => pair.scoreGap),
   };
 }
@@ -251,7 +251,7 @@ describe('against PyTorch autograd', () => {
   const batch: PairBatch = {
     chosen: side(torch.chosen),
     rejected: side(torch.rejected),
-    dispersion: Float64Array.from(torch.dispersion),
+    w: Float64Array.from(torch.dispersion),
     scoreGaps: Float64Array.from(torch.scoreGaps),
   };
 
@@ -352,7 +352,7 @@ describe('limits', () => {
   });
 
   it('a w that is left out counts as 1', () => {
-    const { dispersion: _, ...rest } = batchOf([worked]);
+    const { w: _, ...rest } = batchOf([worked]);
     const without = createObjective({ name: 'mallows-theta' }).evaluate(rest).losses[0];
     expect(without).toBe(losses({ name: 'mallows-theta' }, { ...worked, w: 1 }));
   });
@@ -452,9 +452,9 @@ describe('errors', () => {
 
   it('name arrays of the wrong length, empty completions and score gaps that cannot be used', () => {
     const batch = batchOf([worked]);
-    expect(() =>
-      createObjective({ name: 'dpo' }).evaluate({ ...batch, dispersion: new Float64Array(3) }),
-    ).toThrow(/1 chosen log-probabilities but 3 dispersion/);
+    expect(() => createObjective({ name: 'dpo' }).evaluate({ ...batch, w: new Float64Array(3) })).toThrow(
+      /1 chosen log-probabilities but 3 w/,
+    );
     const empty: Pair = { ...worked, chosen: [0, 0, 0, 0] };
     expect(() => createObjective({ name: 'simpo' }).evaluate(batchOf([empty]))).toThrow(
       /completion of 0 tokens/,

@@ -77,7 +77,7 @@ const dpoLike = (withDispersion: boolean, summary: string, source: string) =>
       beta: o.beta,
       score: normalized(logRatio, o.normalize),
       link: logistic,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   });
 
@@ -95,7 +95,7 @@ const ipoLike = (withDispersion: boolean, summary: string, source: string) =>
       score: normalized(logRatio, o.normalize),
       scale: constantScale(1),
       link: squared(1 / (2 * o.beta)),
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   });
 
@@ -109,7 +109,7 @@ const simpoLike = (withDispersion: boolean, summary: string, source: string) =>
       score: perToken(logProbability),
       margin: constantMargin(o.gammaBetaRatio),
       link: logistic,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   });
 
@@ -144,7 +144,7 @@ export const PRESETS = {
           loss: (s, w) => link.loss(s, o.t * w),
           slope: (s, w) => link.slope(s, o.t * w),
         },
-        dispersion: o.dispersion ? 'link' : 'none',
+        dispersionEnters: o.dispersion ? 'link' : 'none',
       };
     },
   }),
@@ -160,7 +160,7 @@ export const PRESETS = {
       beta: o.beta,
       score: logRatio,
       link: labelSmoothed(o.labelSmoothing),
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   rdpo: preset({
@@ -171,14 +171,14 @@ export const PRESETS = {
       beta: o.beta,
       score: logRatio,
       link: robust(o.labelSmoothing),
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   hinge: preset({
     summary: 'max(0, 1 − βΔ)',
     source: 'SLiC, Zhao et al. 2023',
     options: { beta: beta(0.1), dispersion: dispersion(false) },
-    compose: (o) => ({ beta: o.beta, score: logRatio, link: hinge, dispersion: scaled(o.dispersion) }),
+    compose: (o) => ({ beta: o.beta, score: logRatio, link: hinge, dispersionEnters: scaled(o.dispersion) }),
   }),
   rpo: preset({
     summary: '−log σ(βΔ) − α log π(y_w)/|y_w|',
@@ -193,7 +193,7 @@ export const PRESETS = {
       score: logRatio,
       link: logistic,
       terms: [chosenNll(o.alpha)],
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   wpo: preset({
@@ -205,7 +205,7 @@ export const PRESETS = {
       score: logRatio,
       link: logistic,
       weights: policyWeights,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   cpo: preset({
@@ -222,7 +222,7 @@ export const PRESETS = {
       score: normalized(logProbability, o.normalize),
       link: logistic,
       terms: [chosenNll(o.alpha)],
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   orpo: preset({
@@ -238,7 +238,7 @@ export const PRESETS = {
       scale: constantScale(1),
       link: weighted(logistic, o.lambda),
       terms: [chosenNll(1)],
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   odpo: preset({
@@ -255,7 +255,7 @@ export const PRESETS = {
       score: logRatio,
       margin: scoreGapMargin(o.alpha, o.offset),
       link: logistic,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   dpop: preset({
@@ -271,7 +271,7 @@ export const PRESETS = {
       score: logRatio,
       margin: chosenDropMargin(o.lambda),
       link: logistic,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   'beta-dpo': preset({
@@ -288,7 +288,7 @@ export const PRESETS = {
       score: logRatio,
       scale: dynamicScale(o.beta, o.alpha, o.momentum),
       link: logistic,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   'alpha-dpo': preset({
@@ -305,7 +305,7 @@ export const PRESETS = {
       score: perToken(logProbability),
       margin: standardizedMargin(o.gammaBetaRatio, o.alpha),
       link: logistic,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   'cal-dpo': preset({
@@ -322,7 +322,7 @@ export const PRESETS = {
       scale: constantScale(1),
       link: logistic,
       terms: [calibration(o.alpha, o.beta)],
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   'dpo-shift': preset({
@@ -338,7 +338,7 @@ export const PRESETS = {
       score: logRatio,
       rejectedFactor: o.lambda,
       link: logistic,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   simper: preset({
@@ -349,20 +349,25 @@ export const PRESETS = {
       beta: 1,
       score: inversePerplexity,
       link: linear,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
   exponential: preset({
     summary: 'exp(−βΔ)',
     source: 'GPO, Tang et al. 2024',
     options: { beta: beta(0.1), dispersion: dispersion(false) },
-    compose: (o) => ({ beta: o.beta, score: logRatio, link: exponential, dispersion: scaled(o.dispersion) }),
+    compose: (o) => ({
+      beta: o.beta,
+      score: logRatio,
+      link: exponential,
+      dispersionEnters: scaled(o.dispersion),
+    }),
   }),
   cauchy: preset({
     summary: '−log F(βΔ), F the Cauchy distribution',
     source: 'GPO family with a heavy-tailed F',
     options: { beta: beta(0.1), dispersion: dispersion(false) },
-    compose: (o) => ({ beta: o.beta, score: logRatio, link: cauchy, dispersion: scaled(o.dispersion) }),
+    compose: (o) => ({ beta: o.beta, score: logRatio, link: cauchy, dispersionEnters: scaled(o.dispersion) }),
   }),
   'f-dpo': preset({
     summary: '−log σ(β(f′(r_w) − f′(r_l))), r = π/π_ref',
@@ -385,7 +390,7 @@ export const PRESETS = {
       beta: o.beta,
       score: normalized(divergenceScore(o.divergence, o.alpha), o.normalize),
       link: logistic,
-      dispersion: scaled(o.dispersion),
+      dispersionEnters: scaled(o.dispersion),
     }),
   }),
 } satisfies Record<string, Preset>;

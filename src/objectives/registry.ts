@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.ts';
+import { accepts, type SchemaNode } from '../schema-words.ts';
 import { suggest } from '../suggest.ts';
 import { compose } from './compose.ts';
 import type { Objective } from './contract.ts';
@@ -87,35 +88,8 @@ export function createObjective(options: ObjectiveOptions): Objective {
   return compose(findPreset(name).compose(name, resolved));
 }
 
-interface JsonSchemaNode {
-  readonly type?: string;
-  readonly enum?: readonly unknown[];
-  readonly const?: unknown;
-  readonly anyOf?: readonly JsonSchemaNode[];
-  readonly default?: unknown;
-  readonly description?: string;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly exclusiveMinimum?: number;
-  readonly exclusiveMaximum?: number;
-}
-
-function accepts(node: JsonSchemaNode): string {
-  if (node.anyOf) return node.anyOf.map(accepts).join(' or ');
-  if (node.enum) return node.enum.join(' | ');
-  if (node.const !== undefined) return String(node.const);
-  if (node.type === 'boolean') return 'true | false';
-  const bounds = [
-    node.exclusiveMinimum !== undefined && `> ${node.exclusiveMinimum}`,
-    node.minimum !== undefined && `≥ ${node.minimum}`,
-    node.exclusiveMaximum !== undefined && `< ${node.exclusiveMaximum}`,
-    node.maximum !== undefined && `≤ ${node.maximum}`,
-  ].filter((bound) => bound !== false);
-  return [node.type, bounds.join(', ')].filter(Boolean).join(' ');
-}
-
 function describeOption(name: string, preset: Preset): OptionDescription {
-  const schema = z.toJSONSchema(preset.options) as { properties: Record<string, JsonSchemaNode> };
+  const schema = z.toJSONSchema(preset.options) as { properties: Record<string, SchemaNode> };
   const node = schema.properties[name]!;
   return { name, default: node.default, accepts: accepts(node), description: node.description ?? '' };
 }

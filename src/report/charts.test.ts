@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Resvg } from '@resvg/resvg-js';
 import { parseHTML } from 'linkedom';
 import { describe, expect, it } from 'vitest';
-import { barChart, histogram, lineChart, scatterChart } from './charts.ts';
+import { barChart, histogramChart, lineChart, scatterChart } from './charts.ts';
 import { type Figure, renderPng, writeFigure } from './figure.ts';
 import { escapeHtml } from './html.ts';
 import { spread } from './labels.ts';
@@ -84,13 +84,17 @@ describe('charts', () => {
   });
 
   it('draws histograms, also of values that are all equal', () => {
-    const figure = histogram({ ...common, x: { label: 'w' }, groups: [{ label: 'all', values: [1, 1, 1] }] });
+    const figure = histogramChart({
+      ...common,
+      x: { label: 'w' },
+      groups: [{ label: 'all', values: [1, 1, 1] }],
+    });
     expect(figure.svg).toContain('<rect');
   });
 
   it('tells groups of a histogram apart, more than there are colours', () => {
     const names = ['imdb', 'hh', 'pandalm', 'shp', 'ultrafeedback', 'nectar', 'stack exchange'];
-    const figure = histogram({
+    const figure = histogramChart({
       ...common,
       x: { label: 'w' },
       groups: names.map((label, i) => ({ label, values: [0, 1, 2, 2 + i, 9] })),

@@ -1,5 +1,5 @@
 import * as Plot from '@observablehq/plot';
-import { histogram as countBins, summarize } from '../stats/index.ts';
+import { histogram, summarize } from '../stats/index.ts';
 import type { Figure } from './figure.ts';
 import { dashes, legend, type Naming, nameSeries } from './labels.ts';
 import { type Look, looksOf } from './looks.ts';
@@ -147,7 +147,7 @@ export interface HistogramOptions extends Omit<ChartOptions, 'y'> {
 }
 
 /** Shares of values by bin; several groups are drawn as outlines over one another, each with a look of its own. */
-export function histogram(options: HistogramOptions): Figure {
+export function histogramChart(options: HistogramOptions): Figure {
   const looks = looksOf(options.groups);
   const groups = options.groups.map((group, index) => ({
     ...group,
@@ -159,7 +159,7 @@ export function histogram(options: HistogramOptions): Figure {
   const largest = Math.max(...groups.map((group) => group.values.length));
   const count = options.bins ?? Math.max(12, 3 * Math.ceil(Math.log2(largest)));
   const binned = groups.map(({ values, label, look }) => {
-    const bars = countBins(values, count, [range[0], range[1]]).map((bin) => ({
+    const bars = histogram(values, count, [range[0], range[1]]).map((bin) => ({
       ...bin,
       share: (100 * bin.count) / values.length,
     }));

@@ -5,7 +5,7 @@ export {
   barChart,
   type ChartOptions,
   type HistogramOptions,
-  histogram,
+  histogramChart,
   type LineChartOptions,
   lineChart,
   type Point,

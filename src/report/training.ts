@@ -1,6 +1,6 @@
 import type { DispersionSource } from '../objectives/index.ts';
 import { clusterBootstrap, type Interval, mean, type Summary, summarize } from '../stats/index.ts';
-import { histogram, lineChart, type Point } from './charts.ts';
+import { histogramChart, lineChart, type Point } from './charts.ts';
 import type { Figure } from './figure.ts';
 import { type Html, html } from './html.ts';
 import {
@@ -477,7 +477,7 @@ function dispersionFigure({ dispersion }: TrainingReportInput): Figure | undefin
 /** The histogram of w(x), shared by the training report and `mallows dispersion`. */
 export function dispersionHistogram(values: readonly number[], subject: string): Figure {
   const { mean, sd, skew } = summarize(values);
-  return histogram({
+  return histogramChart({
     name: 'dispersion',
     title: 'Neg-log dispersion of the prompts',
     subtitle: `${values.length} ${subject}, sd ${decimals(sd, 3)}, skew ${decimals(skew, 2)}`,

@@ -31,7 +31,7 @@ export interface RunDirectoryOptions {
 /**
  * The contract between trainer, dashboard and user:
  *
- *     recipe.yaml        resolved, re-runnable as it is
+ *     recipe.yaml        resolved; what `train` and `sft` write is re-runnable as it is
  *     provenance.json    versions, hashes, device, seed, command line
  *     metrics.jsonl      one line a step; equal runs write equal bytes
  *     timing.jsonl       wall-clock, tokens per second, memory

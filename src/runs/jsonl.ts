@@ -13,7 +13,7 @@ import { writeFileAtomic } from './files.ts';
 
 /**
  * An append-only file of one JSON object a line. A process killed while it writes leaves at most a torn last line,
- * which `readJsonLines` ignores and `truncate` removes.
+ * which `readJsonLines` ignores and opening the file again at the length that a checkpoint knows (`keepBytes`) cuts off.
  */
 export class JsonLinesWriter {
   readonly path: string;

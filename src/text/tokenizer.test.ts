@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { sentencePieceBpe } from './bpe.ts';
 import type { JsonObject } from './json.ts';
 import { Tokenizer } from './tokenizer.ts';
 
@@ -77,6 +78,23 @@ describe('encoding and decoding', () => {
   it('skips ids that have no token, as padding rows of an embedding do', () => {
     const tokenizer = tokenizerOf('gpt-2');
     expect(tokenizer.decode([...tokenizer.encode('a'), tokenizer.vocabularySize + 5])).toBe('a');
+  });
+
+  it('takes a text of more tokens than a function takes arguments, where nothing cuts it into words', () => {
+    const vocabulary = new Map(['<unk>', 'a', '\u2581', '\u2581a'].map((token, id) => [token, id]));
+    const tokenizer = new Tokenizer({
+      tokenizer: sentencePieceBpe({
+        vocabulary,
+        merges: [['\u2581', 'a']],
+        addedTokens: [],
+        unkToken: '<unk>',
+        byteFallback: false,
+        addSpacePrefix: false,
+      }),
+      config: {},
+    });
+    const ids = tokenizer.encode(' a'.repeat(200_000));
+    expect(ids).toEqual(new Int32Array(200_000).fill(3));
   });
 });
 

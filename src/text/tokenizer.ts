@@ -218,7 +218,8 @@ export class Tokenizer {
       else {
         const preTokenizer = this.#library.pre_tokenizer;
         const words = preTokenizer === null ? [section] : preTokenizer(section, { section_index: index });
-        ids.push(...this.#merge(words));
+        // Not spread: a text may have more tokens than a call may have arguments.
+        for (const id of this.#merge(words)) ids.push(id);
       }
     }
   }

@@ -3,7 +3,7 @@ import { tinyModel } from '../../tests/support/tiny-models.ts';
 import { tinyPairs } from '../../tests/support/tiny-pairs.ts';
 import { createObjective } from '../objectives/index.ts';
 import { clusterBootstrap } from '../stats/index.ts';
-import { evaluateTask, promptKey, summarizePreferences } from './evaluation.ts';
+import { evaluateTask, summarizePreferences } from './evaluation.ts';
 import { PreferenceTask } from './preference-task.ts';
 import { scoreRow } from './reference.ts';
 
@@ -49,11 +49,4 @@ it('compares losses with those of the same pairs at the start, and with no other
   expect(change(start.slice(0, 5))).toBeUndefined();
   expect(change([...start, start[0]!])).toBeUndefined();
   expect(change(start.with(2, { ...start[2]!, id: 'other' }))).toBeUndefined();
-});
-
-it('names equal prompts alike, whatever the order of their fields', () => {
-  const chat = promptKey([{ role: 'user', content: 'Hi' }]);
-  expect(promptKey([{ content: 'Hi', role: 'user' }])).toBe(chat);
-  expect(promptKey('Hi')).not.toBe(chat);
-  expect(chat).toMatch(/^[0-9a-f]{16}$/);
 });

@@ -1,4 +1,3 @@
-import { hashValues } from '../data/index.ts';
 import type { CausalLM } from '../models/contract.ts';
 import { clusterBootstrap, mean } from '../stats/index.ts';
 import { evaluatePass } from './pass.ts';
@@ -19,11 +18,6 @@ export interface EvaluatedPair {
   /** log π − log π_ref of each completion, nats; absent without a reference. Unlike rewards, comparable across objectives. */
   readonly chosenLogRatio?: number;
   readonly rejectedLogRatio?: number;
-}
-
-/** Names a prompt (text, messages or tokens) in files: equal prompts have equal keys in every run. */
-export function promptKey(prompt: unknown): string {
-  return hashValues([prompt]).slice(0, 16);
 }
 
 /** Losses of all items without gradients, rows packed from items of similar length. */

@@ -13,6 +13,7 @@ export function holdOut(
 ): { train: number[]; heldOut: number[] } {
   const groups = new Map<string, number[]>();
   for (const [index, { prompt }] of rows.entries()) {
+    // As the data write it, not by `promptKey`: the splits of earlier runs stay what they were.
     const key = prompt === undefined ? `row ${index}` : canonicalJson(prompt);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [index]);

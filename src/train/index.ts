@@ -13,7 +13,6 @@ export type { LoopResult } from './loop.ts';
 export {
   countParameters,
   estimateMemory,
-  formatBytes,
   type MemoryEstimate,
   type MemoryOptions,
 } from './memory.ts';
@@ -37,4 +36,4 @@ export {
 } from './reference.ts';
 export type { Sample } from './samples.ts';
 export { type SftInput, type SftOptions, type SftResult, trainSft } from './sft.ts';
-export { memoryFacts, type SplitOptions } from './splits.ts';
+export { memoryFacts, type RowsInput, type SplitOptions } from './splits.ts';

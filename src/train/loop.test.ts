@@ -11,6 +11,7 @@ import { MasterWeights } from '../optim/index.ts';
 import { RunDirectory, readMetrics } from '../runs/index.ts';
 import type { BatchOptions, TrainEvent } from './contract.ts';
 import { type LoopOptions, runLoop } from './loop.ts';
+import { languageModelPass } from './pass.ts';
 import { type PreferenceResults, PreferenceTask } from './preference-task.ts';
 import { scoreRow } from './reference.ts';
 import { SftTask } from './sft-task.ts';
@@ -25,10 +26,10 @@ function setUp(objective: Objective = createObjective({ name: 'dpo' })) {
   const masters = new MasterWeights(parameters, 'float32');
   const task = new PreferenceTask({ pairs, reference }, objective);
   const options: LoopOptions<PreferenceResults> = {
-    model,
     parameters,
     masters,
     task,
+    rowPass: languageModelPass(model, task),
     optimizer: { name: 'adamw' },
     learningRate: 3e-3,
     seed: 0,
@@ -172,7 +173,8 @@ describe('the loop', () => {
       const stop = new AbortController();
       const observer = (event: TrainEvent) => event.type === 'step' && event.step === stopAt && stop.abort();
       const opened = temporaryRun(path !== undefined, path);
-      await runLoop({ ...options, task, batch, run: opened.run, observer, signal: stop.signal });
+      const rowPass = languageModelPass(model, task);
+      await runLoop({ ...options, task, rowPass, batch, run: opened.run, observer, signal: stop.signal });
       opened.run.close();
       model.dispose();
       return opened.path;
@@ -345,10 +347,12 @@ describe('the loop', () => {
         cutTokens: 0,
       }));
       const scores = scoreRow(model, tinyPairs(5));
-      const { task: _, ...rest } = options;
+      const { task: _, rowPass: __, ...rest } = options;
+      const task = new SftTask(sequences);
       const { metrics } = await runLoop({
         ...rest,
-        task: new SftTask(sequences),
+        task,
+        rowPass: languageModelPass(model, task),
         batch,
         steps: 30,
         learningRate: 1e-2,

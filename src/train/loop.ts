@@ -1,6 +1,5 @@
 import { memory } from '../engine/index.ts';
 import { MallowsError, TrainingError } from '../errors.ts';
-import type { CausalLM } from '../models/contract.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import {
   clipFactor,
@@ -16,19 +15,15 @@ import {
 import { type MetricsRecord, type RunDirectory, readMetrics } from '../runs/index.ts';
 import type { BatchOptions, StepTiming, TrainObserver, TrainStatus } from './contract.ts';
 import { GradientStore } from './gradients.ts';
-import { type PassOptions, type RowPass, trainPass } from './pass.ts';
+import type { RowPass } from './pass.ts';
 import { BatchPlan } from './plan.ts';
 import { type LoopState, restoreTraining, saveTraining } from './state.ts';
-import type { ItemResults, LoopTask, Task } from './task.ts';
+import type { ItemResults, LoopTask } from './task.ts';
 
-/** A language model and its task, or a task with a pass of its own (a reward model's). */
-export type LoopOptions<Result extends ItemResults> = CommonOptions &
-  (
-    | { readonly model: CausalLM; readonly task: Task<Result>; readonly pass?: PassOptions }
-    | { readonly task: LoopTask<Result>; readonly rowPass: RowPass<Result> }
-  );
-
-interface CommonOptions {
+export interface LoopOptions<Result extends ItemResults> {
+  readonly task: LoopTask<Result>;
+  /** Takes the task's items through the model. */
+  readonly rowPass: RowPass<Result>;
   /** What is trained, in a fixed order. */
   readonly parameters: readonly Parameter[];
   readonly masters: MasterWeights;
@@ -75,7 +70,7 @@ export interface LoopResult {
 }
 
 /**
- * The one training loop; preference tuning and SFT are two callers. A step is: plan → passes (forward, loss, backward)
+ * The one training loop; preference tuning, SFT and the training of reward models and classifiers call it. A step is: plan → passes (forward, loss, backward)
  * → clip → update → log. Everything that decides the numbers is a function of the options and the step, so a run that
  * is killed and resumed repeats itself bit for bit.
  */
@@ -90,7 +85,6 @@ export async function runLoop<Result extends ItemResults>(options: LoopOptions<R
 
 class Loop<Result extends ItemResults> {
   readonly #options: LoopOptions<Result>;
-  readonly #rowPass: RowPass<Result>;
   readonly #plan: BatchPlan;
   readonly #optimizer: Optimizer;
   readonly #schedule: Schedule;
@@ -105,11 +99,6 @@ class Loop<Result extends ItemResults> {
 
   constructor(options: LoopOptions<Result>) {
     this.#options = options;
-    this.#rowPass =
-      'rowPass' in options
-        ? options.rowPass
-        : (items, totalWeight, gradients, check) =>
-            trainPass(options.model, options.task, items, totalWeight, gradients, options.pass ?? {}, check);
     const { task, batch, seed, shuffle, steps, epochs } = options;
     this.#plan = BatchPlan.of(task, {
       ...batch,
@@ -186,7 +175,7 @@ class Loop<Result extends ItemResults> {
   }
 
   async #trainStep(): Promise<void> {
-    const { parameters, task, maxGradNorm = 1 } = this.#options;
+    const { parameters, task, rowPass, maxGradNorm = 1 } = this.#options;
     const began = performance.now();
     const { epoch, passes } = this.#plan.step(this.#step);
     const items = passes.flat();
@@ -195,7 +184,7 @@ class Loop<Result extends ItemResults> {
     const results: Result[] = [];
     let tokens = 0;
     for (const planned of passes) {
-      const passed = this.#rowPass(planned, totalWeight, this.#gradients, check);
+      const passed = rowPass({ items: planned, totalWeight, gradients: this.#gradients, check });
       results.push(passed.result);
       tokens += passed.tokens;
     }

@@ -2,6 +2,7 @@ import type { DType } from '../engine/index.ts';
 import { availableMemory, bytesPerElement } from '../engine/index.ts';
 import type { ModelConfig } from '../models/contract.ts';
 import type { OptimizerOptions } from '../optim/index.ts';
+import { formatBytes } from '../units.ts';
 import { DEFAULT_CHUNK_BYTES, DEFAULT_KEEP_BYTES } from './head.ts';
 
 export interface MemoryOptions {
@@ -11,7 +12,8 @@ export interface MemoryOptions {
   readonly rowTokens: number;
   /** Of these, positions that predict completion tokens. */
   readonly headPositions: number;
-  readonly recompute?: 'none' | 'layers';
+  /** Whether layers are computed again in the backward pass. Default false. */
+  readonly recompute?: boolean;
   /** Passes whose gradients are summed, in fp32 when there are several. Default 1. */
   readonly passes?: number;
   /** Weights that are trained. Default: all. */
@@ -55,7 +57,7 @@ export function countParameters(config: ModelConfig): number {
  * the models of the test suite.
  */
 export function estimateMemory(config: ModelConfig, options: MemoryOptions): MemoryEstimate {
-  const { dtype, optimizer, rowTokens, headPositions, recompute = 'none' } = options;
+  const { dtype, optimizer, rowTokens, headPositions, recompute = false } = options;
   const { chunkBytes = DEFAULT_CHUNK_BYTES, keepBytes = DEFAULT_KEEP_BYTES } = options;
   const width = bytesPerElement[dtype];
   const parameters = countParameters(config);
@@ -64,7 +66,7 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
   const isMasterSeparate = width < 4;
   const weights = (parameters + adapters) * width + (isMasterSeparate ? 4 * trained : 0);
   const layer = layerActivations(config);
-  const kept = recompute === 'layers' ? config.layers * config.width + layer : config.layers * layer;
+  const kept = recompute ? config.layers * config.width + layer : config.layers * layer;
   const logits = width * headPositions * config.vocabularySize;
   // A tied embedding's gradient is a sum even in a single pass.
   const summed =
@@ -95,11 +97,6 @@ export function memoryNote(estimate: MemoryEstimate): {
   if (estimate.total <= available) return { level: 'info', code: 'memory', message };
   const advice = 'Use recompute, fewer pairs a batch with accumulate, a shorter max_length, or LoRA.';
   return { level: 'warning', code: 'memory-short', message: `${message} ${advice}` };
-}
-
-/** `1.5 GiB` */
-export function formatBytes(bytes: number): string {
-  return bytes < 2 ** 30 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
 /** Gate, up and down, or the two maps of the older families. */

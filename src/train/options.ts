@@ -61,7 +61,7 @@ export interface TrainOptions {
   readonly checkpoint?: CheckpointOptions;
   /**
    * What is written to recipe.yaml, and compared on resume, as are model, data and precision. `output`, `threads`,
-   * `referenceCache` and `checkpoint` in it may differ. Default: these options.
+   * `referenceCache` and `checkpoint` in it may differ. Default: these options, under their own names.
    */
   readonly recipe?: unknown;
   /** Where scores of reference models are kept that have files. Default: the cache folder; `false`: nowhere. */
@@ -110,8 +110,8 @@ export const DEFAULT_MAX_NEW_TOKENS = 96;
 /** Pairs or examples that an update reads at once. */
 export const DEFAULT_PAIRS = 8;
 
-/** Peaks: of all weights in preference tuning and in SFT, of adapters in both. */
-export const DEFAULT_LEARNING_RATES = { preference: 1e-6, sft: 2e-5, lora: 1e-4 } as const;
+/** Peaks: of all weights in preference tuning, in SFT, and of a model that scores; of adapters in all of them. */
+export const DEFAULT_LEARNING_RATES = { preference: 1e-6, sft: 2e-5, scorer: 1e-5, lora: 1e-4 } as const;
 
 export const DEFAULT_LORA_RANK = 16;
 

@@ -7,7 +7,20 @@ import type { ItemResults, Task } from './task.ts';
 import { walk } from './walk.ts';
 
 export interface PassOptions extends Pick<HeadOptions, 'chunkBytes' | 'keepBytes'> {
-  readonly recompute?: 'none' | 'layers';
+  /** Compute each layer again in the backward pass. Default false. */
+  readonly recompute?: boolean;
+}
+
+/** What the loop asks of one pass. */
+export interface PassStep<Result> {
+  /** The items of one row. */
+  readonly items: readonly number[];
+  /** Of all items of the update. */
+  readonly totalWeight: number;
+  /** Where the gradient of Σ losses / `totalWeight` is added. */
+  readonly gradients: GradientStore;
+  /** Sees the losses before anything is added, and may throw. */
+  readonly check: (result: Result) => void;
 }
 
 /** One pass through the network and what it cost. */
@@ -17,53 +30,41 @@ export interface PassResult<Result> {
   readonly tokens: number;
 }
 
-/** Forward, loss and backward for the items of one row, whatever head the model has; see `trainPass`. */
-export type RowPass<Result> = (
-  items: readonly number[],
-  totalWeight: number,
-  gradients: GradientStore,
-  check: (result: Result) => void,
-) => PassResult<Result>;
+/** Forward, loss and backward for the items of one row, whatever head the model has. */
+export type RowPass<Result> = (step: PassStep<Result>) => PassResult<Result>;
 
-/**
- * Forward, loss and backward for the items of one row: adds the gradient of Σ losses / `totalWeight` to `gradients`.
- * `check` sees the losses before anything is added, and may throw.
- */
-export function trainPass<Result extends ItemResults>(
+/** The pass of a language model. */
+export function languageModelPass<Result extends ItemResults>(
   model: CausalLM,
   task: Task<Result>,
-  items: readonly number[],
-  totalWeight: number,
-  gradients: GradientStore,
-  options: PassOptions,
-  check: (result: Result) => void,
-): PassResult<Result> {
-  return tidy(() => {
-    const row = task.pack(items);
-    const { rows, targets } = headPositions(row.completions);
-    const { recompute = 'none', ...head } = options;
-    const way = walk(model, row, rows, { gradients: true, recompute });
-    const pass = new HeadPass(model.head, way.hidden, targets, {
-      ...head,
-      logSumSquares: task.logSumSquares,
+  { recompute = false, ...head }: PassOptions = {},
+): RowPass<Result> {
+  return ({ items, totalWeight, gradients, check }) =>
+    tidy(() => {
+      const row = task.pack(items);
+      const { rows, targets } = headPositions(row.completions);
+      const way = walk(model, row, rows, { gradients: true, recompute });
+      const pass = new HeadPass(model.head, way.hidden, targets, {
+        ...head,
+        logSumSquares: task.logSumSquares,
+      });
+      try {
+        const result = task.evaluate(items, row, sumCompletions(row.completions, pass.statistics));
+        check(result);
+        const slopes = spreadSlopes(
+          row.completions,
+          result.slopes.map((slope) => slope / totalWeight),
+        );
+        const dHidden: Tensor = pass.backward(slopes, gradients);
+        way.backward(dHidden, gradients);
+        return { result, tokens: row.tokens.length };
+      } finally {
+        pass.dispose();
+      }
     });
-    try {
-      const result = task.evaluate(items, row, sumCompletions(row.completions, pass.statistics));
-      check(result);
-      const slopes = spreadSlopes(
-        row.completions,
-        result.slopes.map((slope) => slope / totalWeight),
-      );
-      const dHidden: Tensor = pass.backward(slopes, gradients);
-      way.backward(dHidden, gradients);
-      return { result, tokens: row.tokens.length };
-    } finally {
-      pass.dispose();
-    }
-  });
 }
 
-/** The same without gradients: losses of held-out items. */
+/** A language model's pass without gradients: losses of held-out items. */
 export function evaluatePass<Result extends ItemResults>(
   model: CausalLM,
   task: Task<Result>,

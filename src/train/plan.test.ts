@@ -29,6 +29,16 @@ describe('batch plan', () => {
     });
   });
 
+  it('finds the largest of its passes, each number by itself', () => {
+    const lengths = [1, 5, 2, 7];
+    const plan = new BatchPlan(lengths, { pairs: 2, seed: 0, shuffle: false });
+    const sizeOf = (items: readonly number[]) => ({
+      rowTokens: items.reduce((sum, item) => sum + lengths[item]!, 0),
+      headPositions: items.includes(0) ? 4 : 3,
+    });
+    expect(plan.largestPass(sizeOf)).toEqual({ rowTokens: 9, headPositions: 4 });
+  });
+
   it('fills passes up to a token budget; a longer item goes alone', () => {
     const plan = new BatchPlan([3, 4, 9, 2, 5], { tokens: 7, seed: 0, shuffle: false });
     expect([0, 1, 2].map((step) => plan.step(step).passes[0])).toEqual([[0, 1], [2], [3, 4]]);

@@ -1,4 +1,4 @@
-import { batchPlan, type ItemGroups, type MicroBatch } from '../data/batches.ts';
+import { epochSteps, type ItemGroups, type MicroBatch } from '../data/batches.ts';
 import { UsageError } from '../errors.ts';
 import type { BatchOptions } from './contract.ts';
 import { DEFAULT_PAIRS } from './options.ts';
@@ -9,6 +9,14 @@ export interface PlannedStep {
   /** Epochs that are over after this step; a whole number after the last step of an epoch. */
   readonly epoch: number;
   readonly passes: readonly MicroBatch[];
+}
+
+/** What a pass through the network takes. */
+export interface PassSize {
+  /** Tokens of its packed row. */
+  readonly rowTokens: number;
+  /** Of these, positions that predict completion tokens. */
+  readonly headPositions: number;
 }
 
 export interface PlanOptions extends BatchOptions {
@@ -29,8 +37,8 @@ export interface PlanOptions extends BatchOptions {
  */
 export class BatchPlan {
   readonly totalSteps: number;
-  readonly #options: Parameters<typeof batchPlan>[0];
-  readonly #epochs: ReturnType<typeof batchPlan>[] = [];
+  readonly #options: Parameters<typeof epochSteps>[0];
+  readonly #epochs: ReturnType<typeof epochSteps>[] = [];
 
   /** The plan of a task's items. */
   static of(task: Pick<LoopTask, 'items' | 'tokens' | 'groups'>, options: PlanOptions): BatchPlan {
@@ -78,6 +86,19 @@ export class BatchPlan {
     }
   }
 
+  /** The most that passes of the first thousand steps take. */
+  largestPass(sizeOf: (items: readonly number[]) => PassSize): PassSize {
+    let rowTokens = 0;
+    let headPositions = 0;
+    for (let step = 0; step < Math.min(this.totalSteps, 1000); step++) {
+      for (const size of this.step(step).passes.map(sizeOf)) {
+        rowTokens = Math.max(rowTokens, size.rowTokens);
+        headPositions = Math.max(headPositions, size.headPositions);
+      }
+    }
+    return { rowTokens, headPositions };
+  }
+
   #stepsOf(epochs: number): number {
     if (!(epochs > 0)) throw new UsageError('epochs', `epochs is ${epochs}; expected a number > 0.`);
     let steps = 0;
@@ -86,8 +107,8 @@ export class BatchPlan {
     return rest > 0 ? steps + Math.ceil(this.#epoch(Math.floor(epochs)).length * rest) : steps;
   }
 
-  #epoch(epoch: number): ReturnType<typeof batchPlan> {
-    this.#epochs[epoch] ??= batchPlan(this.#options, epoch);
+  #epoch(epoch: number): ReturnType<typeof epochSteps> {
+    this.#epochs[epoch] ??= epochSteps(this.#options, epoch);
     return this.#epochs[epoch];
   }
 }

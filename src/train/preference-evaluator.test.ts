@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { promptKey } from '../data/index.ts';
 import { setThreads } from '../engine/index.ts';
 import { readJsonLines } from '../runs/index.ts';
-import { promptKey } from './evaluation.ts';
 import { trainPreference } from './preference.ts';
 
 setThreads(1);

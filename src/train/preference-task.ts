@@ -13,8 +13,8 @@ export interface PreferenceData {
   readonly pairs: readonly TokenizedPair[];
   /** Scores under the reference model; absent for reference-free objectives without dispersion. */
   readonly reference?: readonly PairScore[];
-  /** w(x), mean 1 over the training data. */
-  readonly dispersion?: Float64Array;
+  /** w(x) = −log φ(x), mean 1 over the training data. */
+  readonly w?: Float64Array;
   /** Reward gap chosen − rejected, where the data has one. */
   readonly scoreGaps?: Float64Array;
 }
@@ -75,7 +75,7 @@ export class PreferenceTask implements Task<PreferenceResults> {
   }
 
   #batch(items: readonly number[], row: PackedRow, statistics: CompletionStatistics): PairBatch {
-    const { reference, dispersion, scoreGaps } = this.#data;
+    const { reference, w, scoreGaps } = this.#data;
     const pick = (values: Float64Array) => Float64Array.from(items, (item) => values[item]!);
     const side = (name: 'chosen' | 'rejected'): CompletionBatch => {
       const places = new Int32Array(items.length);
@@ -95,7 +95,7 @@ export class PreferenceTask implements Task<PreferenceResults> {
     return {
       chosen: side('chosen'),
       rejected: side('rejected'),
-      ...(dispersion && { dispersion: pick(dispersion) }),
+      ...(w && { w: pick(w) }),
       ...(scoreGaps && { scoreGaps: pick(scoreGaps) }),
     };
   }
@@ -142,7 +142,7 @@ export function preferenceMetrics(results: readonly PreferenceResults[]): Record
       'log_ratio/chosen': mean(({ batch }, i) => logRatio(batch.chosen, i)),
       'log_ratio/rejected': mean(({ batch }, i) => logRatio(batch.rejected, i)),
     }),
-    ...(first?.batch.dispersion && { 'dispersion/mean': mean(({ batch }, i) => batch.dispersion![i]!) }),
+    ...(first?.batch.w && { 'dispersion/mean': mean(({ batch }, i) => batch.w![i]!) }),
   };
 }
 
@@ -169,12 +169,12 @@ function joinBatches(batches: readonly PairBatch[]): PairBatch {
       ...(logSumSquares && { extras: { logSumSquares } }),
     };
   };
-  const dispersion = join((batch) => batch.dispersion);
+  const w = join((batch) => batch.w);
   const scoreGaps = join((batch) => batch.scoreGaps);
   return {
     chosen: side('chosen'),
     rejected: side('rejected'),
-    ...(dispersion && { dispersion }),
+    ...(w && { w }),
     ...(scoreGaps && { scoreGaps }),
   };
 }

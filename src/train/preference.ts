@@ -1,26 +1,19 @@
 import type { LoadedModel, ModelCard } from '../checkpoints/index.ts';
+import { promptKey } from '../data/index.ts';
 import { stopTokensFor } from '../generate/index.ts';
 import {
   createObjective,
-  type DispersionSource,
   type Objective,
   type ObjectiveOptions,
   requireUpdateSize,
   resolveObjectiveOptions,
 } from '../objectives/index.ts';
 import type { RunDirectory } from '../runs/index.ts';
-import { type EvaluatedPair, promptKey } from './evaluation.ts';
+import type { EvaluatedPair } from './evaluation.ts';
 import { type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_LEARNING_RATES, DEFAULT_MAX_NEW_TOKENS } from './options.ts';
-import {
-  beginReference,
-  type PairSplits,
-  type PreferenceDataOptions,
-  preparePairs,
-  readPairRows,
-  requirePairs,
-  tokenizePairRows,
-} from './preference-data.ts';
+import { PairPreparation, type PreparedPairs } from './pair-preparation.ts';
+import type { PairSplits, PreferenceDataOptions } from './preference-data.ts';
 import { PairEvaluator, type Probe } from './preference-evaluator.ts';
 import { PreferenceTask } from './preference-task.ts';
 import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
@@ -58,80 +51,104 @@ export interface PreferenceResult extends LoopResult {
  * `loss-not-finite` or `gradient-not-finite` with the rows that caused it.
  */
 export async function trainPreference(options: PreferenceOptions): Promise<PreferenceResult> {
-  const { objective, coefficients } = resolveObjective(options.objective ?? 'mallows-theta');
-  requireUpdateSize(objective, options.batch);
+  const resolved = resolveObjective(options.objective ?? 'mallows-theta');
+  requireUpdateSize(resolved.objective, options.batch);
   return Session.run(options, DEFAULT_LEARNING_RATES.preference, (session) =>
-    tune(session, options, objective, coefficients),
+    new Tuning(session, options, resolved).run(),
   );
 }
 
-async function tune(
-  session: Session,
-  options: PreferenceOptions,
-  objective: Objective,
-  coefficients: Readonly<Record<string, unknown>> | undefined,
-): Promise<PreferenceResult> {
-  const rows = await readPairRows(options, session);
-  const measuresKl = (options.evaluation?.klSamples ?? 0) > 0 && rows.heldOut !== undefined;
-  if (measuresKl) session.requireReference();
-  const { needsReference, source } = requirePairs(rows, options, objective, session);
-  const reference = needsReference ? beginReference(rows, options, session) : undefined;
-  let run: RunDirectory | undefined;
-  try {
-    const splits = await tokenizePairRows(rows, options, session, reference?.listeners);
-    const objectiveFacts = { name: objective.name, ...(coefficients ?? { custom: true }) };
-    run = session.openRun({ objective: objectiveFacts, ...splits.facts });
-    if (reference === undefined) session.castForReference();
-    const data = preparePairs(splits, await reference?.finish(), source, options, session, run);
-    const sheet = sampleSheet(options, session, splits);
+/** One tuning, from pairs to the trained model. */
+class Tuning {
+  readonly #session: Session;
+  readonly #options: PreferenceOptions;
+  readonly #objective: Objective;
+  readonly #coefficients: ResolvedObjective['coefficients'];
+
+  constructor(session: Session, options: PreferenceOptions, { objective, coefficients }: ResolvedObjective) {
+    this.#session = session;
+    this.#options = options;
+    this.#objective = objective;
+    this.#coefficients = coefficients;
+  }
+
+  async run(): Promise<PreferenceResult> {
+    const preparation = new PairPreparation(this.#session, this.#options, this.#objective);
+    const rows = await preparation.read();
+    const measuresKl = (this.#options.evaluation?.klSamples ?? 0) > 0 && rows.heldOut !== undefined;
+    if (measuresKl) this.#session.requireReference();
+    let run: RunDirectory | undefined;
+    try {
+      const splits = await preparation.tokenize(rows);
+      const objective = { name: this.#objective.name, ...(this.#coefficients ?? { custom: true }) };
+      run = this.#session.openRun({ objective, ...splits.facts });
+      const prepared = await preparation.prepare(splits, run);
+      return await this.#train(prepared, run);
+    } finally {
+      await preparation.stop();
+      run?.close();
+    }
+  }
+
+  async #train(prepared: PreparedPairs, run: RunDirectory | undefined): Promise<PreferenceResult> {
+    const session = this.#session;
+    const { splits, train } = prepared;
+    const sheet = sampleSheet(this.#options, session, splits);
     await sheet.before(run);
 
-    const { parameters, masters } = session.startTraining();
-    const task = new PreferenceTask(data.train, objective);
-    const evaluator = pairEvaluator(
-      options,
-      session,
-      new PreferenceTask(data.heldOut, objective),
-      run,
-      data.heldOut.pairs,
-      new Map(splits.heldOut.examples.map(({ id, prompt }) => [id, promptKey(prompt)])),
-      stopTokensFor(
-        session.loaded,
-        splits.heldOut.examples.map(({ prompt }) => prompt),
-      ),
-    );
+    session.startTraining();
+    const task = new PreferenceTask(train, this.#objective);
+    const evaluator = this.#evaluator(prepared, run);
     session.checkMemory(task);
     session.phase('train');
     const result = await runLoop({
-      ...session.loopOptions(run),
-      parameters,
-      masters,
-      task,
+      ...session.loopOptions(run, task),
       ...(evaluator && { evaluation: evaluator }),
     });
 
     const finished = result.status === 'finished';
     if (finished) session.phase('save');
     const samples = finished ? await sheet.after(run) : [];
-    const settings = { ...coefficients, ...dispersionSettings(options, source, data.phiStar) };
+    const settings = { ...this.#coefficients, ...dispersionSettings(this.#options, prepared) };
     const model =
       finished && run
-        ? await session.save(run, modelCard(session, result, objective, settings, splits), {
+        ? await session.save(run, modelCard(session, result, this.#objective, settings, splits), {
             chats: splits.train.examples.some(({ chosen }) => typeof chosen !== 'string'),
           })
         : session.finish();
     return { ...result, model, evaluation: evaluator?.latest ?? [], samples };
-  } finally {
-    await reference?.stop();
-    run?.close();
+  }
+
+  #evaluator({ heldOut, splits }: PreparedPairs, run: RunDirectory | undefined): PairEvaluator | undefined {
+    const { pairs } = heldOut;
+    if (pairs.length === 0) return undefined;
+    const { evaluation = {}, probe } = this.#options;
+    const { every = 0, klSamples = 0, maxNewTokens = DEFAULT_MAX_NEW_TOKENS } = evaluation;
+    const { examples } = splits.heldOut;
+    const promptKeys = new Map(examples.map(({ id, prompt }) => [id, promptKey(prompt)]));
+    const prompts = pairs.map(({ id, prompt }) => ({ id, tokens: prompt }));
+    return new PairEvaluator(this.#session, new PreferenceTask(heldOut, this.#objective), run, {
+      every,
+      maxNewTokens,
+      stopTokenIds: stopTokensFor(
+        this.#session.loaded,
+        examples.map(({ prompt }) => prompt),
+      ),
+      promptKeyOf: (item) => promptKeys.get(pairs[item]!.id)!,
+      prompts: firstPrompts(prompts, klSamples),
+      ...(probe && { probe }),
+    });
   }
 }
 
-/** The objective, and its coefficients with the defaults filled in: unknown of one that is not from the registry. */
-function resolveObjective(given: string | ObjectiveOptions | Objective): {
+interface ResolvedObjective {
   readonly objective: Objective;
+  /** Unknown of an objective that is not from the registry. */
   readonly coefficients?: Readonly<Record<string, unknown>>;
-} {
+}
+
+/** The objective, and its coefficients with the defaults filled in. */
+function resolveObjective(given: string | ObjectiveOptions | Objective): ResolvedObjective {
   if (typeof given !== 'string' && typeof given.evaluate === 'function') {
     return { objective: given as Objective };
   }
@@ -143,8 +160,7 @@ function resolveObjective(given: string | ObjectiveOptions | Objective): {
 /** What a model card says of the weights w(x). */
 function dispersionSettings(
   { dispersion }: PreferenceOptions,
-  source: DispersionSource,
-  phiStar: number | undefined,
+  { source, phiStar }: PreparedPairs,
 ): Readonly<Record<string, string | number>> {
   if (source === 'none') return {};
   return {
@@ -165,28 +181,6 @@ function sampleSheet(
   const asked = firstPrompts(prompts, evaluation?.samples ?? 0);
   const { model, tokenizer } = session.loaded;
   return new SampleSheet(model, tokenizer, asked, evaluation?.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS);
-}
-
-function pairEvaluator(
-  { evaluation = {}, probe }: PreferenceOptions,
-  session: Session,
-  task: PreferenceTask,
-  run: ConstructorParameters<typeof PairEvaluator>[2],
-  pairs: readonly { readonly id: string; readonly prompt: Int32Array }[],
-  promptKeys: ReadonlyMap<string, string>,
-  stopTokenIds: readonly number[],
-): PairEvaluator | undefined {
-  if (task.items === 0) return undefined;
-  const { every = 0, klSamples = 0, maxNewTokens = DEFAULT_MAX_NEW_TOKENS } = evaluation;
-  const prompts = pairs.map(({ id, prompt }) => ({ id, tokens: prompt }));
-  return new PairEvaluator(session, task, run, {
-    every,
-    maxNewTokens,
-    stopTokenIds,
-    promptKeyOf: (item) => promptKeys.get(pairs[item]!.id)!,
-    prompts: firstPrompts(prompts, klSamples),
-    ...(probe && { probe }),
-  });
 }
 
 function modelCard(

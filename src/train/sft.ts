@@ -1,24 +1,22 @@
 import type { LoadedModel } from '../checkpoints/index.ts';
 import {
-  type Dataset,
-  hashValues,
-  type LoadPairsOptions,
   loadSft,
+  promptKey,
   type SftExample,
   type TokenizedSequence,
   tokenizeSequences,
 } from '../data/index.ts';
 import { bootstrapIndices, sumClusters } from '../stats/index.ts';
-import { evaluateTask, promptKey } from './evaluation.ts';
+import { evaluateTask } from './evaluation.ts';
 import { type Evaluation, type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_LEARNING_RATES, DEFAULT_MAX_NEW_TOKENS, type TrainOptions } from './options.ts';
 import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
 import { Session } from './session.ts';
 import { SftTask } from './sft-task.ts';
-import { memoryFacts, readSplits, type Split } from './splits.ts';
+import { type RowsInput, readInput, readSplits, type Split } from './splits.ts';
 
 /** Examples as a file or hub data set, loaded, or in memory. */
-export type SftInput = string | Dataset<SftExample> | readonly SftExample[];
+export type SftInput = RowsInput<SftExample>;
 
 export interface SftOptions extends TrainOptions {
   readonly data: SftInput;
@@ -42,7 +40,10 @@ export async function trainSft(options: SftOptions): Promise<SftResult> {
 
 async function tune(session: Session, options: SftOptions): Promise<SftResult> {
   const { train, heldOut, facts } = await readSplits(
-    { read: readExamples, tokenize: tokenizeSequences },
+    {
+      read: (input, reading) => readInput(loadSft, input, reading),
+      tokenize: tokenizeSequences,
+    },
     options,
     session,
   );
@@ -51,15 +52,12 @@ async function tune(session: Session, options: SftOptions): Promise<SftResult> {
     session.castForReference();
     const sheet = sampleSheet(options, session, heldOut);
     await sheet.before(run);
-    const { parameters, masters } = session.startTraining();
+    session.startTraining();
     const task = new SftTask(train.tokens);
     session.checkMemory(task);
     session.phase('train');
     const result = await runLoop({
-      ...session.loopOptions(run),
-      parameters,
-      masters,
-      task,
+      ...session.loopOptions(run, task),
       ...(heldOut.tokens.length > 0 && {
         evaluation: sftEvaluation(options, session, heldOut),
       }),
@@ -120,11 +118,6 @@ function sftEvaluation(
       return { ...metrics, 'loss/low': low, 'loss/high': high };
     },
   };
-}
-
-async function readExamples(input: SftInput, reading: LoadPairsOptions): Promise<Dataset<SftExample>> {
-  if (typeof input === 'string') return loadSft(input, reading);
-  return 'examples' in input ? input : { examples: input, ...memoryFacts(input, hashValues(input)) };
 }
 
 function sampleSheet(

@@ -1,4 +1,12 @@
-import type { BadRow, Dataset, TextOrChat, TokenizeDatasetOptions, Tokenized } from '../data/index.ts';
+import {
+  type BadRow,
+  type Dataset,
+  hashValues,
+  type LoadPairsOptions,
+  type TextOrChat,
+  type TokenizeDatasetOptions,
+  type Tokenized,
+} from '../data/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
@@ -208,6 +216,19 @@ function select<Example>(data: Dataset<Example>, indices: readonly number[]): Da
     examples: indices.map((index) => data.examples[index]!),
     locations: indices.map((index) => data.locations[index]!),
   };
+}
+
+/** Rows as a file or hub data set, loaded, or in memory. */
+export type RowsInput<Example> = string | Dataset<Example> | readonly Example[];
+
+/** Whatever rows are given as, as a data set. */
+export async function readInput<Example>(
+  load: (source: string, reading: LoadPairsOptions) => Promise<Dataset<Example>>,
+  input: RowsInput<Example>,
+  reading: LoadPairsOptions,
+): Promise<Dataset<Example>> {
+  if (typeof input === 'string') return load(input, reading);
+  return 'examples' in input ? input : { examples: input, ...memoryFacts(input, hashValues(input)) };
 }
 
 /** The parts of a data set that rows in memory have in place of a file's; `source` goes into provenance and model card. */

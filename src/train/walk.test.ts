@@ -20,7 +20,7 @@ import { attachLora } from '../nn/lora.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { createObjective } from '../objectives/index.ts';
 import { GradientStore } from './gradients.ts';
-import { type PassOptions, trainPass } from './pass.ts';
+import { languageModelPass, type PassOptions } from './pass.ts';
 import { BatchPlan } from './plan.ts';
 import { PreferenceTask } from './preference-task.ts';
 import type { PairScore } from './reference.ts';
@@ -80,9 +80,10 @@ function packedGradients(
   const { rows = pairs.length, ...pass } = options;
   const store = new GradientStore();
   let loss = 0;
+  const rowPass = languageModelPass(model, task, pass);
   for (let start = 0; start < pairs.length; start += rows) {
     const items = pairs.map((_, i) => i).slice(start, start + rows);
-    const { result } = trainPass(model, task, items, pairs.length, store, pass, () => {});
+    const { result } = rowPass({ items, totalWeight: pairs.length, gradients: store, check: () => {} });
     loss += result.losses.reduce((sum, value) => sum + value, 0) / pairs.length;
   }
   const gradients = parameters.map((parameter) => store.get(parameter)!.toFloat64());
@@ -120,9 +121,9 @@ describe.each(Object.keys(TINY_CONFIGS) as (keyof typeof TINY_CONFIGS)[])(
       'one row': {},
       'one pair a row': { rows: 1 },
       'rows of 4 and 2 pairs': { rows: 4 },
-      'layers computed again': { recompute: 'layers' },
+      'layers computed again': { recompute: true },
       'head in chunks of 5 positions, kept': { chunkBytes: 5 * rowBytes },
-      'head in chunks, computed again': { chunkBytes: 5 * rowBytes, keepBytes: 0, recompute: 'layers' },
+      'head in chunks, computed again': { chunkBytes: 5 * rowBytes, keepBytes: 0, recompute: true },
     };
     it.each(Object.entries(variants))('equal those of one sequence at a time: %s', (_, options) => {
       const received = packedGradients(model, parameters, pairs, reference, options);
@@ -139,8 +140,9 @@ describe.each(Object.keys(TINY_CONFIGS) as (keyof typeof TINY_CONFIGS)[])(
       const task = new PreferenceTask({ pairs: grouped, reference: scores }, objective);
       const plan = BatchPlan.of(task, { pairs: 3, accumulate: 2, groupPrompts: true, seed: 0 });
       const store = new GradientStore();
+      const rowPass = languageModelPass(model, task);
       const tokens = plan.step(0).passes.map((items) => {
-        return trainPass(model, task, items, grouped.length, store, {}, () => {}).tokens;
+        return rowPass({ items, totalWeight: grouped.length, gradients: store, check: () => {} }).tokens;
       });
       const [first, second] = grouped;
       const alone = grouped.map((_, item) => task.tokens(item)).reduce((a, b) => a + b);
@@ -156,7 +158,7 @@ describe.each(Object.keys(TINY_CONFIGS) as (keyof typeof TINY_CONFIGS)[])(
 
     it('is the same to the bit when layers are computed again', () => {
       const kept = packedGradients(model, parameters, pairs, reference);
-      const again = packedGradients(model, parameters, pairs, reference, { recompute: 'layers' });
+      const again = packedGradients(model, parameters, pairs, reference, { recompute: true });
       expect(again).toEqual(kept);
     });
   },
@@ -181,7 +183,7 @@ describe('LoRA', () => {
     const pairs = tinyPairs(4, 7);
     const reference = references('llama', pairs);
     const expected = plainGradients(model, parameters, pairs, reference);
-    for (const recompute of ['none', 'layers'] as const) {
+    for (const recompute of [false, true]) {
       const received = packedGradients(model, parameters, pairs, reference, { recompute });
       for (const [index, value] of received.gradients.entries()) {
         expect(relativeDifference(value, expected.gradients[index]!)).toBeLessThan(1e-11);
@@ -189,7 +191,7 @@ describe('LoRA', () => {
     }
     const store = new GradientStore();
     const task = new PreferenceTask({ pairs, reference }, objective);
-    trainPass(model, task, [0, 1], 2, store, {}, () => {});
+    languageModelPass(model, task)({ items: [0, 1], totalWeight: 2, gradients: store, check: () => {} });
     expect(store.values()).toHaveLength(parameters.length);
     store.clear();
     model.dispose();
@@ -225,7 +227,8 @@ describe('memory', () => {
     const store = new GradientStore();
     const before = memory().liveTensors;
     for (let i = 0; i < 3; i++) {
-      trainPass(model, task, [0, 1, 2, 3], 4, store, { recompute: i === 1 ? 'layers' : 'none' }, () => {});
+      const rowPass = languageModelPass(model, task, { recompute: i === 1 });
+      rowPass({ items: [0, 1, 2, 3], totalWeight: 4, gradients: store, check: () => {} });
       store.clear();
       expect(memory().liveTensors).toBe(before);
     }

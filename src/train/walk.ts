@@ -8,8 +8,8 @@ import type { GradientStore } from './gradients.ts';
 export interface WalkOptions {
   /** Whether a backward pass will follow. */
   readonly gradients: boolean;
-  /** `layers` keeps only each layer's input and computes the layer again on the way back: less memory, ⅓ more time. */
-  readonly recompute?: 'none' | 'layers';
+  /** Keep only each layer's input and compute the layer again on the way back: less memory, ⅓ more time. Default false. */
+  readonly recompute?: boolean;
 }
 
 /**
@@ -48,7 +48,6 @@ export function walk(model: Trunk, row: PackedRow, rows: Int32Array, options: Wa
   const context = noGrad(() => model.context(positions, packedAttention(row.segments, model)));
   const lookups = model.lookups(tokens, positions);
   const bottom = options.gradients ? firstTrained(model, lookups) : Number.POSITIVE_INFINITY;
-  const recompute = options.recompute === 'layers';
   const segments: Segment[] = [];
 
   const step = (index: number, segment: Omit<Segment, 'input' | 'output'>, input: Tensor, again = false) => {
@@ -68,7 +67,12 @@ export function walk(model: Trunk, row: PackedRow, rows: Int32Array, options: Wa
   for (const [index, layer] of model.layers.entries()) {
     // Above the last attention every row is on its own, so only those that the head reads are needed.
     const last = index === model.layers.length - 1;
-    hidden = step(index, layerSegment(layer, context, last ? selected : undefined), hidden, recompute);
+    hidden = step(
+      index,
+      layerSegment(layer, context, last ? selected : undefined),
+      hidden,
+      options.recompute,
+    );
   }
   hidden = step(
     model.layers.length,

@@ -10,6 +10,7 @@ import { MasterWeights, type OptimizerName } from '../../src/optim/index.ts';
 import type { MetricsRecord } from '../../src/runs/index.ts';
 import type { PairScore } from '../../src/train/index.ts';
 import { runLoop } from '../../src/train/loop.ts';
+import { languageModelPass } from '../../src/train/pass.ts';
 import { PreferenceTask } from '../../src/train/preference-task.ts';
 import { MODELS, readCheckpoint } from './checkpoint.ts';
 
@@ -103,11 +104,12 @@ async function train(name: string, optimizer: OptimizerName) {
     measured.set(step, new Map(changes));
   };
   const data = { pairs: pairs.map(toPair), reference: references.map(toScore) };
+  const task = new PreferenceTask(data, createObjective({ name: 'dpo', beta: fixture.beta }));
   const { metrics } = await runLoop({
-    model,
     parameters,
     masters: new MasterWeights(parameters, 'float32'),
-    task: new PreferenceTask(data, createObjective({ name: 'dpo', beta: fixture.beta })),
+    task,
+    rowPass: languageModelPass(model, task),
     optimizer: { name: optimizer },
     learningRate,
     schedule: { name: 'constant' },

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, vi } from 'vitest';
+import { main } from '../../src/cli/main.ts';
 
 /** A trained model of 260,000 weights. */
 export const STORIES = 'tests/fixtures/models/stories260K/stories260K-f32.gguf';
@@ -18,6 +19,38 @@ export interface Ended {
 export interface MallowsEvent {
   readonly event: string;
   readonly [key: string]: unknown;
+}
+
+/** What a command line that ran in this process wrote. */
+export interface Said {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `mallows …` in this process. */
+export function runMallows(...argv: readonly string[]): Promise<Said> {
+  return watchMallows(() => {}, ...argv);
+}
+
+/** The same; `onStderr` is given what it writes to stderr at once. */
+export async function watchMallows(
+  onStderr: (text: string) => void,
+  ...argv: readonly string[]
+): Promise<Said> {
+  const written = { stdout: '', stderr: '' };
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((chunk) => {
+      written[name] += String(chunk);
+      if (name === 'stderr') onStderr(String(chunk));
+      return true;
+    }),
+  );
+  try {
+    return { code: await main(argv), ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
 }
 
 /** Starts `mallows … --json` in a process of its own; `onEvent` is given every line of its output. */

@@ -5,6 +5,7 @@ import { RunDirectory } from '../../src/runs/index.ts';
 import { startTraining } from '../../src/train/compute.ts';
 import type { TrainObserver } from '../../src/train/contract.ts';
 import { type LoopResult, runLoop } from '../../src/train/loop.ts';
+import { languageModelPass } from '../../src/train/pass.ts';
 import { PreferenceTask } from '../../src/train/preference-task.ts';
 import { scoreRow } from '../../src/train/reference.ts';
 import { tinyModel } from './tiny-models.ts';
@@ -29,13 +30,14 @@ export async function tinyTraining(
   const reference = scoreRow(model, pairs);
   const parameters = [...model.parameters.values()];
   const masters = startTraining(model, parameters, dtype);
+  const task = new PreferenceTask({ pairs, reference }, createObjective({ name: 'dpo' }));
   const run = RunDirectory.open(path, { recipe: { optimizer, dtype }, provenance: {}, resume: true });
   try {
     return await runLoop({
-      model,
       parameters,
       masters,
-      task: new PreferenceTask({ pairs, reference }, createObjective({ name: 'dpo' })),
+      task,
+      rowPass: languageModelPass(model, task),
       optimizer,
       learningRate: 2e-3,
       schedule: { name: 'cosine', warmupSteps: 3 },

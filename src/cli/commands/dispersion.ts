@@ -32,10 +32,10 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
     .requiredOption('--output <file>', 'a JSON object a pair; summary and histogram go beside it')
     .action(async (options) => {
       const { scoreData } = await import('../scoring.ts');
+      const { lastTurn } = await import('../../data/index.ts');
       const { fitDispersion } = await import('../../objectives/index.ts');
       const { dispersionHistogram, writeFigure } = await import('../../report/index.ts');
       const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');
-      const { lastTurn } = await import('../run-report.ts');
       const { pairs, scores, vocabularySize } = await scoreData(context, options);
       const rows = scores.map(({ id, chosen, rejected }) => ({
         id,

@@ -5,9 +5,9 @@ import { mallowsCache } from '../../checkpoints/files.ts';
 import { type HubSettings, hubSettings } from '../../checkpoints/hub/settings.ts';
 import type { EngineInfo } from '../../engine/index.ts';
 import { EngineError } from '../../errors.ts';
+import { formatBytes } from '../../units.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { formatBytes } from '../progress.ts';
 
 const HUB_TIMEOUT = 2000;
 

@@ -1,12 +1,11 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, it, vi } from 'vitest';
-import { main } from '../main.ts';
+import { afterAll, expect, it } from 'vitest';
+import { runMallows } from '../../../tests/support/mallows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mallows-frontier-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-afterEach(() => void vi.restoreAllMocks());
 
 it.each([
   ['frontier.png', 'frontier'],
@@ -20,11 +19,9 @@ it.each([
     join(run, 'metrics.jsonl'),
     '{"step":10,"eval_kl/on_policy":1,"eval_rewards/accuracies":0.5}\n',
   );
-  for (const stream of ['stdout', 'stderr'] as const) {
-    vi.spyOn(process[stream], 'write').mockImplementation(() => true);
-  }
   const figures = join(folder, `to ${output}`);
-  expect(await main(['frontier', run, '--output', join(figures, output)])).toBe(0);
+  const { code, stderr } = await runMallows('frontier', run, '--output', join(figures, output));
+  expect(code, stderr).toBe(0);
   expect(readdirSync(figures).sort()).toEqual([`${name}.png`, `${name}.svg`]);
   expect(readFileSync(join(figures, `${name}.svg`), 'utf8')).toContain('dpo, β = 0.1');
 });

@@ -1,14 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, it, vi } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { startChatServer } from '../../../tests/support/chat-server.ts';
-import { main } from '../main.ts';
+import { runMallows } from '../../../tests/support/mallows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mallows-judge-'));
 const at = (name: string): string => join(folder, name);
 afterAll(() => rmSync(folder, { recursive: true }));
-afterEach(() => vi.restoreAllMocks());
 
 it('keeps the answers that are under way when it is interrupted, which are paid for', async () => {
   let stopped = false;
@@ -23,8 +22,7 @@ it('keeps the answers that are under way when it is interrupted, which are paid 
     const rows = Array.from({ length: 20 }, (_, i) => ({ id: `${i}`, prompt: `${i}?`, output: side }));
     writeFileSync(at(`${side}.jsonl`), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   }
-  vi.spyOn(process.stderr, 'write').mockReturnValue(true);
-  const code = await main([
+  const { code } = await runMallows(
     ...[
       'judge',
       '--a',
@@ -37,7 +35,7 @@ it('keeps the answers that are under way when it is interrupted, which are paid 
       server.url,
     ],
     ...['--concurrency', '2', '--output', at('judged.jsonl')],
-  ]);
+  );
   await server.close();
   expect(code).toBe(130);
   expect(server.counts).toMatchObject({ requests: 2, answers: 2 });

@@ -1,24 +1,21 @@
 import { basename } from 'node:path';
 import { type CommandUnknownOpts, InvalidArgumentError } from '@commander-js/extra-typings';
-import type { PromptExample } from '../../data/index.ts';
-import { ModelError, UsageError } from '../../errors.ts';
-import type {
-  Answers,
-  Judge,
-  JudgedPair,
-  JudgeSummary,
-  ResponseCache,
-  ServerUsage,
-} from '../../evaluate/index.ts';
+import type { Judge, JudgedPair, JudgeSummary, ServerUsage } from '../../evaluate/index.ts';
+import { answersOf, promptsOf } from '../answers/sides.ts';
 import { command, positiveInteger } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { readingOptions } from '../data.ts';
 import { asInterrupted } from '../interrupt.ts';
-import { hubOptions, type ModelOptions } from '../model.ts';
-import { type Columns, columnOption, DEVICE_HELP, dtypeOption, threadsOption } from '../options.ts';
+import {
+  isAsked,
+  noteEarlierReplies,
+  OPENAI_URL,
+  type OpenJudge,
+  openAskedJudge,
+  openRewardJudge,
+  requireJudge,
+} from '../judges.ts';
+import { columnOption, DEVICE_HELP, dtypeOption, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
-
-const OPENAI_URL = 'https://api.openai.com/v1';
 
 interface Prices {
   /** US dollars for a million tokens. */
@@ -107,7 +104,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
         interrupt.release();
         await judge?.close();
       }
-      const report = reportOf(evaluate.summarise(judged, judge.name), judge, options.price);
+      const report = reportOf(evaluate.summarizeVerdicts(judged, judge.name), judge, options.price);
       writeJsonLines(options.output, judged);
       writeFileAtomic(`${stem}.summary.json`, `${JSON.stringify(report, null, 2)}\n`);
       context.emit({ event: 'summary', ...report });
@@ -121,207 +118,6 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
 /** How two files or models are called: by their last part, or by the whole path where that is the same. */
 function sideNames(a: string, b: string): [string, string] {
   return basename(a) === basename(b) ? [a, b] : [basename(a), basename(b)];
-}
-
-interface AnswerOptions extends Omit<ModelOptions, 'model'> {
-  readonly prompts?: string;
-  readonly column?: Columns;
-  readonly chat?: boolean;
-  readonly maxNewTokens: number;
-  readonly server?: string;
-  readonly serverKeyEnv?: string;
-  readonly concurrency: number;
-}
-
-/** Answers from a file, or from a model that gives them now, here or on a server; those are kept in `keepAt`. */
-async function answersOf(
-  context: CliContext,
-  source: string,
-  keepAt: string,
-  options: AnswerOptions,
-): Promise<Answers[]> {
-  const { readAnswers, serverAddress } = await import('../../evaluate/index.ts');
-  if (isFile(source)) return readAnswers(source);
-  const { prompts, server } = options;
-  if (prompts === undefined) {
-    throw new UsageError('prompt-missing', `${source} is a model, and there is nothing for it to answer.`, {
-      hint: 'Give the prompts with --prompts, or a file of answers (.jsonl).',
-    });
-  }
-  const { writeJsonLines } = await import('../../runs/index.ts');
-  context.note(`${source} answers ${prompts}${server === undefined ? '' : ` on ${serverAddress(server)}`}`);
-  const interrupt = context.interruptible('Stopping.');
-  try {
-    writeJsonLines(
-      keepAt,
-      await askModel(context, { ...options, model: source, prompts, keepAt }, interrupt.signal),
-    );
-    return readAnswers(keepAt);
-  } catch (error) {
-    throw asInterrupted(error, interrupt.signal, `Interrupted while ${source} was answering.`);
-  } finally {
-    interrupt.release();
-  }
-}
-
-async function askModel(
-  context: CliContext,
-  options: AnswerOptions & { readonly model: string; readonly prompts: string; readonly keepAt: string },
-  signal: AbortSignal,
-): Promise<readonly object[]> {
-  const { model, prompts, column, chat, maxNewTokens, server, keepAt, concurrency, dtype, device, threads } =
-    options;
-  const { generateHere, readPrompts } = await import('./generate.ts');
-  const reading = { prompts, ...(column !== undefined && { column }), ...(chat === true && { chat }) };
-  const asked = { model, ...reading, greedy: true, maxNewTokens, seed: 0, n: 1 };
-  if (server === undefined) {
-    const here = { dtype, device, ...(threads !== undefined && { threads }) };
-    return generateHere(context, { ...asked, ...here, batch: 16 }, signal);
-  }
-  const { generateFromServer } = await import('../server-generate.ts');
-  return generateFromServer(
-    context,
-    await readPrompts(context, asked, chat === true),
-    {
-      ...asked,
-      server,
-      batch: concurrency,
-      output: keepAt,
-      ...(options.serverKeyEnv !== undefined && { keyEnv: options.serverKeyEnv }),
-    },
-    signal,
-  );
-}
-
-function isFile(source: string): boolean {
-  return /\.(jsonl|ndjson|json|csv|tsv|parquet)(\.gz)?$/i.test(source);
-}
-
-/** The prompts to judge: those named, each once where a model answers them, because it answers each once. */
-async function promptsOf(
-  context: CliContext,
-  {
-    prompts,
-    column,
-    a,
-    b,
-  }: { readonly prompts?: string; readonly column?: Columns; readonly a: string; readonly b: string },
-): Promise<readonly PromptExample[] | undefined> {
-  if (prompts === undefined) return undefined;
-  const { loadPrompts } = await import('../../data/index.ts');
-  const { hubData } = await import('../model.ts');
-  const { examples } = await loadPrompts(prompts, {
-    ...readingOptions('auto', { strict: true, columns: column }),
-    hub: await hubData(context),
-  });
-  if (isFile(a) && isFile(b)) return examples;
-  const { distinctPrompts } = await import('./generate.ts');
-  return distinctPrompts(examples);
-}
-
-/** How a server or a command is asked: options of the command line, and what the command tells and is told. */
-interface AskingOptions {
-  readonly judgeUrl: string;
-  readonly keyEnv: string;
-  readonly template?: string;
-  readonly concurrency?: number;
-  /** Seconds. */
-  readonly timeout?: number;
-  readonly retries?: number;
-  /** Told before another attempt is waited for. */
-  readonly note: (text: string) => void;
-}
-
-/** A judge, and what keeps the answers of one that is asked; closing it closes both. */
-interface OpenJudge extends Judge {
-  readonly cache?: ResponseCache;
-}
-
-/** Whether a judge is a server or a command; the name of any other is a reward model's. */
-export function isAsked(name: string): boolean {
-  return /^(openai|cmd):/.test(name);
-}
-
-/** Refuses what names no judge before anything is opened or read, and fetches a reward model that is the hub's. */
-export async function requireJudge(context: CliContext, name: string): Promise<void> {
-  if (/^(openai|cmd):\s*\S/.test(name)) return;
-  const { resolveModel } = await import('../../checkpoints/index.ts');
-  try {
-    await resolveModel(name, hubOptions(context));
-  } catch (cause) {
-    if (!(cause instanceof ModelError && cause.code === 'model-not-found')) throw cause;
-    throw new UsageError('unknown-judge', `"${name}" names no judge.`, {
-      cause,
-      hint: 'Use openai:MODEL, cmd:COMMAND, or the directory of a reward model or its hub id.',
-    });
-  }
-}
-
-/**
- * A server or a command as judge, by its name on the command line. What it has answered is kept in `cachePath`. A signal to
- * stop goes to each comparison: it ends waits, but not the requests that were sent, whose answers are paid for.
- */
-export async function openAskedJudge(
-  name: string,
-  cachePath: string,
-  options: AskingOptions,
-): Promise<OpenJudge> {
-  const { ResponseCache } = await import('../../evaluate/index.ts');
-  const cache = ResponseCache.open(cachePath);
-  try {
-    const judge = await askedJudge(name, cache, options);
-    return {
-      name: judge.name,
-      orderFree: judge.orderFree,
-      cache,
-      compare: (pair, signal) => judge.compare(pair, signal),
-      ...(judge.usage && { usage: () => judge.usage!() }),
-      close: async () => {
-        await judge.close();
-        cache.close();
-      },
-    };
-  } catch (error) {
-    cache.close();
-    throw error;
-  }
-}
-
-async function askedJudge(name: string, cache: ResponseCache, options: AskingOptions): Promise<Judge> {
-  const { apiKeyFromEnvironment, ChatJudge, ChatServer, CommandJudge, loadTemplate } = await import(
-    '../../evaluate/index.ts'
-  );
-  const { concurrency = 8, timeout = 120, retries = 8, template = 'pairwise', note } = options;
-  const rest = name.slice(name.indexOf(':') + 1).trim();
-  if (name.startsWith('cmd:')) return new CommandJudge(rest, { concurrency, cache });
-  const server = new ChatServer({
-    url: options.judgeUrl,
-    apiKey: apiKeyFromEnvironment(options.keyEnv),
-    concurrency,
-    timeoutMs: 1000 * timeout,
-    retries,
-    cache,
-    onRetry: (reason, attempt, delay) =>
-      note(`${reason}; attempt ${attempt + 1} in ${(delay / 1000).toFixed(1)} s`),
-  });
-  return new ChatJudge(server, rest, loadTemplate(template));
-}
-
-async function openRewardJudge(
-  context: CliContext,
-  model: string,
-  { dtype, device, threads }: Omit<ModelOptions, 'model'>,
-): Promise<Judge> {
-  const { RewardJudge, RewardModel } = await import('../../evaluate/index.ts');
-  const { openClassifier } = await import('./reward.ts');
-  const placement = { dtype, device, ...(threads !== undefined && { threads }) };
-  return new RewardJudge(new RewardModel(await openClassifier({ ...placement, model }, hubOptions(context))));
-}
-
-/** Replies are kept under a command's text, which stays the same when the program behind it changes. */
-export function noteEarlierReplies(context: CliContext, { cache, usage }: OpenJudge): void {
-  if (cache === undefined || cache.hits === 0 || usage !== undefined) return;
-  context.note(`${cache.hits} replies of the command are earlier ones, from ${cache.path}`);
 }
 
 function parsePrices(text: string): Prices {

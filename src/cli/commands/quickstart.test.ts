@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, it, vi } from 'vitest';
-import { main } from '../main.ts';
+import { afterAll, expect, it, vi } from 'vitest';
+import { runMallows } from '../../../tests/support/mallows.ts';
 
 // The real quickstart takes minutes; what it says when it is interrupted needs none of them.
 vi.mock('../../train/index.ts', async (original) => ({
@@ -12,21 +12,14 @@ vi.mock('../../train/index.ts', async (original) => ({
 
 const folder = mkdtempSync(join(tmpdir(), 'mallows-quickstart-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-afterEach(() => vi.restoreAllMocks());
 
 it.each([
   [[], 'mallows quickstart'],
   [['--output', join(folder, 'q')], `mallows quickstart --output ${join(folder, 'q')}`],
   [['--output', join(folder, 'my run')], `mallows quickstart --output '${join(folder, 'my run')}'`],
 ])('names the command that goes on with this run: %j', async (args, again) => {
-  let said = '';
-  vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
-    said += String(chunk);
-    return true;
-  });
   // Not over a quickstart that has finished here.
-  const code = await main(['quickstart', ...args, '--overwrite']);
-  vi.restoreAllMocks();
-  expect(code, said).toBe(130);
-  expect(said.trim().split('\n').at(-1)).toBe(`Interrupted after step 3 of 90. Go on with: ${again}`);
+  const { code, stderr } = await runMallows('quickstart', ...args, '--overwrite');
+  expect(code, stderr).toBe(130);
+  expect(stderr.trim().split('\n').at(-1)).toBe(`Interrupted after step 3 of 90. Go on with: ${again}`);
 });

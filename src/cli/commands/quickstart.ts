@@ -6,7 +6,7 @@ import type { TrainingNumbers } from '../../report/index.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { shellWord } from '../shell.ts';
-import { runTrain } from './train.ts';
+import { runPreference } from '../training/preference.ts';
 
 const RECIPE = fileURLToPath(new URL('../../../recipes/quickstart.yaml', import.meta.url));
 
@@ -31,7 +31,7 @@ export function quickstartCommand(context: CliContext): CommandUnknownOpts {
         context.emit({ event: 'done', output, ...numbers });
         return;
       }
-      await runTrain(
+      await runPreference(
         context,
         RECIPE,
         {

@@ -3,38 +3,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it, vi } from 'vitest';
 import { type Reply, startChatServer } from '../../../tests/support/chat-server.ts';
-import { main } from '../main.ts';
+import { STORIES, watchMallows } from '../../../tests/support/mallows.ts';
 
-const STORIES = 'tests/fixtures/models/stories260K/stories260K-f32.gguf';
 const folder = mkdtempSync(join(tmpdir(), 'mallows-reproduce-alignment-'));
 const at = (...names: string[]): string => join(folder, ...names);
 afterAll(() => rmSync(folder, { recursive: true }));
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.unstubAllEnvs();
-});
+afterEach(() => vi.unstubAllEnvs());
 
 /** Runs the smallest experiment; `onError` is given what it writes to stderr. */
-async function reproduce(judge: string, onError: (text: string) => void = () => {}, more: string[] = []) {
-  let stderr = '';
-  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
-    stderr += String(text);
-    onError(String(text));
-    return true;
-  });
+function reproduce(judge: string, onError: (text: string) => void = () => {}, more: string[] = []) {
   const settings = [
     ...['sft=null', 'reward.pairs=8', 'reward.maxLength=96', 'reward.batch=4', 'pairs=8'],
     ...['training.objectives=[dpo]', 'training.seeds=1', 'training.batch=4', 'training.maxLength=96'],
     ...['evaluation.prompts=3', 'evaluation.maxNewTokens=4'],
   ];
-  const code = await main([
+  return watchMallows(
+    onError,
     ...['reproduce', 'hh', '--data', at('pairs.jsonl'), '--model', STORIES, '--output', at('run')],
     ...['--dtype', 'fp32', '--device', 'cpu', '--judge', judge, ...more],
     ...settings.flatMap((setting) => ['--set', setting]),
-  ]);
-  vi.restoreAllMocks();
-  return { code, stderr };
+  );
 }
 
 it('reproduce --judge takes the judges of mallows judge', { timeout: 120_000 }, async () => {
@@ -51,6 +39,13 @@ it('reproduce --judge takes the judges of mallows judge', { timeout: 120_000 }, 
   expect(unknown.code).toBe(2);
   expect(unknown.stderr).toContain('openai:MODEL, cmd:COMMAND, or the directory of a reward model');
   expect(existsSync(at('run'))).toBe(false);
+
+  // So is a device that is not here, whichever judge there is.
+  for (const judge of [STORIES, 'cmd:true']) {
+    const elsewhere = await reproduce(judge, undefined, ['--device', 'cuda:99']);
+    expect([elsewhere.code, elsewhere.stderr]).toEqual([2, expect.stringContaining('device-missing')]);
+    expect(existsSync(at('run'))).toBe(false);
+  }
 
   // So is a model that is no reward model, as judge or to score with.
   const noReward = [await reproduce(STORIES), await reproduce('cmd:true', undefined, ['--reward', STORIES])];

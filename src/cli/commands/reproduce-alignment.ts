@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import type { Device } from '../../engine/index.ts';
 import type { Judge } from '../../evaluate/index.ts';
 import type { AlignmentKind } from '../../experiments/index.ts';
 import { collect, command } from '../command.ts';
@@ -13,9 +14,9 @@ import {
   STAGES_HELP,
   scaleOption,
 } from '../experiment-options.ts';
+import { announceReport } from '../experiment-report.ts';
+import { isAsked, noteEarlierReplies, OPENAI_URL, openAskedJudge, requireJudge } from '../judges.ts';
 import { computeTypeOption, MODEL_HELP, threadsOption } from '../options.ts';
-import { isAsked, noteEarlierReplies, openAskedJudge, requireJudge } from './judge.ts';
-import { announceReport } from './reproduce-report.ts';
 
 const KINDS = {
   hh: {
@@ -51,7 +52,7 @@ export function alignmentCommand(context: CliContext, kind: AlignmentKind): Comm
       '--judge <judge>',
       'openai:MODEL, cmd:COMMAND, or a reward model (default: the reward model of the run)',
     )
-    .option('--judge-url <url>', 'OpenAI-compatible server', 'https://api.openai.com/v1')
+    .option('--judge-url <url>', 'OpenAI-compatible server', OPENAI_URL)
     .option('--key-env <name>', 'environment variable that holds the API key', 'OPENAI_API_KEY')
     .option('--set <key=value>', SET_HELP, collect)
     .option('--settings', SETTINGS_HELP)
@@ -95,6 +96,9 @@ export function alignmentCommand(context: CliContext, kind: AlignmentKind): Comm
           });
         // A reward model computes where all else does.
         if (judge === undefined || !isAsked(judge)) return run(judge);
+        // The judge's cache makes the output directory: not for a device that is not here.
+        const { resolveDevice } = await import('../../engine/index.ts');
+        resolveDevice(options.device as Device | 'auto');
         const asked = await openAskedJudge(judge, join(options.output, 'judge.cache.jsonl'), {
           ...options,
           note,

@@ -2,10 +2,10 @@ import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
 import { collect, command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { readingOptions } from '../data.ts';
+import { announceReport } from '../experiment-report.ts';
 import { asInterrupted } from '../interrupt.ts';
 import { computeTypeOption, DEVICE_HELP, MODEL_HELP, threadsOption } from '../options.ts';
 import { Progress } from '../progress.ts';
-import { announceReport } from './reproduce-report.ts';
 
 export function dispersionExperimentCommand(context: CliContext): CommandUnknownOpts {
   return command(

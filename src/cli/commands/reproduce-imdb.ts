@@ -9,8 +9,8 @@ import {
   STAGES_HELP,
   scaleOption,
 } from '../experiment-options.ts';
+import { announceReport } from '../experiment-report.ts';
 import { computeTypeOption, MODEL_HELP, threadsOption } from '../options.ts';
-import { announceReport } from './reproduce-report.ts';
 
 export function imdbCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'imdb', 'positive reviews: reward against KL (section 5.3, Figure 8c)', [

@@ -1,11 +1,11 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { command, commandGroup, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
+import { announceReport } from '../experiment-report.ts';
 import { Progress } from '../progress.ts';
 import { alignmentCommand } from './reproduce-alignment.ts';
 import { dispersionExperimentCommand } from './reproduce-dispersion.ts';
 import { imdbCommand } from './reproduce-imdb.ts';
-import { announceReport } from './reproduce-report.ts';
 
 export function reproduceCommand(context: CliContext): CommandUnknownOpts {
   return commandGroup(

@@ -1,13 +1,13 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { Device } from '../../engine/index.ts';
 import { UsageError } from '../../errors.ts';
-import type { AnswerToScore, RewardOptions, RewardResult } from '../../evaluate/index.ts';
+import type { AnswerToScore, RewardOptions } from '../../evaluate/index.ts';
+import { defined } from '../../train/defined.ts';
+import { DEFAULT_LEARNING_RATES, defaultLoraAlpha } from '../../train/options.ts';
 import { command, commandGroup, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { noteRows, readingOptions } from '../data.ts';
-import { Interrupted } from '../errors.ts';
-import { asInterrupted } from '../interrupt.ts';
-import { hubData, hubOptions, type ModelOptions, placementOf } from '../model.ts';
+import { hubData, hubOptions, placementOf } from '../model.ts';
 import {
   type Columns,
   columnOption,
@@ -19,7 +19,7 @@ import {
 } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { shellWord } from '../shell.ts';
-import { TrainWatcher } from '../training.ts';
+import { watched } from '../training/watched.ts';
 
 export function rewardCommand(context: CliContext): CommandUnknownOpts {
   return commandGroup(
@@ -68,12 +68,9 @@ function trainCommand(context: CliContext) {
       const { setThreads } = await import('../../engine/index.ts');
       const { trainReward } = await import('../../evaluate/index.ts');
       if (options.threads !== undefined) setThreads(options.threads);
-      const interrupt = context.interruptible('Stopping after this step; a checkpoint will be saved.');
-      const watcher = new TrainWatcher(context);
-      const { resume, overwrite, threads: _threads, ...recipe } = options;
-      let result: RewardResult;
-      try {
-        result = await trainReward({
+      const { resume, overwrite } = options;
+      const { step } = await watched(context, goOn(context.argv), async (watch) => {
+        const result = await trainReward({
           model: options.model,
           data: options.data,
           output: options.output,
@@ -97,40 +94,89 @@ function trainCommand(context: CliContext) {
           seed: options.seed,
           ...(resume === true && { resume }),
           ...(overwrite === true && { overwrite }),
-          recipe: { objective: { name: 'bradley-terry' }, ...recipe },
-          observer: watcher.observe,
-          signal: interrupt.signal,
+          recipe: rewardRecipe(options),
+          ...watch,
         });
-      } catch (error) {
-        throw asInterrupted(error, interrupt.signal, `Interrupted. ${goOn(context.argv)}`);
-      } finally {
-        interrupt.release();
-        await watcher.finish();
-      }
-      result.model.model.dispose();
-      if (result.status === 'interrupted') {
-        throw new Interrupted(`Interrupted after step ${result.step}. ${goOn(context.argv)}`);
-      }
-      context.emit({ event: 'done', output: options.output, step: result.step });
+        result.model.model.dispose();
+        return result;
+      });
+      context.emit({ event: 'done', output: options.output, step });
       context.note(`Reward model: ${options.output}/model`);
     });
+}
+
+interface RewardFlags {
+  readonly model: string;
+  readonly data: string;
+  readonly evalData?: string;
+  readonly format: string;
+  readonly column?: Columns;
+  readonly maxLength: number;
+  readonly epochs?: number;
+  readonly steps?: number;
+  readonly batch: number;
+  readonly accumulate: number;
+  readonly lr?: number;
+  readonly lora?: number;
+  readonly loraAlpha?: number;
+  readonly loraTargets?: string;
+  readonly centering: number;
+  readonly evalEvery: number;
+  readonly checkpointEvery: number;
+  readonly dtype: string;
+  readonly device: string;
+  readonly threads?: number;
+  readonly recompute?: true;
+  readonly seed: number;
+  readonly output: string;
+}
+
+/** What the command was told, resolved and under the keys that the recipes of `train` have. */
+function rewardRecipe(flags: RewardFlags): Record<string, unknown> {
+  const { lora } = loraOptions(flags);
+  const { epochs = flags.steps === undefined ? 1 : undefined } = flags;
+  return defined({
+    model: flags.model,
+    data: flags.data,
+    eval_data: flags.evalData,
+    format: flags.format,
+    columns: flags.column,
+    max_length: flags.maxLength,
+    epochs,
+    steps: flags.steps,
+    objective: { name: 'bradley-terry', centering: flags.centering },
+    optimizer: {
+      name: 'adamw',
+      lr: flags.lr ?? DEFAULT_LEARNING_RATES[lora === undefined ? 'scorer' : 'lora'],
+    },
+    batch: { pairs: flags.batch, accumulate: flags.accumulate },
+    lora: lora && {
+      rank: lora.rank,
+      alpha: lora.alpha,
+      ...(lora.targetModules && { target_modules: lora.targetModules }),
+    },
+    checkpoint: { every: flags.checkpointEvery },
+    dtype: flags.dtype,
+    device: flags.device,
+    recompute: flags.recompute === true,
+    threads: flags.threads,
+    seed: flags.seed,
+    output: flags.output,
+    eval: { every: flags.evalEvery },
+  });
 }
 
 /** The command that goes on with the run that this command line began. */
 function goOn(argv: readonly string[]): string {
   const words = argv.filter((word) => word !== '--overwrite' && word !== '--resume').map(shellWord);
-  return `Go on with: ${['mallows', ...words, '--resume'].join(' ')}`;
+  return ['mallows', ...words, '--resume'].join(' ');
 }
 
 function loraOptions({
   lora,
   loraAlpha,
   loraTargets,
-}: {
-  readonly lora?: number;
-  readonly loraAlpha?: number;
-  readonly loraTargets?: string;
-}): Pick<RewardOptions, 'lora'> {
+}: Pick<RewardFlags, 'lora' | 'loraAlpha' | 'loraTargets'>): Pick<RewardOptions, 'lora'> {
   if (lora === undefined) {
     if (loraAlpha === undefined && loraTargets === undefined) return {};
     throw new UsageError(
@@ -144,7 +190,7 @@ function loraOptions({
   return {
     lora: {
       rank: lora,
-      ...(loraAlpha !== undefined && { alpha: loraAlpha }),
+      alpha: loraAlpha ?? defaultLoraAlpha(lora),
       ...(loraTargets !== undefined && { targetModules: loraTargets.split(',').map((name) => name.trim()) }),
     },
   };
@@ -170,13 +216,18 @@ function scoreCommand(context: CliContext) {
       const { RewardModel } = await import('../../evaluate/index.ts');
       const { writeJsonLines } = await import('../../runs/index.ts');
       const inputs = await readInputs(context, options);
-      const loaded = await openClassifier(options, hubOptions(context));
+      const { maxLength } = options;
+      const placement = await placementOf(options);
+      const reward = await RewardModel.load(options.model, {
+        ...placement,
+        ...hubOptions(context),
+        maxLength,
+      });
       const progress = new Progress(context, { unit: 'answer' });
       try {
-        const reward = new RewardModel(loaded, options.maxLength);
-        const scores = await reward.score(inputs.answers, (done, total) =>
-          progress.update({ done, total, fields: [] }),
-        );
+        const scores = await reward.score(inputs.answers, {
+          onProgress: (done, total) => progress.update({ done, total, fields: [] }),
+        });
         progress.finish();
         const records = inputs.records(scores);
         writeJsonLines(options.output, records);
@@ -184,18 +235,9 @@ function scoreCommand(context: CliContext) {
         context.emit({ event: 'done', output: options.output, answers: scores.length, mean });
         context.note(`wrote ${options.output} (${scores.length} answers, mean reward ${mean.toFixed(4)})`);
       } finally {
-        loaded.model.dispose();
+        reward.dispose();
       }
     });
-}
-
-/** Loads a scoring model where `openModel` would put a language model. */
-export async function openClassifier(
-  { model, ...options }: ModelOptions,
-  hub: Partial<ReturnType<typeof hubOptions>> = {},
-) {
-  const { loadClassifier } = await import('../../checkpoints/index.ts');
-  return loadClassifier(model, { ...(await placementOf(options)), ...hub });
 }
 
 interface ScoreInputs {
@@ -226,7 +268,7 @@ async function readInputs(
       strict: options.strict === true,
       columns: options.column,
     });
-    const { pairs, ...data } = await loadPairs(options.data, { ...reading, hub });
+    const { examples: pairs, ...data } = await loadPairs(options.data, { ...reading, hub });
     await noteRows(context, { ...data, usable: pairs.length, cut: { examples: 0, tokens: 0 } });
     return {
       answers: pairs.flatMap(({ id, prompt, chosen, rejected }) => [

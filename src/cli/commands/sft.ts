@@ -2,8 +2,8 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { SftRecipe } from '../../config/index.ts';
 import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { MODEL_HELP } from '../options.ts';
-import { printSchema, type TrainFlags } from './train.ts';
+import { columnOption, MODEL_HELP } from '../options.ts';
+import { printSchema } from '../training/recipe.ts';
 
 export function sftCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'sft', 'fine-tune a model on prompts with completions, or on plain text', [
@@ -20,18 +20,19 @@ export function sftCommand(context: CliContext): CommandUnknownOpts {
     .option('--model <model>', MODEL_HELP)
     .option('--data <data>', '{prompt, completion}, {messages}, {text}, a .txt file, or preference pairs')
     .option('--eval-data <data>', 'held-out examples (default: a tenth of the data)')
+    .addOption(columnOption())
     .option('--output <dir>', 'run directory: metrics, checkpoints, model, report (default: runs/sft)')
     .option('--resume', 'go on with the run in the output directory')
     .option('--overwrite', 'delete the run in the output directory first')
     .option('--explain', 'print the resolved recipe and where each value came from; train nothing')
     .option('--schema', 'print the recipe’s JSON Schema, for editors')
-    .action(async (recipeArgument, flags: TrainFlags) => {
+    .action(async (recipeArgument, flags) => {
       const { recipeJsonSchema, sftRecipe, sftSchema } = await import('../../config/index.ts');
       if (flags.schema === true) {
         printSchema(context, recipeJsonSchema(sftSchema));
         return;
       }
-      const { runRecipe } = await import('../train-run.ts');
+      const { runRecipe } = await import('../training/run.ts');
       await runRecipe<SftRecipe>(context, recipeArgument, flags, {
         kind: sftRecipe,
         name: 'sft',

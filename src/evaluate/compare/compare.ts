@@ -3,6 +3,7 @@ import {
   isShare,
   METRICS,
   type Method,
+  type MetricComparison,
   type MetricKind,
   type MetricName,
   type MetricValues,
@@ -23,26 +24,6 @@ export interface MethodSummary {
   readonly method: string;
   readonly seeds: number;
   readonly metrics: Readonly<Partial<Record<MetricName, MetricEstimate>>>;
-}
-
-export interface Difference {
-  readonly estimate: number;
-  readonly low: number;
-  readonly high: number;
-  readonly pValue: number;
-}
-
-/** A method against the baseline on one metric. */
-export interface MetricComparison extends Difference {
-  readonly metric: MetricName;
-  readonly method: string;
-  /** Answers or pairs that every run of both has, and the prompts that they belong to. */
-  readonly n: number;
-  readonly prompts: number;
-  /** Those that only some have, or have under another prompt, and that are left out. */
-  readonly unmatched: number;
-  /** Holm's adjustment over all comparisons of the report. */
-  readonly adjustedPValue: number;
 }
 
 export interface ComparisonReport {

@@ -1,14 +1,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { canonicalJson, type TextOrChat } from '../../data/index.ts';
+import { canonicalJson, promptKey, type TextOrChat } from '../../data/index.ts';
 import { DataError, UsageError } from '../../errors.ts';
 import { readJsonLines } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
-import { type EvaluatedPair, promptKey } from '../../train/evaluation.ts';
+import type { EvaluatedPair } from '../../train/evaluation.ts';
 import type { PromptKl } from '../../train/preference-evaluator.ts';
 import { readAnswers } from '../answers.ts';
-import { promptWriting } from '../prompt-writing.ts';
 import { readEvaluationRows } from '../rows.ts';
 import { codePoints } from '../winrate/annotations.ts';
 import { distinctN, selfBleu, words } from './diversity.ts';
@@ -199,5 +198,5 @@ async function readWins(path: string): Promise<MetricValues> {
 
 /** The same for every writing of a prompt, as runs may be asked in chats and in text; without one, a row is its own. */
 function nameOfPrompt(prompt: TextOrChat | undefined, id: string): string {
-  return prompt === undefined ? id : promptKey(promptWriting(prompt));
+  return prompt === undefined ? id : promptKey(prompt);
 }

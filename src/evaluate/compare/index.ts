@@ -1,9 +1,7 @@
 export {
   type ComparisonReport,
   compareMethods,
-  type Difference as MetricDifference,
   type MethodSummary,
-  type MetricComparison,
   type MetricEstimate,
 } from './compare.ts';
 export { bleu, distinctN, selfBleu, words } from './diversity.ts';
@@ -11,10 +9,12 @@ export { groupBySeed, loadEvidence, type RunFiles, runFile } from './evidence.ts
 export { type Frontier, type FrontierOptions, type FrontierPoint, frontiers } from './frontier.ts';
 export { type ReadablePair, readDispersion, readJudgedPairs } from './judged.ts';
 export {
+  type Difference as MetricDifference,
   formatMetric,
   METRICS,
   type Measurement,
   type Method,
+  type MetricComparison,
   type MetricKind,
   type MetricName,
   type MetricValues,

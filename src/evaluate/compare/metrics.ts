@@ -74,3 +74,24 @@ export interface Method {
   readonly name: string;
   readonly runs: readonly RunEvidence[];
 }
+
+/** A difference of means with its 95 % interval, and the p-value of there being none. */
+export interface Difference {
+  readonly estimate: number;
+  readonly low: number;
+  readonly high: number;
+  readonly pValue: number;
+}
+
+/** A method against the baseline on one metric. */
+export interface MetricComparison extends Difference {
+  readonly metric: MetricName;
+  readonly method: string;
+  /** Answers or pairs that every run of both has, and the prompts that they belong to. */
+  readonly n: number;
+  readonly prompts: number;
+  /** Those that only some have, or have under another prompt, and that are left out. */
+  readonly unmatched: number;
+  /** Holm's adjustment over all comparisons of the report. */
+  readonly adjustedPValue: number;
+}

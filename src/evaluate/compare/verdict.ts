@@ -1,5 +1,4 @@
-import type { MetricComparison } from './compare.ts';
-import { formatMetric, METRICS, type Method, type MetricKind } from './metrics.ts';
+import { formatMetric, METRICS, type Method, type MetricComparison, type MetricKind } from './metrics.ts';
 import type { Contest, PairedMetric } from './pairing.ts';
 import { notesOnEnds } from './run-end.ts';
 

@@ -8,7 +8,7 @@ export {
   type JudgeSummary,
   judgePairs,
   requireVerdicts,
-  summarise,
+  summarizeVerdicts,
   type Winner,
 } from './pairwise.ts';
 export { type JudgeTemplate, loadTemplate, parseTemplate, renderTemplate } from './template.ts';

@@ -18,7 +18,7 @@ import {
   parseVerdict,
   renderTemplate,
   requireVerdicts,
-  summarise,
+  summarizeVerdicts,
 } from './index.ts';
 import { combinedWinner } from './pairwise.ts';
 
@@ -139,7 +139,7 @@ describe('judgePairs', () => {
       [PAIR, { ...PAIR, id: '2' }],
       ruled(() => 'first'),
     );
-    expect(summarise(judged, 'rule')).toMatchObject({
+    expect(summarizeVerdicts(judged, 'rule')).toMatchObject({
       n: 2,
       ties: 2,
       winRate: 50,
@@ -189,8 +189,8 @@ describe('judgePairs', () => {
   });
 });
 
-describe('summarise', () => {
-  const judged = (winner: JudgedPair['winner'], prompt = PAIR.prompt): JudgedPair => ({
+describe('summarizeVerdicts', () => {
+  const judged = (winner: JudgedPair['winner'], prompt: JudgedPair['prompt'] = PAIR.prompt): JudgedPair => ({
     ...PAIR,
     prompt,
     ...(winner && { winner }),
@@ -200,10 +200,22 @@ describe('summarise', () => {
   it('takes pairs of one prompt as one piece of evidence', () => {
     // One prompt for A and two for B: the interval is the whole range, and a sign test cannot tell.
     const pairs = [...'aaaabbb'].map((c, i) => judged(c as 'a' | 'b', 'xxxxyyz'[i]));
-    const summary = summarise(pairs, 'hand');
+    const summary = summarizeVerdicts(pairs, 'hand');
     expect(summary).toMatchObject({ n: 7, wins: 4, interval: [0, 100] });
     expect(summary.pValue).toBeCloseTo(1, 12);
-    expect(summarise(pairs.slice(0, 4), 'hand')).toMatchObject({ n: 4, interval: null, winRate: 100 });
+    expect(summarizeVerdicts(pairs.slice(0, 4), 'hand')).toMatchObject({
+      n: 4,
+      interval: null,
+      winRate: 100,
+    });
+  });
+
+  it('takes one prompt in two writings as one', () => {
+    const turn = [{ role: 'user', content: 'Hi' }] as const;
+    expect(summarizeVerdicts([judged('a', 'Hi'), judged('a', turn)], 'hand')).toMatchObject({
+      n: 2,
+      interval: null,
+    });
   });
 
   it('counts as worked by hand', () => {
@@ -211,7 +223,7 @@ describe('summarise', () => {
     const pairs = [...'aaaaaabbtt?'].map((c, i) =>
       judged(c === 'a' ? 'a' : c === 'b' ? 'b' : c === 't' ? 'tie' : undefined, `Prompt ${i}`),
     );
-    const summary = summarise(pairs, 'hand');
+    const summary = summarizeVerdicts(pairs, 'hand');
     expect(summary).toMatchObject({ n: 10, wins: 6, losses: 2, ties: 2, unparsable: 1, winRate: 70 });
     expect(summary.pValue).toBeCloseTo(74 / 256, 12);
     expect(summary.interval![0]).toBeLessThan(70);
@@ -219,7 +231,7 @@ describe('summarise', () => {
   });
 
   it('has no rate without a judged pair', () => {
-    expect(summarise([judged(undefined)], 'none')).toMatchObject({
+    expect(summarizeVerdicts([judged(undefined)], 'none')).toMatchObject({
       n: 0,
       winRate: null,
       pValue: null,

@@ -1,5 +1,4 @@
-import type { TextOrChat } from '../../data/contract.ts';
-import { canonicalJson } from '../../data/index.ts';
+import { promptKey, type TextOrChat } from '../../data/index.ts';
 import { DataError } from '../../errors.ts';
 import { clusterBootstrap, type Interval, signTest, sumClusters } from '../../stats/index.ts';
 import { settleAll } from '../settle-all.ts';
@@ -130,10 +129,10 @@ export function requireVerdicts(judged: readonly JudgedPair[]): void {
 }
 
 /** Win rate of A over the pairs that could be judged, and how far the judge depends on the order shown. */
-export function summarise(judged: readonly JudgedPair[], judge: string): JudgeSummary {
+export function summarizeVerdicts(judged: readonly JudgedPair[], judge: string): JudgeSummary {
   const decided = judged.filter(({ winner }) => winner !== undefined);
   const scores = decided.map(({ winner }) => (winner === 'a' ? 1 : winner === 'tie' ? 0.5 : 0));
-  const prompts = decided.map(({ prompt }) => canonicalJson(prompt));
+  const prompts = decided.map(({ prompt }) => promptKey(prompt));
   const n = scores.length;
   const wins = scores.filter((score) => score === 1).length;
   const ties = scores.filter((score) => score === 0.5).length;

@@ -1,17 +1,20 @@
-import { type LoadedModel, type LoadOptions, loadClassifier } from '../../checkpoints/index.ts';
+import type { LoadedModel } from '../../checkpoints/index.ts';
 import type { LabelledText } from '../../data/index.ts';
 import { DataError, ModelError } from '../../errors.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import { bootstrap } from '../../stats/index.ts';
 import { LabelTask, splitFirst } from './label-task.ts';
-import { scoreSequences } from './score-pass.ts';
-import { type ScorerOptions, type ScorerResult, trainScorer } from './train-scorer.ts';
+import type { ScorerOptions, ScorerResult } from './options.ts';
+import type { ScoreWatch } from './score-pass.ts';
+import { loadScorer, Scorer, type ScorerLoadOptions } from './scorer.ts';
+import { trainScorer } from './train-scorer.ts';
 
 const DEFAULT_MAX_LENGTH = 256;
 
 export interface ClassifierOptions extends ScorerOptions {
-  readonly train: readonly LabelledText[];
-  readonly heldOut: readonly LabelledText[];
+  readonly data: readonly LabelledText[];
+  /** Held-out texts. Default: none, and so no evaluation. */
+  readonly evalData?: readonly LabelledText[];
   /** What the texts are called in provenance and model card. Default `labelled texts`. */
   readonly source?: string;
   /** Tokens of a text; a longer one loses its beginning, because opinions come last. Default 256. */
@@ -23,18 +26,16 @@ export interface ClassifierOptions extends ScorerOptions {
  * model to every command that takes one.
  */
 export async function trainClassifier(options: ClassifierOptions): Promise<ScorerResult> {
-  const { train, heldOut, source = 'labelled texts', maxLength = DEFAULT_MAX_LENGTH } = options;
-  const { train: _t, heldOut: _h, ...recipe } = options;
-  const written = Object.fromEntries(Object.entries(recipe).filter(([, value]) => isPlain(value)));
-  return trainScorer({ recipe: written, ...options }, async (loaded) => {
+  const { data, evalData = [], source = 'labelled texts', maxLength = DEFAULT_MAX_LENGTH } = options;
+  return trainScorer(options, async ({ loaded }) => {
     const tokens = (texts: readonly LabelledText[]) =>
       texts.map(({ id, text, label }) => ({ id, label, tokens: encodeText(loaded, text, maxLength) }));
-    const task = new LabelTask(loaded.model, tokens(train));
-    const heldOutTask = new LabelTask(loaded.model, tokens(heldOut));
+    const task = new LabelTask(loaded.model, tokens(data));
+    const heldOut = new LabelTask(loaded.model, tokens(evalData));
     return {
       task,
-      ...(heldOut.length > 0 && { evaluate: () => evaluateLabels(heldOutTask) }),
-      facts: { train: { source, rows: train.length }, eval: { rows: heldOut.length } },
+      ...(evalData.length > 0 && { evaluate: () => evaluateLabels(heldOut) }),
+      facts: { train: { source, rows: data.length }, eval: { rows: evalData.length } },
       objective: 'binary cross-entropy',
       label: 'positive',
       accuracy: 'accuracy',
@@ -52,40 +53,28 @@ async function evaluateLabels(task: LabelTask): Promise<Record<string, number>> 
 }
 
 /** A sequence-classification checkpoint read as the log odds that a text is positive. */
-export class TextClassifier {
-  readonly loaded: LoadedModel<SequenceClassifier>;
+export class TextClassifier extends Scorer {
   readonly #positive: number;
-  readonly #maxLength: number;
 
+  /** @param maxLength tokens of a text; a longer one loses its beginning. Default 256. */
   constructor(loaded: LoadedModel<SequenceClassifier>, maxLength = DEFAULT_MAX_LENGTH) {
-    this.loaded = loaded;
+    super(loaded, maxLength);
     this.#positive = positiveLabel(loaded);
-    this.#maxLength = Math.min(maxLength, loaded.config.maxPositions);
   }
 
-  static async load(
-    spec: string,
-    { maxLength, ...placement }: Pick<LoadOptions, 'dtype' | 'device'> & { readonly maxLength?: number } = {},
-  ): Promise<TextClassifier> {
-    return new TextClassifier(await loadClassifier(spec, placement), maxLength);
+  /** Opens a checkpoint (see `loadModel` for what names one). Throws `ModelError` where no label says positive. */
+  static load(spec: string, options: ScorerLoadOptions = {}): Promise<TextClassifier> {
+    return loadScorer(TextClassifier, spec, options);
   }
 
   /** log P(positive) − log P(not positive) of each text. */
-  async logOdds(
-    texts: readonly string[],
-    onProgress?: (done: number, total: number) => void,
-  ): Promise<Float64Array> {
-    const { model } = this.loaded;
-    const sequences = texts.map((text) => splitFirst(encodeText(this.loaded, text, this.#maxLength)));
-    const scores = await scoreSequences(model, sequences, onProgress);
-    const labels = model.score.outFeatures;
+  async logOdds(texts: readonly string[], watch?: ScoreWatch): Promise<Float64Array> {
+    const sequences = texts.map((text) => splitFirst(encodeText(this.loaded, text, this.maxLength)));
+    const scores = await this.scores(sequences, watch);
+    const labels = this.loaded.model.score.outFeatures;
     return Float64Array.from(texts, (_, item) =>
       logOddsOf(scores.subarray(item * labels, (item + 1) * labels), this.#positive),
     );
-  }
-
-  dispose(): void {
-    this.loaded.model.dispose();
   }
 }
 
@@ -128,8 +117,4 @@ function encodeText(
     'empty-completion',
     `The text ${JSON.stringify(text)} has no token that could be scored.`,
   );
-}
-
-function isPlain(value: unknown): boolean {
-  return typeof value !== 'function' && !(value instanceof AbortSignal);
 }

@@ -1,9 +1,10 @@
-import { type LoadedModel, type LoadOptions, loadClassifier } from '../../checkpoints/index.ts';
+import type { LoadedModel } from '../../checkpoints/index.ts';
 import { hashValues, isProblem, type TextOrChat, tokenizeSequence } from '../../data/index.ts';
 import { DataError, ModelError } from '../../errors.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import type { Judge, ShownPair, Verdict } from '../judge/contract.ts';
-import { scoreSequences } from './score-pass.ts';
+import type { ScoreWatch } from './score-pass.ts';
+import { loadScorer, Scorer, type ScorerLoadOptions } from './scorer.ts';
 
 /** An answer to be scored. */
 export interface AnswerToScore {
@@ -16,10 +17,8 @@ export interface AnswerToScore {
  * A sequence-classification checkpoint with one label, read as a reward: what it says at an answer's last token. With a
  * chat template, a text answer to chat messages is the assistant's turn.
  */
-export class RewardModel {
-  readonly loaded: LoadedModel<SequenceClassifier>;
-  readonly #maxLength: number;
-
+export class RewardModel extends Scorer {
+  /** @param maxLength tokens of prompt and answer together; a longer answer loses its end. Default 2048. */
   constructor(loaded: LoadedModel<SequenceClassifier>, maxLength = 2048) {
     const { outFeatures } = loaded.model.score;
     if (outFeatures !== 1) {
@@ -31,38 +30,27 @@ export class RewardModel {
         },
       );
     }
-    this.loaded = loaded;
-    this.#maxLength = Math.min(maxLength, loaded.config.maxPositions);
+    super(loaded, maxLength);
   }
 
   /** Opens a checkpoint (see `loadModel` for what names one). Throws `ModelError` for one that is no reward model. */
-  static async load(spec: string, options: LoadOptions = {}): Promise<RewardModel> {
-    const loaded = await loadClassifier(spec, options);
-    try {
-      return new RewardModel(loaded);
-    } catch (error) {
-      loaded.model.dispose();
-      throw error;
-    }
+  static load(spec: string, options: ScorerLoadOptions = {}): Promise<RewardModel> {
+    return loadScorer(RewardModel, spec, options);
   }
 
   /** Rewards in the order of `answers`. Throws `DataError` for an answer that has no token to score. */
-  async score(
-    answers: readonly AnswerToScore[],
-    onProgress?: (done: number, total: number) => void,
-    signal?: AbortSignal,
-  ): Promise<Float64Array> {
-    const { model, tokenizer } = this.loaded;
+  async score(answers: readonly AnswerToScore[], watch?: ScoreWatch): Promise<Float64Array> {
+    const { tokenizer } = this.loaded;
     const sequences = answers.map(({ id, prompt, answer }) => {
       const isText = typeof prompt === 'string' || typeof answer !== 'string';
       const completion: TextOrChat = isText ? answer : [{ role: 'assistant', content: answer }];
-      const tokens = tokenizeSequence({ id, prompt, completion }, tokenizer, { maxLength: this.#maxLength });
+      const tokens = tokenizeSequence({ id, prompt, completion }, tokenizer, { maxLength: this.maxLength });
       if (isProblem(tokens)) {
         throw new DataError(tokens.reason, `The answer to "${id}" cannot be scored: ${tokens.detail}.`);
       }
       return tokens;
     });
-    return scoreSequences(model, sequences, onProgress, signal);
+    return this.scores(sequences, watch);
   }
 }
 
@@ -99,7 +87,7 @@ export class RewardJudge implements Judge {
   }
 
   async close(): Promise<void> {
-    this.#model.loaded.model.dispose();
+    this.#model.dispose();
   }
 
   async #flush(batch: readonly Waiting[], signal: AbortSignal | undefined): Promise<void> {
@@ -113,7 +101,7 @@ export class RewardJudge implements Judge {
           return key;
         }),
       );
-      const scores = await this.#model.score([...unscored.values()], undefined, signal);
+      const scores = await this.#model.score([...unscored.values()], { ...(signal && { signal }) });
       for (const [i, key] of [...unscored.keys()].entries()) this.#scores.set(key, scores[i]!);
       for (const [i, { resolve }] of batch.entries()) {
         const [first, second] = keyed[i]!.map((key) => this.#scores.get(key)!);

@@ -1,19 +1,28 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TINY_CONFIGS } from '../../../tests/support/tiny-models.ts';
 import { tinyPairs } from '../../../tests/support/tiny-pairs.ts';
-import { loadClassifier, modelTensors, saveDirectory } from '../../checkpoints/index.ts';
+import { loadClassifier, modelTensors, openModel, saveDirectory } from '../../checkpoints/index.ts';
 import { Generator, memory, noGrad, ops, setThreads, tensor, tidy } from '../../engine/index.ts';
 import { initialiseClassifier, readModelConfig, type SequenceClassifier } from '../../models/index.ts';
 import { MasterWeights } from '../../optim/index.ts';
+import type { TrainEvent } from '../../train/contract.ts';
 import { GradientStore } from '../../train/gradients.ts';
 import { runLoop } from '../../train/loop.ts';
+import { TextClassifier, trainClassifier } from './classifier.ts';
 import { type AnswerToScore, RewardJudge, RewardModel } from './reward-model.ts';
 import { bradleyTerry, RewardTask } from './reward-task.ts';
-import { packScoredPairs, packScoredSequences, scorePass, scoreSequences } from './score-pass.ts';
+import {
+  packScoredPairs,
+  packScoredSequences,
+  type ScoreWatch,
+  scorePass,
+  scoreSequences,
+} from './score-pass.ts';
+import type { ScorerLoadOptions } from './scorer.ts';
 import { trainReward } from './train-reward.ts';
 
 // Models this small lose more to waking threads than they gain.
@@ -94,7 +103,7 @@ describe('scores', () => {
     const parameters = [...model.parameters.values()];
     for (const { value } of parameters) value.setRequiresGrad(true);
     const store = new GradientStore();
-    task.rowPass()([0, 1, 2], 3, store, () => {});
+    task.rowPass()({ items: [0, 1, 2], totalWeight: 3, gradients: store, check: () => {} });
     const loss = () => task.evaluate([0, 1, 2]).losses.reduce((sum, each) => sum + each, 0) / 3;
     const step = 1e-5;
     const checked = [
@@ -163,15 +172,13 @@ describe('scoring', () => {
       completion: Int32Array.from({ length: 40 }, (_, j) => 3 + ((i + j) % 50)),
     }));
     const done: number[] = [];
-    const scoring = scoreSequences(
-      tinyReward('float32'),
-      sequences,
-      (count) => {
+    const scoring = scoreSequences(tinyReward('float32'), sequences, {
+      onProgress: (count) => {
         done.push(count);
         stop.abort('SIGINT');
       },
-      stop.signal,
-    );
+      signal: stop.signal,
+    });
     await expect(scoring).rejects.toBe('SIGINT');
     expect(done).toHaveLength(1);
     expect(done[0]!).toBeLessThan(sequences.length);
@@ -181,7 +188,7 @@ describe('scoring', () => {
     const signals: (AbortSignal | undefined)[] = [];
     const model = {
       loaded: { source: { spec: 'length' } },
-      score: async (answers: readonly AnswerToScore[], _: undefined, signal?: AbortSignal) => {
+      score: async (answers: readonly AnswerToScore[], { signal }: ScoreWatch) => {
         signals.push(signal);
         signal?.throwIfAborted();
         return Float64Array.from(answers, ({ answer }) => answer.length);
@@ -224,6 +231,38 @@ describe('training', () => {
     expect(metrics.at(-1)!.loss!).toBeLessThan(0.1);
     expect(metrics[0]!.loss!).toBeGreaterThan(0.3);
     expect(new Set(live.slice(2)).size).toBe(1);
+  });
+
+  it.each([
+    ['steps and epochs', { steps: 2, epochs: 1 }, 'steps-and-epochs'],
+    ['a warm-up that is no share', { schedule: { name: 'linear', warmupRatio: 2 } }, 'warmup-ratio'],
+  ] as const)(
+    'refuses contradicting options before it loads or writes anything: %s',
+    async (_, wrong, code) => {
+      const output = join(mkdtempSync(join(tmpdir(), 'mallows-reward-')), 'run');
+      const events: TrainEvent[] = [];
+      const observer = (event: TrainEvent) => events.push(event);
+      const training = trainReward({ model: STORIES, data: 'nowhere.jsonl', output, observer, ...wrong });
+      await expect(training).rejects.toMatchObject({ code });
+      expect(events).toEqual([]);
+      expect(existsSync(output)).toBe(false);
+    },
+  );
+
+  it('cannot go on with a run that it is not told the place of', async () => {
+    const training = trainReward({ model: STORIES, data: 'nowhere.jsonl', resume: true });
+    await expect(training).rejects.toMatchObject({ code: 'resume-without-output' });
+  });
+
+  it('refuses adapters that the model has no place for before it reads data', async () => {
+    const before = memory().liveTensors;
+    const training = trainReward({
+      model: STORIES,
+      data: 'nowhere.jsonl',
+      lora: { targetModules: ['nope'] },
+    });
+    await expect(training).rejects.toMatchObject({ code: 'unknown-lora-target' });
+    expect(memory().liveTensors).toBe(before);
   });
 
   it.each([
@@ -274,23 +313,119 @@ describe('training', () => {
   });
 });
 
-describe('RewardModel', () => {
-  it('refuses a classifier of several labels, and frees it', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'mallows-labels-'));
-    const { model, tokenizer, config } = await loadClassifier(STORIES, {
-      labels: 2,
-      scoreGenerator: new Generator(1),
+describe('a trained reward model', () => {
+  const data = [{ id: '0', prompt: 'Tom', chosen: ' is happy.', rejected: ' is sad.' }];
+  const short = {
+    model: STORIES,
+    data,
+    evalFraction: 0,
+    steps: 1,
+    learningRate: 1e-3,
+    dtype: 'fp32',
+  } as const;
+
+  it('says that no file holds it, and judges under that name', async () => {
+    const base = await openModel(STORIES);
+    base.weights.close();
+    const notes: string[] = [];
+    const { model } = await trainReward({
+      ...short,
+      observer: (event) => event.type === 'note' && notes.push(event.code),
     });
-    await saveDirectory(folder, {
-      config: { ...config.raw, num_labels: 2 },
-      tokenizer: tokenizer.files,
-      tensors: modelTensors(model),
-      card: { name: 'two labels' },
-    });
-    model.dispose();
+    expect(model.source).toMatchObject({ weights: [], baseModel: base.source.baseModel });
+    expect(model.source.hash).not.toBe(base.source.hash);
+    const judge = new RewardJudge(new RewardModel(model));
+    expect(judge.name).toBe(`${base.source.spec} (changed in memory)`);
+    expect(notes).toContain('precision');
+    await judge.close();
+  });
+
+  it('is what loading its directory gives, with what it was trained with on its card', async () => {
+    const output = mkdtempSync(join(tmpdir(), 'mallows-reward-'));
+    const { model } = await trainReward({ ...short, output });
+    const saved = await openModel(join(output, 'model'));
+    saved.weights.close();
+    expect(model.source).toEqual(saved.source);
+    model.model.dispose();
+    const card = readFileSync(join(output, 'model', 'README.md'), 'utf8');
+    expect(card).toMatch(/\| optimizer \| adamw \|/);
+    expect(card).toMatch(/\| learning rate \| 0\.001 \|/);
+    rmSync(output, { recursive: true });
+  });
+});
+
+describe('TextClassifier', () => {
+  it('learns texts of two kinds, and is measured on those that are held out', async () => {
+    const texts = (ids: readonly string[]) =>
+      ids.flatMap((id) => [
+        { id: `${id}+`, text: `${id} was happy and kind.`, label: 1 as const },
+        { id: `${id}-`, text: `${id} was sad and mean.`, label: 0 as const },
+      ]);
+    const training = {
+      model: STORIES,
+      data: texts(['Tom', 'Mia']),
+      steps: 20,
+      learningRate: 1e-3,
+      dtype: 'fp32',
+    } as const;
+    const { model, metrics } = await trainClassifier({ ...training, evalData: texts(['Sam']) });
+    expect(metrics.at(-1)).toMatchObject({ eval_accuracy: 1 });
+    const classifier = new TextClassifier(model);
+    const [kind, mean] = await classifier.logOdds(['Sam was happy and kind.', 'Sam was sad and mean.']);
+    expect(kind!).toBeGreaterThan(0);
+    expect(mean!).toBeLessThan(0);
+
+    await expect(classifier.logOdds(['Sam was sad.'], { signal: AbortSignal.abort('SIGINT') })).rejects.toBe(
+      'SIGINT',
+    );
+    classifier.dispose();
+    const unmeasured = await trainClassifier({ ...training, steps: 1 });
+    expect(Object.keys(unmeasured.metrics.at(-1)!).filter((name) => name.startsWith('eval_'))).toEqual([]);
+    unmeasured.model.model.dispose();
+  });
+});
+
+/** A classifier of so many labels, in a directory. */
+async function savedLabels(labels: number): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'mallows-labels-'));
+  const { model, tokenizer, config } = await loadClassifier(STORIES, {
+    labels,
+    scoreGenerator: new Generator(1),
+  });
+  await saveDirectory(folder, {
+    config: { ...config.raw, num_labels: labels },
+    tokenizer: tokenizer.files,
+    tensors: modelTensors(model),
+    card: { name: 'labels' },
+  });
+  model.dispose();
+  return folder;
+}
+
+describe('loading', () => {
+  it.each([
+    ['a reward model', 2, RewardModel, 'not-a-reward'],
+    ['a classifier', 3, TextClassifier, 'no-positive-label'],
+  ] as const)('%s refuses %d labels, and frees the model', async (_, labels, kind, code) => {
+    const folder = await savedLabels(labels);
     const before = memory().liveTensors;
-    await expect(RewardModel.load(folder)).rejects.toMatchObject({ code: 'not-a-reward' });
+    await expect(kind.load(folder)).rejects.toMatchObject({ code });
     expect(memory().liveTensors).toBe(before);
+    rmSync(folder, { recursive: true });
+  });
+
+  it('takes the most tokens that a reward model reads', async () => {
+    const folder = await savedLabels(1);
+    const prompt = 'Once upon a time there was a little girl named Lily who loved to play outside.';
+    const answers = [{ id: '0', prompt, answer: ' She was happy.' }];
+    const score = async (options: ScorerLoadOptions) => {
+      const reward = await RewardModel.load(folder, options);
+      return reward.score(answers).finally(() => reward.dispose());
+    };
+    expect(await score({})).toHaveLength(1);
+    await expect(score({ maxLength: 12 })).rejects.toThrow(
+      'the maximum length for prompt and completion is 12',
+    );
     rmSync(folder, { recursive: true });
   });
 });

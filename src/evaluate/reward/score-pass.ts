@@ -5,7 +5,7 @@ import type { SequenceClassifier } from '../../models/index.ts';
 import { packWeights } from '../../models/packed-weights.ts';
 import type { GradientStore } from '../../train/gradients.ts';
 import { packByLength } from '../../train/reference.ts';
-import { walk } from '../../train/walk.ts';
+import { type WalkOptions, walk } from '../../train/walk.ts';
 
 export interface ScoredRow {
   readonly row: PackedRow;
@@ -13,8 +13,16 @@ export interface ScoredRow {
   readonly places: Int32Array;
 }
 
+/** How scoring is followed, and ended before its time. */
+export interface ScoreWatch {
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Ends scoring between two rows. */
+  readonly signal?: AbortSignal;
+}
+
 type PairTokens = Pick<TokenizedPair, 'prompt' | 'chosen' | 'rejected'>;
-type SequenceTokens = { readonly prompt: Int32Array; readonly completion: Int32Array };
+/** A prompt with its answer, as tokens. */
+export type SequenceTokens = { readonly prompt: Int32Array; readonly completion: Int32Array };
 
 /**
  * Packs pairs for scoring: prompt once, both completions whole. A language model's row leaves out the last token of a
@@ -41,11 +49,7 @@ export function packScoredSequences(
 /**
  * Scores `[completions]` of one row, and the way back from ∂loss/∂score. Everything belongs to the caller's `tidy` scope.
  */
-export function scorePass(
-  model: SequenceClassifier,
-  { row, places }: ScoredRow,
-  options: { readonly gradients: boolean; readonly recompute?: 'none' | 'layers' },
-) {
+export function scorePass(model: SequenceClassifier, { row, places }: ScoredRow, options: WalkOptions) {
   const way = walk(model, row, places, options);
   const output = noGrad(() => model.score.forward(way.hidden));
   return {
@@ -72,8 +76,7 @@ export function scorePass(
 export async function scoreSequences(
   model: SequenceClassifier,
   sequences: readonly SequenceTokens[],
-  onProgress?: (done: number, total: number) => void,
-  signal?: AbortSignal,
+  { onProgress, signal }: ScoreWatch = {},
 ): Promise<Float64Array> {
   const labels = model.score.outFeatures;
   const scores = new Float64Array(sequences.length * labels);

@@ -40,8 +40,8 @@ export abstract class ScoringTask<Item extends { readonly id: string }, Result e
   }
 
   /** The training pass, for `runLoop`. */
-  rowPass({ recompute = 'none' }: Pick<PassOptions, 'recompute'> = {}): RowPass<Result> {
-    return (items, totalWeight, gradients, check) =>
+  rowPass({ recompute = false }: Pick<PassOptions, 'recompute'> = {}): RowPass<Result> {
+    return ({ items, totalWeight, gradients, check }) =>
       tidy(() => {
         const scored = this.#rowOf(items);
         const pass = scorePass(this.#model, scored, { gradients: true, recompute });

@@ -1,7 +1,9 @@
-import { intervalOverPrompts, promptKey } from '../../train/evaluation.ts';
+import { promptKey } from '../../data/index.ts';
+import { intervalOverPrompts } from '../../train/evaluation.ts';
 import { type PairSources, readPairRows, tokenizePairRows } from '../../train/preference-data.ts';
+import type { ScorerOptions, ScorerResult } from './options.ts';
 import { RewardTask, rewardWin } from './reward-task.ts';
-import { type ScorerOptions, type ScorerResult, trainScorer } from './train-scorer.ts';
+import { trainScorer } from './train-scorer.ts';
 
 /** Options of a reward model's training, with the meanings that they have for preference tuning. */
 export interface RewardOptions extends PairSources, ScorerOptions {
@@ -18,12 +20,12 @@ export type RewardResult = ScorerResult;
  */
 export async function trainReward(options: RewardOptions): Promise<RewardResult> {
   const { centering = 0.01 } = options;
-  return trainScorer(options, async (loaded, session) => {
+  return trainScorer(options, async (session) => {
     const rows = await readPairRows(options, session);
     const { train, heldOut, facts } = await tokenizePairRows(rows, options, session);
-    const task = new RewardTask(loaded.model, train.tokens, centering);
+    const task = new RewardTask(session.model, train.tokens, centering);
     const prompts = heldOut.examples.map(({ prompt }) => promptKey(prompt));
-    const heldOutTask = new RewardTask(loaded.model, heldOut.tokens, centering);
+    const heldOutTask = new RewardTask(session.model, heldOut.tokens, centering);
     return {
       task,
       ...(heldOutTask.items > 0 && { evaluate: () => evaluateReward(heldOutTask, prompts) }),

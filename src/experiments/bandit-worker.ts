@@ -1,5 +1,0 @@
-import { parentPort } from 'node:worker_threads';
-import { type BanditRun, trainBandit } from './bandit-train.ts';
-
-/** Trains one bandit a message. */
-parentPort?.on('message', (run: BanditRun) => parentPort?.postMessage(trainBandit(run)));

@@ -1,0 +1,156 @@
+import {
+  barChart,
+  dataTable,
+  type Figure,
+  figureGrid,
+  html,
+  preformatted,
+  type ReportSection,
+  renderReport,
+  scatterChart,
+} from '../../report/index.ts';
+import { writeExperiment } from '../shared/write-report.ts';
+import type { Spread, SweepReport } from './contract.ts';
+import { showValue, sweepVerdict } from './results.ts';
+
+/** Metrics that every preference run has, in the order of the table. */
+const SHOWN = ['rewards/accuracies', 'rewards/margins', 'loss', 'kl/on_policy'];
+
+export function sweepFigures({ cells, settings, runs }: SweepReport): Figure[] {
+  const { metric, controls } = settings;
+  const bars = cells.flatMap(({ cell, metrics }) => {
+    const found = metrics[metric];
+    if (found === undefined) return [];
+    const { mean: value, sd } = found;
+    return {
+      label: cell,
+      value,
+      color: controls.includes(cell) ? ('grey' as const) : ('blue' as const),
+      ...(sd !== null && { low: value - sd, high: value + sd }),
+    };
+  });
+  const chart = barChart({
+    name: 'cells',
+    title: metric,
+    subtitle: `mean over seeds, whiskers ± one sd${controls.length > 0 ? '; grey: shuffled-dispersion controls' : ''}`,
+    description: `${metric} of every cell: ${bars.map(({ label, value }) => `${label} ${showValue(value)}`).join(', ')}.`,
+    x: { label: metric },
+    bars,
+    format: showValue,
+  });
+  const withKl = runs.filter(
+    ({ metrics }) => metrics['kl/on_policy'] !== undefined && metrics[metric] !== undefined,
+  );
+  if (withKl.length === 0 || metric === 'kl/on_policy') return [chart];
+  return [
+    chart,
+    scatterChart({
+      name: 'frontier',
+      title: `${metric} against KL`,
+      subtitle: 'a point a run',
+      description: `Each run's ${metric} against its on-policy KL to the reference.`,
+      x: { label: 'on-policy KL (nats a completion)' },
+      y: { label: metric },
+      series: cells.map(({ cell }) => ({
+        label: cell,
+        points: withKl
+          .filter((run) => run.cell === cell)
+          .map(({ metrics }) => ({ x: metrics['kl/on_policy']!, y: metrics[metric]! })),
+      })),
+    }),
+  ];
+}
+
+export async function sweepPage(report: SweepReport, figures: readonly Figure[]): Promise<string> {
+  const { settings, cells, failed } = report;
+  const sections: ReportSection[] = [
+    {
+      heading: 'Cells',
+      body: html`${figureGrid(figures.map((figure) => ({ figure })))}${cellTable(report)}`,
+    },
+    ...comparisonSection(report),
+    ...(failed.length > 0
+      ? [
+          {
+            heading: 'Failed runs',
+            body: html`${failed.map(({ cell, seed, path, attempts, error }) => html`<h3>${cell}, seed ${seed}</h3><p>${path}, ${attempts} attempts</p>${preformatted(error)}`)}`,
+          },
+        ]
+      : []),
+    {
+      heading: 'Settings',
+      body: preformatted(
+        [
+          `recipe: ${settings.recipe ?? '(none)'}`,
+          ...settings.set.map((one) => `--set ${one}`),
+          ...Object.entries(settings.grid).map(([key, values]) => `--grid ${key}=${values.join(',')}`),
+          `--seeds ${settings.seeds}`,
+          ...(settings.baseline === null ? [] : [`--baseline ${settings.baseline}`]),
+        ].join('\n'),
+      ),
+    },
+  ];
+  return renderReport({
+    kicker: 'Sweep',
+    title: `${cells.length} cells, ${settings.seeds} ${settings.seeds === 1 ? 'seed' : 'seeds'}`,
+    verdict: sweepVerdict(report),
+    sections,
+  });
+}
+
+function cellTable({ cells, summary, settings }: SweepReport) {
+  const shown = [settings.metric, ...SHOWN.filter((name) => name !== settings.metric)].filter((name) =>
+    cells.some(({ metrics }) => metrics[name] !== undefined),
+  );
+  const text = (value: Spread | undefined) =>
+    value === undefined
+      ? '–'
+      : `${showValue(value.mean)}${value.sd === null ? '' : ` ± ${showValue(value.sd)}`}`;
+  const table = dataTable(
+    [
+      { heading: 'Cell' },
+      { heading: 'Seeds', numeric: true },
+      ...shown.map((heading) => ({ heading, numeric: true })),
+    ],
+    cells.map(({ cell, metrics }) => [
+      cell === summary?.best.cell ? html`<strong>${cell}</strong>` : cell,
+      summary?.cells.find((one) => one.cell === cell)?.seeds ?? 0,
+      ...shown.map((name) => text(metrics[name])),
+    ]),
+    'Mean ± sd over seeds, on held-out pairs',
+  );
+  return html`${table}<p>Losses and margins of different objectives or β are on different scales; accuracies and KL can be compared.</p>`;
+}
+
+function comparisonSection({ summary, settings }: SweepReport): ReportSection[] {
+  if (summary === null || summary.comparisons.length === 0) return [];
+  return [
+    {
+      heading: 'Differences over seeds',
+      body: dataTable(
+        [
+          { heading: 'Cell' },
+          { heading: 'Against' },
+          { heading: `Difference in ${settings.metric}`, numeric: true },
+          { heading: '95 % interval', numeric: true },
+          { heading: 'p, corrected', numeric: true },
+          { heading: 'Seeds', numeric: true },
+        ],
+        summary.comparisons.map(({ first, second, test, pValue }) => [
+          first,
+          second,
+          showValue(test.difference),
+          test.interval === null ? '–' : `${showValue(test.interval[0])} to ${showValue(test.interval[1])}`,
+          pValue < 0.001 ? '< 0.001' : pValue.toPrecision(2),
+          test.count,
+        ]),
+      ),
+    },
+  ];
+}
+
+/** Writes report.json, report.html and figures/ into `directory`; returns the paths. */
+export async function writeSweepReport(directory: string, report: SweepReport): Promise<string[]> {
+  const figures = report.summary === null ? [] : sweepFigures(report);
+  return writeExperiment(directory, report, figures, await sweepPage(report, figures));
+}
