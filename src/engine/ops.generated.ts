@@ -3178,6 +3178,12 @@ export function siluGate(gate: Tensor, up: Tensor): Tensor {
 }
 let siluGate$bound: NativeOperator | undefined;
 
+/** `mallows::gelu_gate(Tensor gate, Tensor up) -> Tensor` */
+export function geluGate(gate: Tensor, up: Tensor): Tensor {
+  return wrap((geluGate$bound ??= bind('mallows::gelu_gate', ''))(handleOf(gate), handleOf(up)) as Handle);
+}
+let geluGate$bound: NativeOperator | undefined;
+
 /** `mallows::rotate(Tensor x, Tensor cos, Tensor sin) -> Tensor` */
 export function fusedRotate(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
   return wrap(

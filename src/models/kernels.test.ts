@@ -128,6 +128,16 @@ describe.each(DTYPES)('the CPU kernels in %s', (dtype) => {
     );
   });
 
+  it('gate with the tanh approximation of gelu, saturated gates included', () => {
+    const gate = ops.mul(random([700, 33], dtype, 1), 5);
+    const inputs = [gate, random([700, 33], dtype, 2)];
+    expectSame(
+      both((g, u) => ops.geluGate(g!, u!), inputs),
+      both((g, u) => ops.mul(ops.gelu(g!, { approximate: 'tanh' }), u!), inputs.map(exact)),
+      tolerance,
+    );
+  });
+
   it('rotate strided heads, whole or in part', () => {
     for (const [width, headWidth] of [
       [8, 8],

@@ -30,13 +30,14 @@ function tanhGelu(x: Tensor): Tensor {
 }
 
 /**
- * `activation(gate(x)) · up(x)`, the heart of a gated feed-forward layer. On the CPU silu is one pass over both, and with packed
- * weights a part of their products.
+ * `activation(gate(x)) · up(x)`, the heart of a gated feed-forward layer. On the CPU silu and the tanh approximation of gelu are
+ * one pass over both, and silu with packed weights is a part of their products.
  */
 export function gatedMaps(name: ActivationName, gate: Linear, up: Linear, x: Tensor): Tensor {
-  if (ACTIVATIONS[name] !== ops.silu || !hasOwnKernels(x)) {
-    return ops.mul(activation(name)(gate.forward(x)), up.forward(x));
-  }
+  const wanted = activation(name);
+  const own = hasOwnKernels(x);
+  if (own && wanted === tanhGelu) return ops.geluGate(gate.forward(x), up.forward(x));
+  if (!own || wanted !== ops.silu) return ops.mul(wanted(gate.forward(x)), up.forward(x));
   const [gateWeight, upWeight] = [gate.packedAlone, up.packedAlone];
   return gateWeight !== undefined && upWeight !== undefined
     ? ops.packedSiluGate(x, gateWeight, upWeight, gate.outFeatures)

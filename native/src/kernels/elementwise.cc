@@ -103,33 +103,52 @@ Tensor rmsNorm(const Tensor& x, const Tensor& weight, double epsilon) {
   return normForward(dense, weight.contiguous(), epsilon).first;
 }
 
+/// A gated unit by its activation.
+struct SiluUnit {
+  static constexpr const char* kName = "silu_gate";
+  template <typename T>
+  static const GatedUnit<T>& loop() {
+    return loops<T>().siluGate;
+  }
+};
+
+struct GeluUnit {
+  static constexpr const char* kName = "gelu_gate";
+  template <typename T>
+  static const GatedUnit<T>& loop() {
+    return loops<T>().geluGate;
+  }
+};
+
+template <typename Unit>
 Tensor gatedForward(const Tensor& gate, const Tensor& up) {
   Tensor y = at::empty_like(gate);
-  withScalar(gate, "silu_gate", [&](auto scalar) {
+  withScalar(gate, Unit::kName, [&](auto scalar) {
     using T = decltype(scalar);
     const T* gates = gate.const_data_ptr<T>();
     const T* values = up.const_data_ptr<T>();
     T* to = y.mutable_data_ptr<T>();
     forEachPart(gate.numel(), kGrain, [&](int64_t first, int64_t end, int64_t) {
-      loops<T>().gatedUnit(gates + first, values + first, end - first, to + first);
+      Unit::template loop<T>().forward(gates + first, values + first, end - first, to + first);
     });
   });
   return y;
 }
 
-struct SiluGate : torch::autograd::Function<SiluGate> {
+template <typename Unit>
+struct Gated : torch::autograd::Function<Gated<Unit>> {
   static Tensor forward(AutogradContext* context, const Tensor& gate, const Tensor& up) {
     context->save_for_backward({gate, up});
-    return gatedForward(gate, up);
+    return gatedForward<Unit>(gate, up);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& slopes) {
-    refuseSecondDerivative("mallows::silu_gate");
+    refuseSecondDerivative(Unit::kName);
     const variable_list saved = context->get_saved_variables();
     const Tensor dy = slopes[0].contiguous();
     Tensor dGate = at::empty_like(dy);
     Tensor dUp = at::empty_like(dy);
-    withScalar(dy, "silu_gate", [&](auto scalar) {
+    withScalar(dy, Unit::kName, [&](auto scalar) {
       using T = decltype(scalar);
       const T* slope = dy.const_data_ptr<T>();
       const T* gates = saved[0].const_data_ptr<T>();
@@ -137,23 +156,26 @@ struct SiluGate : torch::autograd::Function<SiluGate> {
       T* gateSlope = dGate.mutable_data_ptr<T>();
       T* valueSlope = dUp.mutable_data_ptr<T>();
       forEachPart(dy.numel(), kGrain, [&](int64_t first, int64_t end, int64_t) {
-        loops<T>().gatedUnitBackward(slope + first, gates + first, values + first, end - first,
-                                     gateSlope + first, valueSlope + first);
+        Unit::template loop<T>().backward(slope + first, gates + first, values + first, end - first,
+                                          gateSlope + first, valueSlope + first);
       });
     });
     return {dGate, dUp};
   }
 };
 
-}  // namespace
-
-Tensor siluGate(const Tensor& gate, const Tensor& up) {
+template <typename Unit>
+Tensor gated(const Tensor& gate, const Tensor& up) {
   TORCH_CHECK(gate.sizes() == up.sizes() && gate.scalar_type() == up.scalar_type(),
               "gate and up must have one shape and dtype, not ", gate.sizes(), " ", gate.scalar_type(),
               " and ", up.sizes(), " ", up.scalar_type());
-  if (tracked({gate, up})) return SiluGate::apply(gate.contiguous(), up.contiguous());
-  return gatedForward(gate.contiguous(), up.contiguous());
+  if (tracked({gate, up})) return Gated<Unit>::apply(gate.contiguous(), up.contiguous());
+  return gatedForward<Unit>(gate.contiguous(), up.contiguous());
 }
+
+}  // namespace
+
+Tensor siluGate(const Tensor& gate, const Tensor& up) { return gated<SiluUnit>(gate, up); }
 
 namespace {
 
@@ -211,6 +233,7 @@ Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin) {
 TORCH_LIBRARY_FRAGMENT(mallows, library) {
   library.def("rms_norm(Tensor x, Tensor weight, float epsilon) -> Tensor");
   library.def("silu_gate(Tensor gate, Tensor up) -> Tensor");
+  library.def("gelu_gate(Tensor gate, Tensor up) -> Tensor");
   library.def("rotate(Tensor x, Tensor cos, Tensor sin) -> Tensor");
 }
 
@@ -219,12 +242,14 @@ TORCH_LIBRARY_FRAGMENT(mallows, library) {
 TORCH_LIBRARY_IMPL(mallows, CPU, library) {
   library.impl("rms_norm", rmsNorm);
   library.impl("silu_gate", siluGate);
+  library.impl("gelu_gate", gated<GeluUnit>);
   library.impl("rotate", rotate);
 }
 
 TORCH_LIBRARY_IMPL(mallows, AutogradCPU, library) {
   library.impl("rms_norm", rmsNorm);
   library.impl("silu_gate", siluGate);
+  library.impl("gelu_gate", gated<GeluUnit>);
   library.impl("rotate", rotate);
 }
 

@@ -54,24 +54,52 @@ void normRowsBackward(const T* dy, const T* x, const F* weight, const Wide<T>* s
   }
 }
 
-template <typename T>
+/// x · σ(x).
+struct Silu {
+  template <typename W>
+  static W inner(W x) {
+    return x;
+  }
+  template <typename W>
+  static W innerSlope(W) {
+    return 1;
+  }
+};
+
+/// x · σ(z) with z = 2 √(2/π) (x + 0.044715 x³), which is ½ x (1 + tanh(z / 2)).
+struct TanhGelu {
+  static constexpr double kScale = 1.5957691216057308;
+  static constexpr double kCubic = 0.044715;
+
+  template <typename W>
+  static W inner(W x) {
+    return static_cast<W>(kScale) * x * (1 + static_cast<W>(kCubic) * x * x);
+  }
+  template <typename W>
+  static W innerSlope(W x) {
+    return static_cast<W>(kScale) * (1 + static_cast<W>(3 * kCubic) * x * x);
+  }
+};
+
+template <typename T, typename Activation>
 void gatedUnit(const T* gate, const T* up, int64_t count, T* y) {
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) {
     const Wide<T> g = widen(gate[i]);
-    y[i] = narrow<T>(g / (1 + exponential(-g)) * widen(up[i]));
+    y[i] = narrow<T>(g / (1 + exponential(-Activation::inner(g))) * widen(up[i]));
   }
 }
 
-template <typename T>
+template <typename T, typename Activation>
 void gatedUnitBackward(const T* dy, const T* gate, const T* up, int64_t count, T* dGate, T* dUp) {
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) {
     const Wide<T> g = widen(gate[i]);
     const Wide<T> slope = widen(dy[i]);
-    const Wide<T> sigmoid = 1 / (1 + exponential(-g));
+    const Wide<T> sigmoid = 1 / (1 + exponential(-Activation::inner(g)));
     dUp[i] = narrow<T>(slope * g * sigmoid);
-    dGate[i] = narrow<T>(slope * widen(up[i]) * sigmoid * (1 + g * (1 - sigmoid)));
+    dGate[i] =
+        narrow<T>(slope * widen(up[i]) * sigmoid * (1 + g * Activation::innerSlope(g) * (1 - sigmoid)));
   }
 }
 
@@ -228,8 +256,8 @@ template <typename T>
 constexpr Loops<T> table{
     .norm = {normRows<T, T>, normRowsBackward<T, T>},
     .wideNorm = {normRows<T, Wide<T>>, normRowsBackward<T, Wide<T>>},
-    .gatedUnit = gatedUnit<T>,
-    .gatedUnitBackward = gatedUnitBackward<T>,
+    .siluGate = {gatedUnit<T, Silu>, gatedUnitBackward<T, Silu>},
+    .geluGate = {gatedUnit<T, TanhGelu>, gatedUnitBackward<T, TanhGelu>},
     .rotateTokens = rotateTokens<T>,
     .attentionScratch = attentionScratch<T>,
     .attend = attend<T>,

@@ -133,6 +133,13 @@ struct NormRows {
                    T* dx, W* dWeight);
 };
 
+/// An activation times the linear part, and its way back.
+template <typename T>
+struct GatedUnit {
+  void (*forward)(const T* gate, const T* up, int64_t count, T* y);
+  void (*backward)(const T* dy, const T* gate, const T* up, int64_t count, T* dGate, T* dUp);
+};
+
 template <typename T>
 struct Loops {
   using W = Wide<T>;
@@ -143,8 +150,9 @@ struct Loops {
   NormRows<T, W> wideNorm;
 
   /// y = silu(gate) · up.
-  void (*gatedUnit)(const T* gate, const T* up, int64_t count, T* y);
-  void (*gatedUnitBackward)(const T* dy, const T* gate, const T* up, int64_t count, T* dGate, T* dUp);
+  GatedUnit<T> siluGate;
+  /// y = gelu(gate) · up, by the tanh approximation.
+  GatedUnit<T> geluGate;
 
   /// Rotates the leading `width` of `headWidth` dimensions of every head by its token's angle; `back` by
   /// minus it.
