@@ -123,6 +123,40 @@ describe('dispersion', () => {
     expect(stdout).toContain('Most dispersed');
     expect(stdout).toContain('Once upon a time');
   });
+
+  it('reads votes without a model, and leaves contested pairs out unless a floor is given', async () => {
+    const voted = at('voted.jsonl');
+    const votes = [
+      [3, 0],
+      [1, 1],
+      [2, 1],
+    ].map(([chosen, rejected]) => ({ chosen, rejected }));
+    const rows = votes.map((own, index) => ({ ...PAIRS[index === 2 ? 3 : index]!, votes: own }));
+    writeFileSync(voted, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const ask = async (...more: string[]) => {
+      const output = at('voted-dispersion.jsonl');
+      const given = ['--source', 'votes', '--data', voted, '--output', output];
+      const { code, stderr } = await runMallows('dispersion', ...given, ...more);
+      expect(code, stderr).toBe(0);
+      const lines = jsonLines(readFileSync(output, 'utf8')) as unknown as { negLogDispersion: number }[];
+      return { lines, stderr };
+    };
+    const { lines, stderr } = await ask();
+    expect(lines.map((line) => Object.keys(line))).toEqual([
+      ['id', 'negLogDispersion', 'dispersion'],
+      ['id', 'negLogDispersion', 'dispersion'],
+    ]);
+    const ratio = Math.log(3.5 / 0.5) / Math.log(2.5 / 1.5);
+    expect(lines[0]!.negLogDispersion / lines[1]!.negLogDispersion).toBeCloseTo(ratio, 10);
+    expect(stderr).toContain('1 contested pairs are left out');
+    expect((await ask('--floor', '0.1')).lines).toHaveLength(3);
+  });
+
+  it('from entropies needs a model', async () => {
+    const { code, stderr } = await runMallows('dispersion', '--data', data, '--output', at('none.jsonl'));
+    expect(code).toBe(2);
+    expect(stderr).toContain('Give --model');
+  });
 });
 
 describe('generate and export', () => {

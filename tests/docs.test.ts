@@ -112,7 +112,7 @@ shows causes and stacks.
 | \`HF_TOKEN\`, \`HUGGING_FACE_HUB_TOKEN\` | token for private and gated repositories, the first if both are set |
 | \`HF_TOKEN_PATH\` | file with the token, if neither is set; default \`token\` in \`HF_HOME\` |
 | \`HF_ENDPOINT\` | address of a mirror, instead of the hub's |
-| \`HF_HUB_OFFLINE\` | \`1\`, \`on\`, \`yes\` or \`true\`: the hub is not asked, its cache is used |
+| \`HF_HUB_OFFLINE\` | \`1\`, \`on\`, \`yes\` or \`true\`: the hub is not asked, its cache is used; files that are missing there are an error |
 | \`OPENAI_API_KEY\` | key for a judge's API; \`--key-env\` names another variable. A server that generates gets none unless one is named |
 | \`CXX\` | set-up: the C++ compiler, perhaps behind a launcher (\`ccache g++\`), \`c++\` by default |
 | \`NO_COLOR\`, \`FORCE_COLOR\` | no colours; colours where there is no terminal, too |

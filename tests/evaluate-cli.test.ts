@@ -330,10 +330,18 @@ it('compare weighs runs against the first and writes a page', async () => {
   expect(html).toContain('&lt;b&gt;quality=');
   expect(html).not.toContain('<script');
   expect(html.match(/<article class="pair" data-won="first"/g)).toHaveLength(3);
-  expect(html.match(/data-dispersion="low">/g)).toHaveLength(3);
+  expect(html.match(/data-dispersion="lowest">/g)).toHaveLength(3);
+  expect(html).toMatch(/<legend>w\(x\)<\/legend>.*lowest third/);
+  expect(html).toContain('Difference by thirds of w');
+  expect(report.thirds).toContainEqual(
+    expect.objectContaining({ metric: 'winRate', third: 'highest', prompts: 3 }),
+  );
+  expect(text.stdout).toMatch(
+    / {4}difference by thirds of w\(x\): lowest -?\d+\.\d \[.*\], middle .*, highest /,
+  );
   expect(existsSync(at('figures/compare-accuracy.png'))).toBe(true);
   const json = await runMallows('compare', dpo, theta, '--json');
-  expect(JSON.parse(json.stdout)).toEqual({ event: 'comparison', ...report });
+  expect(JSON.parse(json.stdout)).toEqual({ event: 'comparison', ...report, thirds: [] });
   const crashed = fakeRun('crashed', { objective: { name: 'ipo' }, seed: 1 }, 0);
   rmSync(join(crashed, 'model'), { recursive: true });
   renameSync(join(crashed, 'evaluations', 'step-30.jsonl'), join(crashed, 'evaluations', 'step-20.jsonl'));
@@ -423,7 +431,7 @@ it('generate --server answers all but a refused prompt, and asks for nothing twi
   ];
   const refused = await runMallows(...argv);
   expect(refused.code).toBe(1);
-  expect(refused.stderr).toMatch(/refused 1 of 60 prompts \("7"\): .*context length exceeded/);
+  expect(refused.stderr).toMatch(/no answer to 1 of 60 prompts \("7"\): .*context length exceeded/);
   expect(server.counts).toMatchObject({ requests: 60, answers: 59 });
   room = 100;
   const again = await runMallows(...argv);

@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../src/', import.meta.url));
  * included. Layers in one row do not know each other.
  */
 const LAYERS: readonly (readonly string[])[] = [
-  ['errors', 'schema-words', 'suggest', 'threads', 'units'],
+  ['errors', 'schema-words', 'suggest', 'system-errors', 'threads', 'units'],
   ['stats'],
   ['engine'],
   ['nn'],

@@ -161,9 +161,9 @@ describe.skipIf(python === undefined).each(models)('llama.cpp serving our export
       const judge = new ChatJudge(client, 'exported', loadTemplate('logprobs'));
       const pairs = [0, 1, 2].map((i) => ({ id: String(i), prompt: 'Say hi.', a: 'Hi.', b: `No ${i}.` }));
       const judged = await judgePairs(pairs, judge);
-      const { n, unparsable } = summarizeVerdicts(judged, judge.name);
+      const { n, refused, cutOff, unparsable } = summarizeVerdicts(judged, judge.name);
       // A model this small rarely answers m or M: what counts is that every pair is accounted for.
-      expect(n + unparsable).toBe(pairs.length);
+      expect([n + unparsable, refused, cutOff]).toEqual([pairs.length, 0, 0]);
       for (const { verdicts } of judged) {
         expect(verdicts).toHaveLength(2);
         for (const { text } of verdicts) expect(text).toMatch(/-?\d+\.\d{3}/);

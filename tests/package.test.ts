@@ -99,6 +99,24 @@ describe('the package', () => {
     const code =
       "import { trainPreference } from 'mallowspo';\nawait trainPreference({ modle: 'x', data: 'y' });\n";
     expect(typeErrors(code).join()).toContain('modle');
+    const objective = "{ name: 'mallows-theta', betta: 1 }";
+    const misspelt = `import { trainPreference } from 'mallowspo';
+await trainPreference({ model: 'x', data: 'y', objective: ${objective} });
+`;
+    expect(typeErrors(misspelt).join()).toContain('betta');
+  });
+
+  it('takes objectives of any name, names that are read from somewhere, and functions', () => {
+    const code = `import { defineObjective, trainPreference } from 'mallowspo';
+const [name = 'dpo'] = process.argv;
+const options = { model: 'x', data: 'y' };
+await trainPreference({ ...options, objective: 'mallows-theta' });
+await trainPreference({ ...options, objective: name, dtype: 'bfloat16' });
+await trainPreference({ ...options, objective: { name, beta: 1 } });
+await trainPreference({ ...options, objective: { name: 'mallows-phi', epsilon: '2t' } });
+await trainPreference({ ...options, objective: defineObjective({ name: 'mine', loss: () => 0 }) });
+`;
+    expect(typeErrors(code)).toEqual([]);
   });
 
   it('exports every type that its declarations refer to', () => {
@@ -120,6 +138,8 @@ describe('the package', () => {
       'createObjective',
       'fitDispersion',
       'saveDirectory',
+      'saveModel',
+      'mergeAdapters',
       'exportGguf',
       'runBandit',
       'renderReport',

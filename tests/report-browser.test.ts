@@ -95,7 +95,7 @@ async function comparisonPage(directory: string): Promise<string> {
 async function trainingPage(directory: string): Promise<string> {
   const pairs = 100;
   const { html } = await trainingReport({
-    method: 'preference',
+    objective: { name: 'mallows-theta' },
     title: 'A model under mallows-theta',
     subtitle: 'β 0.1',
     finished: true,
@@ -109,6 +109,7 @@ async function trainingPage(directory: string): Promise<string> {
             eval_loss: Math.LN2 - step / 400,
             'eval_log_ratio/chosen': -step,
             'eval_log_ratio/rejected': -2 * step,
+            'eval_kl/on_policy': step / 10,
           }
         : {}),
     })),
@@ -118,8 +119,15 @@ async function trainingPage(directory: string): Promise<string> {
       lossesAfter: Float64Array.from({ length: pairs }, (_, i) => 0.6 + 0.1 * Math.sin(i)),
       marginsBefore: new Float64Array(pairs),
       marginsAfter: Float64Array.from({ length: pairs }, (_, i) => 0.1 + 0.1 * Math.sin(i)),
+      correctBefore: new Float64Array(pairs).fill(0.5),
       correctAfter: Float64Array.from({ length: pairs }, (_, i) => (i % 4 === 0 ? 0 : 1)),
+      chosenLogRatios: Float64Array.from({ length: pairs }, (_, i) => Math.sin(i) - 2),
     },
+    kl: [5, 10, 15, 20].map((step) => ({
+      step,
+      prompts: ['a', 'b', 'c', 'd'],
+      kls: Float64Array.from([0.5, 1, 1, 1.5], (share) => (share * step) / 10),
+    })),
     dispersion: {
       phiStar: 0.3,
       source: 'entropy',
@@ -140,7 +148,7 @@ async function trainingPage(directory: string): Promise<string> {
 }
 
 describe.skipIf(executable === undefined).each([
-  { page: 'training report', title: 'A model under mallows-theta', figures: 5, write: trainingPage },
+  { page: 'training report', title: 'A model under mallows-theta', figures: 6, write: trainingPage },
   { page: 'comparison', title: 'dpo, mallows-theta', figures: 10, write: comparisonPage },
 ])('a $page in a browser', ({ title, figures: expected, write }) => {
   let directory: string;

@@ -5,7 +5,6 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadPairs } from '../src/data/index.ts';
 import type { Judge } from '../src/evaluate/index.ts';
 import { comparisonOf } from '../src/experiments/alignment/claims.ts';
-import { armsOf, type Method } from '../src/experiments/shared/arms.ts';
 import {
   ALIGNMENT_SCALES,
   type AlignmentSettings,
@@ -13,6 +12,7 @@ import {
   runAlignment,
   writeAlignmentReport,
 } from '../src/experiments/index.ts';
+import { armsOf, type Method } from '../src/experiments/shared/arms.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mallows-alignment-'));
 afterAll(() => rmSync(folder, { recursive: true }));

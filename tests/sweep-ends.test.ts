@@ -98,7 +98,7 @@ describe('a sweep’s baseline', () => {
     expect(stderr).toContain(`No run of the baseline, ${baseline}, was measured`);
     expect(reportOf(output)).toMatchObject({
       settings: { baseline },
-      summary: { best: { cell: 'mallows-theta, source entropy' }, comparisons: [] },
+      summary: { best: [{ cell: 'mallows-theta, source entropy' }], comparisons: [] },
       failed: [{ cell: baseline, error: expect.stringContaining('error: ') }],
     });
   });
@@ -112,7 +112,7 @@ describe('a sweep’s baseline', () => {
     const { code, stderr } = await ended;
     expect(code, stderr).toBe(130);
     expect(reportOf(output)).toMatchObject({
-      summary: { best: { cell: 'dpo' } },
+      summary: { best: [{ cell: 'dpo' }] },
       unfinished: [{ cell: 'ipo', seed: 0 }],
     });
   });

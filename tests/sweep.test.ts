@@ -149,7 +149,8 @@ note('end');
       const path = join(folder, name, `run-${index}`);
       const inputs = { model: 'model', train: 'pairs', heldOut: undefined };
       const args = [behaviour, path, log];
-      return { cell: `cell ${index}`, seed: 0, path, args, inputs, referenceKey: 'same' };
+      const said = join(folder, name, 'logs', `run-${index}.log`);
+      return { cell: `cell ${index}`, seed: 0, path, log: said, args, inputs, referenceKey: 'same' };
     });
     const sweep = {
       command: [process.execPath, program],
@@ -170,7 +171,7 @@ note('end');
       ['failed', 1, 'no rows'],
       ['finished', 1, undefined],
     ]);
-    expect(readFileSync(`${sweep.runs[0]!.path}.log`, 'utf8')).toBe('out of luck\n');
+    expect(readFileSync(sweep.runs[0]!.log, 'utf8')).toBe('out of luck\n');
     const again = await runSweep({ ...sweep, retries: 0 });
     expect(again.map(({ status }) => status)).toEqual(['kept', 'failed', 'kept']);
   });

@@ -11,6 +11,7 @@ import type { TokenizerFiles } from '../text/tokenizer.ts';
 import { writeTokenizerFiles } from '../text/tokenizer-files.ts';
 import { writeAtomically } from './atomic-file.ts';
 import { readJsonObject, writeJson } from './files.ts';
+import { requireFinite } from './finite.ts';
 import { type ModelCard, renderModelCard } from './model-card.ts';
 import { baseReference } from './resolve.ts';
 import { openSafetensors } from './safetensors.ts';
@@ -179,7 +180,7 @@ export interface AdapterToSave {
   readonly values?: ReadonlyMap<string, Tensor>;
 }
 
-/** Saves a model's adapters as a directory that PEFT loads. */
+/** Saves a model's adapters as a directory that PEFT loads. Throws `weights-not-finite` for infinities or NaN. */
 export async function saveAdapter(directory: string, model: Trunk, adapter: AdapterToSave): Promise<void> {
   const adapted = linearsOf(model).filter((linear) => linear.adapter !== undefined);
   if (adapted.length === 0)
@@ -190,6 +191,7 @@ export async function saveAdapter(directory: string, model: Trunk, adapter: Adap
       tensors.set(`${PREFIX}${parameter.name}`, adapter.values?.get(parameter.name) ?? parameter.value);
     }
   }
+  for (const [name, tensor] of tensors) requireFinite(name, tensor);
   const { baseModel, revision = null } = baseReference(adapter.base);
   await mkdir(directory, { recursive: true });
   await writeJson(join(directory, CONFIG), {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectory, namingPath } from '../system-errors.ts';
 
 /**
  * Writes a file so that its name only ever stands for the whole of it: into a file beside it, which is synced to disk
@@ -10,7 +11,7 @@ export async function writeAtomically(
   path: string,
   write: (file: FileHandle) => Promise<void>,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   const temporary = `${path}.${randomBytes(6).toString('hex')}.partial`;
   const file = await open(temporary, 'wx');
   try {
@@ -21,7 +22,7 @@ export async function writeAtomically(
   } catch (error) {
     await file.close();
     await rm(temporary, { force: true });
-    throw error;
+    throw namingPath(error, path);
   }
   await syncDirectory(dirname(path));
 }

@@ -8,6 +8,7 @@ import { Tokenizer, type TokenizerFiles } from '../text/tokenizer.ts';
 import { readTokenizerFiles, withModelTokens, writeTokenizerFiles } from '../text/tokenizer-files.ts';
 import { writeAtomically } from './atomic-file.ts';
 import { readJsonObject, writeJson } from './files.ts';
+import { requireFinite } from './finite.ts';
 import { type ModelCard, renderModelCard } from './model-card.ts';
 import { openSafetensorsDirectory } from './safetensors.ts';
 import { writeSafetensorsDirectory } from './safetensors-write.ts';
@@ -49,8 +50,12 @@ export interface CheckpointToSave {
   readonly card: ModelCard;
 }
 
-/** Saves a directory that `transformers` loads unchanged. Weights come last: a directory that has them is whole. */
+/**
+ * Saves a directory that `transformers` loads unchanged. Weights come last: a directory that has them is whole. Throws
+ * `weights-not-finite`, before anything is written, for weights with infinities or NaN.
+ */
 export async function saveDirectory(directory: string, checkpoint: CheckpointToSave): Promise<void> {
+  for (const [name, tensor] of checkpoint.tensors) requireFinite(name, tensor);
   await mkdir(directory, { recursive: true });
   const dtype = [...checkpoint.tensors.values()][0]?.dtype ?? 'float32';
   await writeJson(join(directory, 'config.json'), withDtype(checkpoint.config, dtype));

@@ -8,7 +8,6 @@ export {
   saveAdapter,
 } from './adapter.ts';
 export { exportGguf, type GgufExport } from './gguf/export.ts';
-export type { ExportType } from './gguf/quantize.ts';
 export { type DatasetRequest, hubDatasets } from './hub/datasets.ts';
 export {
   type HubProgress,
@@ -30,5 +29,7 @@ export {
 } from './load.ts';
 export { type ModelCard, renderModelCard } from './model-card.ts';
 export { type ResolvedModel, type ResolveOptions, resolveModel } from './resolve.ts';
+export { type SaveOptions, saveModel } from './save.ts';
 export type { ModelProvenance, ModelSource } from './source.ts';
+export type { WeightType } from './weight-type.ts';
 export type { Weights } from './weights.ts';

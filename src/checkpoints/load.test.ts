@@ -4,7 +4,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { hiddenStates, sequenceRow } from '../../tests/parity/compute.ts';
-import { Generator, memory, ops, tidy } from '../engine/index.ts';
+import { full, Generator, memory, ops, type Tensor, tidy } from '../engine/index.ts';
 import { type CausalLM, createModel, readModelConfig, type Trunk } from '../models/index.ts';
 import { linearsOf } from '../models/linears.ts';
 import { mergeLora } from '../nn/index.ts';
@@ -133,12 +133,31 @@ describe('loadModel', () => {
     expect((await openModel(path)).source.hash).not.toBe(before);
   });
 
-  it('converts to the dtype that is asked for', async () => {
+  it('converts to the dtype that is asked for, in any spelling', async () => {
+    const half = await loadModel(modelDirectory('qwen2'), { dtype: 'bf16' });
+    expect(half.model.dtype).toBe('bfloat16');
+    half.dispose();
+    await expect(loadModel('nowhere', { dtype: 'int8' as 'float32' })).rejects.toMatchObject({
+      code: 'unknown-dtype',
+      hint: expect.stringContaining('bfloat16 (bf16, BF16)'),
+    });
     const { model } = await loadModel(modelDirectory('qwen2'), { dtype: 'float64' });
     expect(new Set([...model.parameters.values()].map((parameter) => parameter.value.dtype))).toEqual(
       new Set(['float64']),
     );
     model.dispose();
+  });
+
+  it('gives a model that frees its weights, adapters and all, also as a copy with another source', async () => {
+    const before = memory().liveTensors;
+    const copy = { ...(await loadModel(modelDirectory('gpt2'))) };
+    loadAdapter(join(ADAPTERS, 'gpt2'), copy.model);
+    expect(memory().liveTensors).toBeGreaterThan(before);
+    copy.dispose();
+    expect(memory().liveTensors).toBe(before);
+    const again = await loadModel(modelDirectory('qwen2'));
+    again[Symbol.dispose]();
+    expect(memory().liveTensors).toBe(before);
   });
 
   it('refuses a tokenizer that has more tokens than the model', async () => {
@@ -204,6 +223,35 @@ describe('saveDirectory', () => {
     const written = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'));
     expect(written.dtype ?? written.torch_dtype).toBe('bfloat16');
     model.dispose();
+  });
+
+  it('writes nothing of a model whose weights are infinite or NaN, and names the weight', async () => {
+    const { model, config, tokenizer } = await loadModel(modelDirectory('qwen3'));
+    const path = join(directory, 'not-finite');
+    const [name] = [...model.parameters.keys()].slice(-1) as [string];
+    const saved = (weight: Tensor) =>
+      saveDirectory(path, {
+        config: config.raw,
+        tokenizer: tokenizer.files,
+        tensors: new Map([...modelTensors(model), [name, weight]]),
+        card: { name: 'x' },
+      });
+    const wide = full([2, 3], -100_000);
+    const narrow = ops.to(wide, 'float16');
+    const damaged = ops.cat([wide, full([1, 3], Number.NaN)], 0);
+    await expect(saved(narrow)).rejects.toMatchObject({
+      code: 'weights-not-finite',
+      message: expect.stringContaining(name),
+      hint: expect.stringContaining('65504'),
+    });
+    await expect(saved(damaged)).rejects.toMatchObject({
+      code: 'weights-not-finite',
+      hint: expect.stringContaining('damaged'),
+    });
+    expect(existsSync(path)).toBe(false);
+    await saved(wide);
+    expect(existsSync(join(path, 'model.safetensors'))).toBe(true);
+    for (const owned of [wide, narrow, damaged, model]) owned.dispose();
   });
 });
 

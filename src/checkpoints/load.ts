@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Device, DType, Generator } from '../engine/index.ts';
+import { type Device, type FloatSpelling, floatDType, type Generator } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
 import {
   type CausalLM,
   createClassifier,
   createModel,
+  type Placement,
   readModelConfig,
   type SequenceClassifier,
   type SupportedConfig,
@@ -25,9 +26,12 @@ import { type OpenCheckpoint, openDirectory } from './huggingface.ts';
 import { baseSpecification, type ResolvedModel, type ResolveOptions, resolveModel } from './resolve.ts';
 import { type ModelProvenance, provenanceOf } from './source.ts';
 
+/** What a model's parameters may be converted to. */
+const LOADABLE = ['float64', 'float32', 'float16', 'bfloat16'] as const;
+
 export interface LoadOptions extends ResolveOptions {
-  /** What the parameters are converted to; float32 by default. */
-  readonly dtype?: DType;
+  /** What the parameters are converted to: `bfloat16`, or `bf16`. Default float32. */
+  readonly dtype?: FloatSpelling;
   readonly device?: Device;
 }
 
@@ -39,6 +43,9 @@ export interface LoadedModel<Model extends Trunk = CausalLM> {
   readonly generationConfig: JsonObject;
   /** Where it came from, with the hashes of what was read. */
   readonly source: ModelProvenance;
+  /** Frees the weights, which no garbage collector does. `using` calls it where the block ends. */
+  dispose(): void;
+  [Symbol.dispose](): void;
 }
 
 /** A checkpoint that was found and opened, before a model is made of it. */
@@ -51,27 +58,31 @@ export interface FoundCheckpoint extends OpenCheckpoint {
 /**
  * Loads a causal language model: a directory, a .gguf file, a hub id, an alias (see `resolveModel`), or the directory
  * of a LoRA adapter, whose base model is loaded and gets the adapter, with the adapter's tokenizer if it has one.
+ *
+ * @remarks The caller frees it: `loaded.dispose()`, or `using loaded = await loadModel(…)`.
  */
 export async function loadModel(spec: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  const placement = placementOf(options);
   const found = await openModel(spec, options);
-  return build(found, (config, placement) => createModel(config, found.weights, placement), options);
+  return build(found, (config) => createModel(config, found.weights, placement));
 }
 
 /**
  * Loads a sequence classifier or reward model (`score.weight`). A language model becomes one when `scoreGenerator`
  * is given: its score starts fresh.
+ *
+ * @remarks The caller frees it, as what `loadModel` gives.
  */
 export async function loadClassifier(
   spec: string,
   options: LoadOptions & { readonly scoreGenerator?: Generator; readonly labels?: number } = {},
 ): Promise<LoadedModel<SequenceClassifier>> {
+  const placement = placementOf(options);
   const found = await openModel(spec, options);
   const { scoreGenerator, labels } = options;
   const config = labels === undefined ? found.config : { ...found.config, num_labels: labels };
-  return build(
-    { ...found, config },
-    (supported, placement) => createClassifier(supported, found.weights, placement, scoreGenerator),
-    options,
+  return build({ ...found, config }, (supported) =>
+    createClassifier(supported, found.weights, placement, scoreGenerator),
   );
 }
 
@@ -93,16 +104,19 @@ export function modelTensors(model: Trunk) {
   for (const linear of linearsOf(model)) {
     if (linear.adapter === undefined) continue;
     throw new ModelError('adapter-attached', `${linear.name} carries a LoRA adapter that would be lost.`, {
-      hint: 'Merge the adapters, or save them with saveAdapter.',
+      hint: 'Merge the adapters (mergeAdapters), or save them with saveAdapter.',
     });
   }
   return new Map([...model.parameters].map(([name, parameter]) => [name, parameter.value]));
 }
 
+function placementOf({ dtype = 'float32', device = 'cpu' }: LoadOptions): Placement {
+  return { dtype: floatDType(dtype, LOADABLE), device };
+}
+
 function build<Model extends Trunk>(
   found: FoundCheckpoint,
-  create: (config: SupportedConfig, placement: { dtype: DType; device: Device }) => Model,
-  { dtype = 'float32', device = 'cpu' }: LoadOptions,
+  create: (config: SupportedConfig) => Model,
 ): LoadedModel<Model> {
   const { tokenizer, generationConfig, source, weights, adapter } = found;
   try {
@@ -119,17 +133,32 @@ function build<Model extends Trunk>(
         },
       );
     }
-    const model = create(config, { dtype, device });
+    const model = create(config);
     try {
       if (adapter !== undefined) loadAdapter(adapter, model);
     } catch (error) {
       model.dispose();
       throw error;
     }
-    return { model, tokenizer, config, generationConfig, source };
+    return withDispose({ model, tokenizer, config, generationConfig, source });
   } finally {
     weights.close();
   }
+}
+
+/** By `this`, so that a copy with another source or configuration frees the model that it has. */
+function withDispose<Model extends Trunk>(
+  loaded: Omit<LoadedModel<Model>, 'dispose' | typeof Symbol.dispose>,
+): LoadedModel<Model> {
+  return {
+    ...loaded,
+    dispose() {
+      this.model.dispose();
+    },
+    [Symbol.dispose]() {
+      this.dispose();
+    },
+  };
 }
 
 async function openAdapter(resolved: ResolvedModel, options: ResolveOptions): Promise<FoundCheckpoint> {

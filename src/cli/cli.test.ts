@@ -33,6 +33,13 @@ describe('errors', () => {
     expect(errorRecord(error)).toMatchObject({ event: 'error', code: 'bad-row', at: { line: 7 } });
   });
 
+  it('name the flags for what the library calls options', () => {
+    const error = new UsageError('run-exists', 'It holds a run.', { hint: 'Resume it, or overwrite it.' });
+    const hint = 'Resume it, or overwrite it (--resume, --output, --overwrite).';
+    expect(renderError(error, { paint: plain, debug: false })).toContain(`hint: ${hint}\n`);
+    expect(errorRecord(error)).toMatchObject({ hint });
+  });
+
   it('turn system errors into words and never show a stack unasked', () => {
     const missing = Object.assign(new Error('ENOENT: …'), { code: 'ENOENT', syscall: 'open', path: '/x/y' });
     expect(renderError(missing, { paint: plain, debug: false })).toContain('/x/y: no such file or directory');

@@ -1,4 +1,5 @@
 import { DataError, MallowsError, UsageError } from '../errors.ts';
+import { describeSystemError, isSystemError } from '../system-errors.ts';
 import type { EventRecord } from './events.ts';
 import type { Paint } from './paint.ts';
 
@@ -32,10 +33,11 @@ export function renderError(error: unknown, options: { paint: Paint; debug: bool
     lines.push(`${paint.red(paint.bold('error:'))} ${error.message}`);
     if (error.at !== undefined)
       field('at', error.at.line === undefined ? error.at.file : `${error.at.file}:${error.at.line}`);
-    if (error.hint !== undefined) field('hint', error.hint);
+    const hint = hintOf(error);
+    if (hint !== undefined) field('hint', hint);
     field('code', error.code);
   } else if (isSystemError(error)) {
-    lines.push(`${paint.red(paint.bold('error:'))} ${systemMessage(error)}`);
+    lines.push(`${paint.red(paint.bold('error:'))} ${describeSystemError(error)}`);
     field('code', error.code.toLowerCase());
   } else {
     const message = error instanceof Error ? error.message : String(error);
@@ -52,7 +54,8 @@ export function renderError(error: unknown, options: { paint: Paint; debug: bool
 /** The same as an object, for `--json`. */
 export function errorRecord(error: unknown): EventRecord {
   if (error instanceof MallowsError) {
-    const { code, message, hint, at } = error;
+    const { code, message, at } = error;
+    const hint = hintOf(error);
     return {
       event: 'error',
       code,
@@ -69,32 +72,28 @@ export function errorRecord(error: unknown): EventRecord {
   };
 }
 
-interface SystemError extends Error {
-  readonly code: string;
-  readonly path?: string;
-  readonly syscall: string;
-}
-
-function isSystemError(error: unknown): error is SystemError {
-  return (
-    error instanceof Error && 'syscall' in error && typeof (error as { code?: unknown }).code === 'string'
-  );
-}
-
-const SYSTEM: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EEXIST: 'it exists already',
-  EISDIR: 'it is a directory',
-  ENOENT: 'no such file or directory',
-  ENOSPC: 'no space left on the disk',
-  ENOTDIR: 'a part of the path is not a directory',
-  EROFS: 'the file system is read-only',
+/** What the hints of the library's errors, which speak of options, come to on the command line. */
+export const FLAGS: Readonly<Record<string, string>> = {
+  'adapter-attached': 'mallows export --model ADAPTER --to DIRECTORY',
+  'api-key-refused':
+    '--key-env names the variable that holds it; --server-key-env for models that answer to judge',
+  'cache-in-use': '--cache, or another --output',
+  'chat-template-missing': '--format text',
+  'chat-template-render': '--format text',
+  'checkpoints-damaged': '--overwrite',
+  'data-in-output': '--output',
+  'export-exists': '--overwrite',
+  'missing-answer': '--prompts',
+  'missing-columns': '--column prompt=YOUR_COLUMN',
+  'model-in-output': '--output',
+  'prompt-not-stated': '--prompts',
+  'run-differs': '--output, --overwrite',
+  'run-exists': '--resume, --output, --overwrite',
 };
 
-function systemMessage(error: SystemError): string {
-  const what = SYSTEM[error.code];
-  if (what === undefined) return error.message;
-  return error.path === undefined ? `${what} (${error.syscall})` : `${error.path}: ${what}`;
+function hintOf({ code, hint }: MallowsError): string | undefined {
+  const flags = FLAGS[code];
+  return hint === undefined || flags === undefined ? hint : `${hint.replace(/\.$/, '')} (${flags}).`;
 }
 
 function stacks(error: unknown): string[] {

@@ -48,6 +48,7 @@ export async function scoreData(context: CliContext, options: ScoringOptions): P
     const scores = await scorePairs(model, tokenized.tokens, {
       signal: interrupt.signal,
       onProgress: (done, total) => progress.update({ done, total, fields: [] }),
+      notice: (message) => context.note(context.paint.yellow(message)),
     });
     progress.finish();
     return { pairs: tokenized.examples, scores, vocabularySize: model.config.vocabularySize };

@@ -41,7 +41,7 @@ describe('resolveRecipe', () => {
       ],
     });
     expect(recipe.objective).toMatchObject({ name: 'ipo', beta: 0.05 });
-    expect(recipe).toMatchObject({ model: 'smollm2-135m', steps: 10, seed: 2, max_length: 1024 });
+    expect(recipe).toMatchObject({ model: 'smollm2-135m', steps: 10, seed: 2 });
     expect(originOf(['objective', 'name'])).toBe('--objective');
     expect(originOf(['objective', 'beta'])).toBe('--set');
     expect(originOf(['steps'])).toMatch(/recipe\.yaml:6$/);

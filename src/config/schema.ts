@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  DEFAULT_CHECKPOINT_MINUTES,
   DEFAULT_LEARNING_RATES,
   DEFAULT_LORA_RANK,
   DEFAULT_MAX_NEW_TOKENS,
@@ -97,7 +98,7 @@ const lora = z
 const evaluation = z
   .strictObject({
     every: z.int().min(0).default(0).describe('steps between evaluations; 0: only at the start and the end'),
-    max_pairs: count.optional().describe('evaluate on the first so many held-out pairs; default all'),
+    max_pairs: count.optional().describe('evaluate on so many held-out pairs, drawn by prompt; default all'),
     samples: z
       .int()
       .min(0)
@@ -108,7 +109,7 @@ const evaluation = z
       .int()
       .min(0)
       .default(4)
-      .describe('sampled answers for the on-policy KL to the reference at each evaluation; 0: none'),
+      .describe('held-out prompts, drawn, answered for the on-policy KL at each evaluation; 0: none'),
   })
   .prefault({});
 
@@ -119,9 +120,14 @@ const checkpoint = z
       .min(0)
       .default(0)
       .describe(
-        'steps between checkpoints; 0: only when interrupted, when an evaluation fails, and at the end',
+        'steps between checkpoints; 0: none by steps. When interrupted, when an evaluation fails and at the end is one',
       ),
-    keep: count.default(2).describe('checkpoints kept on disk'),
+    minutes: z
+      .number()
+      .min(0)
+      .default(DEFAULT_CHECKPOINT_MINUTES)
+      .describe('minutes from one checkpoint to the next; 0: none by the clock'),
+    keep: count.default(1).describe('checkpoints kept on disk'),
   })
   .prefault({});
 
@@ -144,7 +150,11 @@ const common = {
     .optional()
     .describe('our column names to the data’s: {prompt: query, chosen: good, rejected: bad}'),
   strict: z.boolean().default(false).describe('stop at the first bad row instead of counting it'),
-  max_length: z.int().min(2).default(1024).describe('tokens of prompt and completion together'),
+  max_length: z
+    .int()
+    .min(2)
+    .optional()
+    .describe('tokens of prompt and completion together; default 1024, or the model’s context if shorter'),
   epochs: positive.optional().describe('passes over the data; default 1'),
   steps: count.optional().describe('updates; instead of epochs'),
   optimizer,
@@ -185,7 +195,7 @@ export const trainSchema = z.strictObject({
       source: z.enum(['entropy', 'votes', 'column']).default('entropy').describe('where w(x) comes from'),
       floor: positive
         .optional()
-        .describe('smallest −log φ that votes may give; default: contested pairs are left out'),
+        .describe('smallest −log φ that votes may give; default: contested training pairs are left out'),
       shuffle: z.boolean().default(false).describe('control: the same weights on the wrong prompts'),
     })
     .prefault({}),

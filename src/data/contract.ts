@@ -26,6 +26,7 @@ export interface PreferencePair {
   readonly votes?: Votes;
   /** φ(x) ∈ (0, 1) when the data states it. */
   readonly dispersion?: number;
+  /** Facts from other columns; reading keeps numbers, booleans and text of up to 200 characters. */
   readonly meta?: Readonly<Record<string, unknown>>;
 }
 

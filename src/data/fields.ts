@@ -1,6 +1,7 @@
 import { suggest } from '../suggest.ts';
 import type { BadRowReason, ChatMessage, ChatRole, TextOrChat, Votes } from './contract.ts';
 import type { PairDraft } from './formats/contract.ts';
+import { InvalidText } from './sources/bytes.ts';
 import type { Row } from './sources/contract.ts';
 import { excerpt } from './text.ts';
 
@@ -25,15 +26,21 @@ export function firstOf(row: Row, columns: readonly string[]): string | undefine
 }
 
 export function required(row: Row, column: string): unknown {
-  if (has(row, column)) return row[column];
+  if (has(row, column)) return decoded(row[column], `"${column}"`);
   const columns = Object.keys(row);
   const near = suggest(column, columns);
-  const what = Object.hasOwn(row, column) ? `"${column}" is null` : `no "${column}"`;
+  const what = Object.hasOwn(row, column) ? `"${column}" is ${String(row[column])}` : `no "${column}"`;
   const hint = near !== undefined && near !== column ? ` (did you mean "${near}"?)` : '';
   throw new RowError(
     'missing-field',
     `${what} among ${excerpt(columns.join(', ') || 'no fields', 160)}${hint}`,
   );
+}
+
+/** A value as it is, unless it is bytes that should have been text. */
+function decoded(value: unknown, where: string): unknown {
+  if (value instanceof InvalidText) throw new RowError('invalid-utf8', `${where} is ${value.toJSON()}`);
+  return value;
 }
 
 export function text(row: Row, column: string): string {
@@ -60,7 +67,8 @@ export function list(row: Row, column: string): readonly unknown[] {
 /** A finite number; text that reads as one counts, because CSV knows nothing else. */
 export function number(row: Row, column: string): number {
   const value = required(row, column);
-  const parsed = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  const written = typeof value === 'bigint' || (typeof value === 'string' && value.trim() !== '');
+  const parsed = written ? Number(value) : value;
   if (typeof parsed === 'number' && Number.isFinite(parsed)) return parsed;
   throw new RowError('wrong-type', `"${column}" must be a number, received ${excerpt(value, 60)}`);
 }
@@ -153,7 +161,8 @@ function isBlank(row: Row, column: string): boolean {
 }
 
 /** A message's text: a string, or a list of text parts. Images and other parts are refused, never dropped. */
-function contentOf(content: unknown, where: string): string {
+function contentOf(value: unknown, where: string): string {
+  const content = decoded(value, `the content of ${where}`);
   if (typeof content === 'string') return content;
   const isTextPart = (part: unknown): part is { text: string } =>
     typeof part === 'object' &&
@@ -213,11 +222,16 @@ const SCORE_COLUMNS = {
   score_rejected: ['score_rejected', 'rejected_score', 'rejected-rating'],
 } as const;
 
+/** The object in a column, where there is one. */
+function record(row: Row, column: string): Row | undefined {
+  const value = has(row, column) ? row[column] : undefined;
+  return typeof value === 'object' && !Array.isArray(value) ? (value as Row) : undefined;
+}
+
 /** Ratings of the two completions, where a data set states them, under one name each. */
 export function scores(row: Row): { score_chosen: number; score_rejected: number } | undefined {
-  const nested = has(row, 'metadata') ? (row.metadata as Row) : undefined;
-  for (const place of [row, nested]) {
-    if (place === undefined || typeof place !== 'object') continue;
+  for (const place of [row, record(row, 'metadata'), record(row, 'meta')]) {
+    if (place === undefined) continue;
     const chosen = SCORE_COLUMNS.score_chosen.find((column) => states(place, column));
     const rejected = SCORE_COLUMNS.score_rejected.find((column) => states(place, column));
     if (chosen === undefined || rejected === undefined) continue;
@@ -239,14 +253,21 @@ export function extras(row: Row, used: readonly string[]): Omit<PairDraft, 'prom
   };
 }
 
-/** Short facts about a row that are worth carrying along: the plain values in columns that are not otherwise used. */
+/**
+ * Short facts about a row that are worth carrying along: the plain values in columns that are not otherwise used, and in
+ * `meta`, where a pair that was read before has them.
+ */
 export function meta(row: Row, used: readonly string[]): Record<string, unknown> | undefined {
-  const kept = Object.entries(row).filter(
-    ([column, value]) =>
-      !used.includes(column) && !NOT_META.has(column) && states(row, column) && isShortValue(value),
-  );
-  kept.push(...Object.entries(scores(row) ?? {}));
+  const kept = [
+    ...shortFacts(record(row, 'meta') ?? {}).filter(([name]) => name !== '__proto__'),
+    ...shortFacts(row).filter(([column]) => !used.includes(column) && !NOT_META.has(column)),
+    ...Object.entries(scores(row) ?? {}),
+  ];
   return kept.length === 0 ? undefined : Object.fromEntries(kept);
+}
+
+function shortFacts(row: Row): [string, unknown][] {
+  return Object.entries(row).filter(([column, value]) => states(row, column) && isShortValue(value));
 }
 
 /** Columns that are fields of their own, and a key that must not become a property anywhere. */

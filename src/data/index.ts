@@ -10,7 +10,7 @@ export { distinctPrompts, lastTurn, promptKey, promptWriting } from './prompt-id
 export { loadPrompts } from './prompts.ts';
 export { countReasons, describeBadRow, REASONS, type ReadOptions, summarizeReasons } from './read.ts';
 export { loadSft } from './sft.ts';
-export type { HubFetcher } from './sources/index.ts';
+export type { DataSource, HubFetcher, Rows } from './sources/index.ts';
 export { plainText } from './text.ts';
 export {
   DEFAULT_MAX_LENGTH,

@@ -63,6 +63,17 @@ describe('loadVoted', () => {
     });
   });
 
+  it('says of pairs without votes that those are what is missing', async () => {
+    const row = { prompt: 'p', response_a: 'a', response_b: 'b', winner: 'a' };
+    await expect(loadVoted([row])).rejects.toMatchObject({
+      code: 'missing-columns',
+      message: expect.stringContaining('winner: "a" | "b" | "tie"}; with "votes", or "votes_chosen"'),
+    });
+    await expect(loadVoted([{ ...row, votes_chosn: 2 }])).rejects.toMatchObject({
+      hint: expect.stringContaining('"votes_chosn" looks like "votes_chosen"'),
+    });
+  });
+
   it('lists rows without votes among those that were left out', async () => {
     const pair = { prompt: 'p', chosen: 'a', rejected: 'b' };
     const rows = jsonLines({ ...pair, votes: { chosen: 2, rejected: 1 } }, pair, { ...pair, votes: null });

@@ -3,11 +3,11 @@ import { RowError } from './fields.ts';
 import { LABELLED_FORMATS } from './formats/labelled.ts';
 import type { LoadPairsOptions } from './pairs.ts';
 import { readExamples } from './read.ts';
-import { openSource } from './sources/index.ts';
+import { type DataSource, openSource } from './sources/index.ts';
 
 /** Loads texts with one of two labels, such as reviews with their sentiment. Options and errors as in `loadPairs`. */
 export async function loadLabelled(
-  source: string | readonly string[],
+  source: DataSource,
   options: LoadPairsOptions = {},
 ): Promise<Dataset<LabelledText>> {
   const finish = (draft: Omit<LabelledText, 'id'>, id: string): LabelledText => {

@@ -531,7 +531,7 @@ describe('what cannot be used', () => {
     expect(error.code).toBe('missing-columns');
     expect(error.message).toContain('Found: prompt, chosen, rejcted');
     expect(error.hint).toContain('"rejcted" looks like "rejected"');
-    expect(error.hint).toContain('--column prompt=YOUR_COLUMN');
+    expect(error.hint).toContain('columns: { prompt: YOUR_COLUMN }');
   });
 
   it('is every equal id, with both lines', async () => {

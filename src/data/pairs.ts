@@ -5,7 +5,7 @@ import { asChat, asText } from './formats/dialogue.ts';
 import { PAIR_FORMATS } from './formats/index.ts';
 import { canonicalJson } from './hash.ts';
 import { type ReadOptions, readExamples } from './read.ts';
-import { type HubFetcher, openSource } from './sources/index.ts';
+import { type DataSource, type HubFetcher, openSource } from './sources/index.ts';
 import { excerpt, plainText } from './text.ts';
 
 /**
@@ -23,17 +23,18 @@ export interface LoadPairsOptions extends ReadOptions {
 }
 
 /**
- * Loads preference pairs from files or the hub. Bad rows are left out, counted and listed in `badRows`.
+ * Loads preference pairs from files, the hub, or rows of a program: an array, a generator, a database's cursor. All go
+ * through the same layouts and checks. Bad rows are left out, counted and listed in `badRows`.
  *
  *     const data = await loadPairs('pairs.jsonl.gz');
  *     console.log(data.format, data.examples.length, summarizeReasons(data.badRows));
  *
+ *     const rows = client.query(new QueryStream('SELECT prompt, response_a, response_b, winner FROM choices'));
+ *     const logged = await loadPairs(rows, { style: 'chat' });
+ *
  * Throws `DataError` when nothing is usable, when ids repeat, or at the first bad row when `strict`.
  */
-export async function loadPairs(
-  source: string | readonly string[],
-  options: LoadPairsOptions = {},
-): Promise<PairDataset> {
+export async function loadPairs(source: DataSource, options: LoadPairsOptions = {}): Promise<PairDataset> {
   const style = resolveStyle(options);
   const opened = await openSource(source, options.hub);
   const finish = (draft: PairDraft, id: string) => finishPair(draft, id, style);

@@ -4,14 +4,14 @@ import { toTranscript } from './formats/dialogue.ts';
 import { PROMPT_FORMATS } from './formats/prompts.ts';
 import { type LoadPairsOptions, resolveStyle } from './pairs.ts';
 import { readExamples } from './read.ts';
-import { openSource } from './sources/index.ts';
+import { type DataSource, openSource } from './sources/index.ts';
 
 /**
  * Loads prompts to generate for: `{prompt}`, `{messages}`, `{instruction, input?}`, the prompts of preference pairs, or
  * a text file (a line a prompt). Options and errors as in `loadPairs`; style `chat` makes a text prompt the user's turn.
  */
 export async function loadPrompts(
-  source: string | readonly string[],
+  source: DataSource,
   options: LoadPairsOptions = {},
 ): Promise<Dataset<PromptExample>> {
   const style = resolveStyle(options);

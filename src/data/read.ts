@@ -1,7 +1,7 @@
 import { DataError, type SourceLocation } from '../errors.ts';
 import { suggest } from '../suggest.ts';
 import type { BadRow, BadRowReason, Dataset } from './contract.ts';
-import { RowError } from './fields.ts';
+import { has, RowError } from './fields.ts';
 import type { Draft, RowFormat } from './formats/contract.ts';
 import { formatNamed } from './formats/named.ts';
 import { hashValues } from './hash.ts';
@@ -131,18 +131,21 @@ function unknownLayout<E extends { readonly id: string }>(
   source: string,
   first: SourceRow,
 ): DataError {
-  const found = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const named = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const found = named.filter((column) => rows.some((row) => has(row, column)));
+  const empty = named.filter((column) => !found.includes(column));
+  const without = empty.length > 0 ? `; without a value: ${excerpt(empty.join(', '), 200)}` : '';
   const misspelt = found.flatMap((column) => {
     const known = formats.flatMap((format) => format.columns);
     const near = known.includes(column) ? undefined : suggest(column, known);
-    return near === undefined || found.includes(near) ? [] : [`"${column}" looks like "${near}"`];
+    return near === undefined || named.includes(near) ? [] : [`"${column}" looks like "${near}"`];
   });
   const layouts = formats.map((format) => `  ${format.name}: ${format.layout}`).join('\n');
   return new DataError(
     'missing-columns',
-    `The columns of ${source} fit no known format. Found: ${excerpt(found.join(', ') || 'none', 200)}.\nKnown formats:\n${layouts}`,
+    `The columns of ${source} fit no known format. Found: ${excerpt(found.join(', ') || 'none', 200)}${without}.\nKnown formats:\n${layouts}`,
     {
-      hint: `${misspelt.length > 0 ? `${misspelt.join('; ')}. ` : ''}Rename the columns, or map them: --column prompt=YOUR_COLUMN, or columns: { prompt: YOUR_COLUMN } in a recipe or a program.`,
+      hint: `${misspelt.length > 0 ? `${misspelt.join('; ')}. ` : ''}Rename the columns, or map them: columns: { prompt: YOUR_COLUMN }.`,
       at: { file: first.file, line: first.line },
     },
   );

@@ -6,7 +6,7 @@ import { VOTED_FORMATS } from './formats/voted.ts';
 import { canonicalJson } from './hash.ts';
 import { type LoadPairsOptions, resolveStyle } from './pairs.ts';
 import { readExamples } from './read.ts';
-import { openSource } from './sources/index.ts';
+import { type DataSource, openSource } from './sources/index.ts';
 import { plainText } from './text.ts';
 
 /**
@@ -14,7 +14,7 @@ import { plainText } from './text.ts';
  * they have no chosen side). Options and errors as in `loadPairs`.
  */
 export async function loadVoted(
-  source: string | readonly string[],
+  source: DataSource,
   options: LoadPairsOptions = {},
 ): Promise<Dataset<VotedPair>> {
   const style = resolveStyle(options);

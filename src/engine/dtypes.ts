@@ -1,4 +1,4 @@
-import { EngineError } from '../errors.ts';
+import { EngineError, UsageError } from '../errors.ts';
 import type { DType, HostArray } from './contract.ts';
 
 /** libtorch's `c10::ScalarType` codes of the dtypes in use. */
@@ -31,6 +31,38 @@ export function isDType(value: unknown): value is DType {
 
 export function isFloating(dtype: DType): boolean {
   return dtype === 'float64' || dtype === 'float32' || dtype === 'bfloat16' || dtype === 'float16';
+}
+
+/** How the floating-point dtypes are written: as here, as in recipes, and as in GGUF files. */
+const FLOAT_SPELLINGS = {
+  float64: ['float64', 'fp64', 'f64', 'F64'],
+  float32: ['float32', 'fp32', 'f32', 'F32'],
+  float16: ['float16', 'fp16', 'f16', 'F16'],
+  bfloat16: ['bfloat16', 'bf16', 'BF16'],
+} as const satisfies Partial<Record<DType, readonly string[]>>;
+
+export type FloatDType = keyof typeof FLOAT_SPELLINGS;
+
+/** Every spelling of one of these dtypes. */
+export type FloatSpelling<Name extends FloatDType = FloatDType> = (typeof FLOAT_SPELLINGS)[Name][number];
+
+/**
+ * The dtype that a spelling means, if it is one of `accepted`.
+ *
+ * @param others what else the caller takes, for the error's list
+ * @throws UsageError `unknown-dtype` with what is accepted
+ */
+export function floatDType<Name extends FloatDType>(
+  spelling: FloatSpelling<Name>,
+  accepted: readonly Name[],
+  others: readonly string[] = [],
+): Name {
+  const named = accepted.find((name) => (FLOAT_SPELLINGS[name] as readonly string[]).includes(spelling));
+  if (named !== undefined) return named;
+  const known = accepted.map((name) => `${name} (${FLOAT_SPELLINGS[name].slice(1).join(', ')})`);
+  throw new UsageError('unknown-dtype', `There is no dtype ${JSON.stringify(spelling)} here.`, {
+    hint: `Choose one of: ${[...others, ...known].join(', ')}.`,
+  });
 }
 
 /** What numbers of a dtype are summed and drawn in: fp32 for half precision. */

@@ -13,7 +13,15 @@ export type {
   TensorOptions,
 } from './contract.ts';
 export { arange, empty, full, ones, scalar, type TensorDataOptions, tensor, zeros } from './create.ts';
-export { bytesPerElement, isDType, isFloating, wideDType } from './dtypes.ts';
+export {
+  bytesPerElement,
+  type FloatDType,
+  type FloatSpelling,
+  floatDType,
+  isDType,
+  isFloating,
+  wideDType,
+} from './dtypes.ts';
 export {
   availableMemory,
   devices,

@@ -316,9 +316,11 @@ describe('generateOnServer', () => {
     const first = await run();
     expect(first.outcome).toMatchObject({
       code: 'request-refused',
-      message: expect.stringMatching(/refused 2 of 40 prompts \("3", "7"\): .* 400: context length exceeded/),
+      message: expect.stringMatching(
+        /no answer to 2 of 40 prompts \("3", "7"\): .* 400: context length exceeded/,
+      ),
     });
-    expect(first.outcome).toHaveProperty('hint', expect.stringContaining('Shorten them'));
+    expect(first.outcome).toHaveProperty('hint', expect.stringContaining('Shorten or reword them'));
     // Nothing came in after the cache was closed.
     expect([first.kept, first.requests, server.counts.requests]).toEqual([38, 40, 40]);
     limit = 40;
@@ -338,6 +340,43 @@ describe('generateOnServer', () => {
     });
   });
 
+  it('takes what a server withheld for no answer, does not keep it, and asks for it again', async () => {
+    let filtered = true;
+    server = await startChatServer(({ body }) => {
+      const content = filtered && body.messages![0]!.content === 'Prompt 2' ? null : 'yes';
+      const choice = { message: { content }, finish_reason: content === null ? 'content_filter' : 'stop' };
+      return { kind: 'answer', content: '', body: { choices: [choice] } };
+    });
+    const prompts = Array.from({ length: 4 }, (_, i) => ({ id: `${i}`, prompt: `Prompt ${i}` }));
+    const cache = ResponseCache.open(join(folder, 'withheld', 'cache.jsonl'));
+    const client = new ChatServer({ url: server.url, cache });
+    const asked = { model: 'm', chat: true, maxNewTokens: 4 };
+    await expect(generateOnServer(client, prompts, asked)).rejects.toMatchObject({
+      code: 'request-refused',
+      message:
+        'The server gave no answer to 1 of 4 prompts ("2"): it sent no text (finish_reason content_filter)',
+    });
+    expect(cache.size).toBe(3);
+    filtered = false;
+    expect(await generateOnServer(client, prompts, asked)).toHaveLength(4);
+    expect(client.usage.requests).toBe(5);
+    cache.close();
+  });
+
+  it('says that longer answers are needed where a model spends all its tokens on reasoning', async () => {
+    server = await startChatServer(() => ({
+      kind: 'answer',
+      content: '',
+      body: { choices: [{ message: { content: null }, finish_reason: 'length' }] },
+    }));
+    const client = new ChatServer({ url: server.url });
+    const asked = { model: 'm', chat: true, maxNewTokens: 4 };
+    await expect(generateOnServer(client, [{ id: '0', prompt: 'Hi' }], asked)).rejects.toMatchObject({
+      message: expect.stringContaining('1 of 1 prompts ("0"): it sent no text within 4 tokens'),
+      hint: expect.stringContaining('Allow longer answers'),
+    });
+  });
+
   it('ends with what ended the run, and everything in flight is over by then', async () => {
     server = await startChatServer(({ body }) =>
       body.prompt === 'Prompt 5'
@@ -348,7 +387,7 @@ describe('generateOnServer', () => {
     const prompts = Array.from({ length: 40 }, (_, i) => ({ id: `${i}`, prompt: `Prompt ${i}` }));
     await expect(
       generateOnServer(client, prompts, { model: 'm', chat: false, maxNewTokens: 4 }),
-    ).rejects.toMatchObject({ code: 'server-refused' });
+    ).rejects.toMatchObject({ code: 'api-key-refused' });
     expect(server.counts).toMatchObject({ requests: 6, answers: 5 });
   });
 });

@@ -53,7 +53,7 @@ export function pairAnswers(
         'missing-answer',
         `${ofA === undefined ? 'A' : 'B'} has no answer with id "${id}".`,
         {
-          hint: 'Both files must answer the same prompts under the same ids; --prompts names a part of them to judge.',
+          hint: 'Both files must answer the same prompts under the same ids. To judge a part of them, name its prompts.',
         },
       );
     }
@@ -63,8 +63,8 @@ export function pairAnswers(
       { prompt: ofB.prompt, place: placeOf(ofB, 'B') },
     ]);
     if (prompt === undefined) {
-      throw new DataError('missing-prompt', `Neither file says what the prompt with id "${id}" is.`, {
-        hint: 'Pass the prompts with --prompts.',
+      throw new DataError('prompt-not-stated', `Neither file says what the prompt with id "${id}" is.`, {
+        hint: 'Pass the prompts as well.',
       });
     }
     if (ofA.texts.length !== ofB.texts.length) {

@@ -35,12 +35,12 @@ export type { ArmFrontier, FrontierMoment, ImdbExperiment, ImdbReport } from './
 export { imdbFigures, imdbPage, writeImdbReport } from './imdb/report.ts';
 export { runImdb } from './imdb/run.ts';
 export { IMDB_SCALES, type ImdbSettings } from './imdb/settings.ts';
-export { type Arm, type ArmTraining, armsOf, type Method as ArmMethod } from './shared/arms.ts';
+export { type Arm, type ArmRun, type ArmTraining, armsOf, type Method as ArmMethod } from './shared/arms.ts';
 export type { Claim, ClaimVerdict } from './shared/claims.ts';
 export type { PipelineOptions } from './shared/pipeline.ts';
 export type { EstimatedStage } from './shared/plan.ts';
 export type { StageWatch } from './shared/stages.ts';
 export * from './sweep/contract.ts';
 export { sweepFigures, sweepPage, writeSweepReport } from './sweep/report.ts';
-export { sweepReport, sweepVerdict } from './sweep/results.ts';
+export { sweepAccuracy, sweepReport, sweepVerdict } from './sweep/results.ts';
 export { summarizeSweep } from './sweep/summary.ts';

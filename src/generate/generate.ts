@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { noGrad, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import { KeyValueCache } from '../models/attention/cached.ts';
+import { contextNotice } from '../models/context-length.ts';
 import type { AttentionPlan, CausalLM } from '../models/contract.ts';
 import { packWeights } from '../models/packed-weights.ts';
 import { RandomStream } from '../stats/index.ts';
@@ -21,6 +22,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly batchSize?: number;
   /** Called after every step, e.g. for a progress bar. */
   readonly onProgress?: (progress: GenerateProgress) => void;
+  /** Told of prompts that are longer than the context that the model was made for. */
+  readonly notice?: (message: string) => void;
   /** Stops between two steps by throwing the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -57,6 +60,8 @@ export async function generate(
   options: GenerateOptions,
 ): Promise<Completion[][]> {
   checkPrompts(model, prompts, options);
+  const beyond = contextNotice(lengthsOf(prompts), 'prompts', model.config);
+  if (beyond !== undefined) options.notice?.(beyond);
   const samples = options.samplesPerPrompt ?? 1;
   const results: Completion[][] = prompts.map(() => []);
   const total = prompts.length * samples;
@@ -90,6 +95,10 @@ export async function generate(
     run.dispose();
   }
   return results;
+}
+
+function lengthsOf(prompts: readonly Int32Array[]): number[] {
+  return prompts.map(({ length }) => length);
 }
 
 interface Request {

@@ -15,5 +15,6 @@ export type {
   SequenceClassifier,
   Trunk,
 } from './contract.ts';
+export { linearsOf } from './linears.ts';
 export type { Placement, WeightSource } from './parameter-source.ts';
 export { createClassifier, createModel, initialiseClassifier, initialiseModel } from './registry.ts';

@@ -1,6 +1,7 @@
 import { availableMemory, bytesPerElement, type DType, engineInfo, multiplier } from '../engine/index.ts';
 import type { Linear } from '../nn/linear.ts';
 import type { CausalLM, SequenceClassifier } from './contract.ts';
+import { beginReading } from './in-use.ts';
 import { linearsOf } from './linears.ts';
 
 /** What will be read with the packed weights. */
@@ -21,19 +22,22 @@ const ONEDNN_WORTH = { tokens: 8192, steps: 48 };
 /**
  * Holds the weights of a model that will only be read for a while a second time, in the order in which the CPU's
  * products want them. Does nothing where that brings nothing (other dtypes and devices, too little work) or where the
- * copies would take more than a quarter of the free memory.
+ * copies would take more than a quarter of the free memory. Whether or not, the model counts as read until this is ended.
  *
  * @returns ends it and frees the copies; call it before the weights change.
+ * @throws UsageError `model-in-use` where someone else trains the model.
  */
 export function packWeights(model: CausalLM | SequenceClassifier, work: PackedWork): () => void {
+  const endReading = beginReading(model);
   const maps = linearsOf(model);
   if ('head' in model) maps.push(model.head);
   const worth = multiplier(model.dtype) === 'libtorch' ? ONEDNN_WORTH : OWN_WORTH;
   const enough = work.tokens >= worth.tokens || (work.steps ?? 0) >= worth.steps;
-  if (!enough || !isWorthPacking(model, maps)) return () => {};
+  if (!enough || !isWorthPacking(model, maps)) return endReading;
   const ends = maps.map((map) => map.pack());
   return () => {
     for (const end of ends) end();
+    endReading();
   };
 }
 

@@ -2,7 +2,7 @@
 export { ACTIVATION_NAMES, type ActivationName, activation } from './activations.ts';
 export { Linear, type LinearLayout, type LowRankAdapter } from './linear.ts';
 export { attachLora, detachLora, type LoraOptions, mergeLora, setLoraAdapter } from './lora.ts';
-export { layerNorm, rmsNorm } from './norms.ts';
+export { layerNorm, type NormStyle, rmsNorm } from './norms.ts';
 export { Parameter } from './parameter.ts';
 export {
   applyRotary,

@@ -99,6 +99,13 @@ describe('dispersion from votes', () => {
     const left = fitDispersion(pairs, { source: 'votes' });
     expect([...left.kept]).toEqual([0, 3]);
     expect(left.contested).toEqual(['tied', 'against']);
+    // Evaluation keeps them, with a weight of next to nothing.
+    const evaluated = applyDispersion(left.model, pairs);
+    expect([...evaluated.kept]).toEqual([0, 1, 2, 3]);
+    expect(evaluated.contested).toEqual(left.contested);
+    expect(evaluated.weights[0]).toBe(left.weights[0]);
+    for (const row of [1, 2]) expect(evaluated.weights[row]).toBeCloseTo(0, 5);
+    expect(Math.min(...evaluated.weights)).toBeGreaterThan(0);
     expect(mean(left.weights)).toBeCloseTo(1, 12);
     const floored = fitDispersion(pairs, { source: 'votes', floor: 0.1 });
     expect([...floored.kept]).toEqual([0, 1, 2, 3]);

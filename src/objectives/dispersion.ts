@@ -28,7 +28,7 @@ export interface DispersionOptions {
   readonly source: DispersionSource;
   /** Number of logit columns of the reference model; needed by `entropy`. */
   readonly vocabularySize?: number;
-  /** Smallest t that `votes` may give. Without it, contested pairs (t ≤ 0) are left out. */
+  /** Smallest t that `votes` may give. Without it, contested training pairs (t ≤ 0) are left out. */
   readonly floor?: number;
   /** Seed of the shuffled control: the same weights on the wrong prompts. Absent: not shuffled. */
   readonly shuffle?: number | string;
@@ -45,7 +45,10 @@ export interface DispersionWeights {
   readonly weights: Float64Array;
   /** Indices of the rows that are used. */
   readonly kept: Int32Array;
-  /** Ids of pairs that their annotators do not agree on (t ≤ 0), left out for want of a floor. */
+  /**
+   * Ids of pairs whose votes do not favour the chosen side (t ≤ 0), where no floor is given: left out of training, given
+   * next to no weight in evaluation.
+   */
   readonly contested: readonly string[];
   readonly summary: Summary & { readonly phiStar: number; readonly vocabularySize?: number };
 }
@@ -132,27 +135,38 @@ function negLogDispersion(rows: readonly DispersionRow[], options: DispersionOpt
   }
 }
 
+/**
+ * t of contested pairs that are evaluated: nobody is known to prefer the chosen answer, so φ = 1, as near as the Mallows-φ
+ * link is exact.
+ */
+const CONTESTED_T = 1e-6;
+
 interface UsableRows {
   readonly t: Float64Array;
   readonly kept: Int32Array;
   readonly contested: readonly string[];
 }
 
-function usableRows(rows: readonly DispersionRow[], options: DispersionOptions): UsableRows {
+/** @param keepsContested whether contested rows stay, as evaluation wants them */
+function usableRows(
+  rows: readonly DispersionRow[],
+  options: DispersionOptions,
+  keepsContested: boolean,
+): UsableRows {
   const all = negLogDispersion(rows, options);
   const contestable = options.source === 'votes' && options.floor === undefined;
-  const isKept = (t: number): boolean => !contestable || t > 0;
-  const kept = Int32Array.from(all.keys()).filter((row) => isKept(all[row]!));
-  const t = Float64Array.from(kept, (row) => all[row]!);
+  const isContested = (row: number): boolean => contestable && all[row]! <= 0;
   rejectRows(
-    rows.filter((_, row) => isKept(all[row]!) && !(all[row]! > 0 && all[row]! < Number.POSITIVE_INFINITY)),
+    rows.filter((_, row) => !isContested(row) && !(all[row]! > 0 && all[row]! < Number.POSITIVE_INFINITY)),
     'non-finite-dispersion',
     'a neg-log dispersion that is not a positive number',
     options.source === 'entropy'
       ? 'Mean entropies must lie between 0 and log n, both excluded: look at those completions and at vocabularySize.'
       : 'Look at those rows.',
   );
-  return { t, kept, contested: rows.filter((_, row) => !isKept(all[row]!)).map(({ id }) => id) };
+  const kept = Int32Array.from(all.keys()).filter((row) => keepsContested || !isContested(row));
+  const t = Float64Array.from(kept, (row) => (isContested(row) ? CONTESTED_T : all[row]!));
+  return { t, kept, contested: rows.filter((_, row) => isContested(row)).map(({ id }) => id) };
 }
 
 function weigh(
@@ -178,7 +192,7 @@ function weigh(
 
 /** Fits φ* on the training pairs and gives them their weights. Throws DataError when a row cannot be used. */
 export function fitDispersion(rows: readonly DispersionRow[], options: DispersionOptions): FittedDispersion {
-  const usable = usableRows(rows, options);
+  const usable = usableRows(rows, options, false);
   if (usable.t.length === 0) {
     throw new DataError('no-usable-pairs', `None of ${rows.length} pairs has a usable dispersion.`, {
       hint: 'Give pairs whose annotators agree, or set a floor for contested ones.',
@@ -189,7 +203,7 @@ export function fitDispersion(rows: readonly DispersionRow[], options: Dispersio
   return { model, ...weigh(usable, model, 'training') };
 }
 
-/** Weights of further pairs (evaluation) on the training pairs' scale. */
+/** Weights of further pairs (evaluation) on the training pairs' scale. All of them are kept, contested ones with w ≈ 0. */
 export function applyDispersion(model: DispersionModel, rows: readonly DispersionRow[]): DispersionWeights {
-  return weigh(usableRows(rows, model), model, 'evaluation');
+  return weigh(usableRows(rows, model, true), model, 'evaluation');
 }

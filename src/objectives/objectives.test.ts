@@ -293,7 +293,7 @@ describe('limits', () => {
     );
   });
 
-  it.each([
+  it.each<[ObjectiveOptions, ObjectiveOptions]>([
     [{ name: 'mallows-phi', smoothing: 'sigmoid' }, { name: 'mallows-theta' }],
     [
       { name: 'simpo', gammaBetaRatio: 0, beta: 2 },
@@ -328,7 +328,7 @@ describe('limits', () => {
 
   it('f-DPO’s α-divergence has the score (1 − r^−α)/α, r = e^1.5 and e^−0.5 here', () => {
     const gap = (1 - Math.exp(-0.25 * 1.5)) / 0.25 - (1 - Math.exp(0.25 * 0.5)) / 0.25;
-    const options = { name: 'f-dpo', divergence: 'alpha', alpha: 0.25, beta: 0.5 };
+    const options = { name: 'f-dpo', divergence: 'alpha', alpha: 0.25, beta: 0.5 } as const;
     expect(losses(options, worked)).toBeCloseTo(s(0.5 * gap), 13);
   });
 
@@ -443,9 +443,16 @@ describe('errors', () => {
   });
 
   it('report every wrong option at once, with a suggestion', () => {
-    const text = message({ name: 'mallows-phi', beta: -1, smothing: 'raw', epsilon: 'wide' });
+    const text = message({
+      name: 'mallows-phi',
+      beta: -1,
+      smothing: 'raw',
+      // @ts-expect-error: the compiler knows the options of the presets
+      epsilon: 'wide',
+    });
     expect(text).toContain('beta: received -1, expected number > 0.');
     expect(text).toContain("smothing: 'mallows-phi' has no such option (did you mean 'smoothing'?).");
+    // @ts-expect-error
     expect(message({ name: 'simpo', gamma_beta_ratio: 1 })).toContain("(did you mean 'gammaBetaRatio'?)");
     expect(text).toContain('epsilon: received "wide", expected number > 0 or 2t.');
   });
@@ -464,7 +471,7 @@ describe('errors', () => {
       /Pair 1 .* gap of 0/,
     );
     const lacking: Pair = { ...worked, scoreGap: Number.NaN };
-    for (const offset of ['log', 'linear']) {
+    for (const offset of ['log', 'linear'] as const) {
       expect(() =>
         createObjective({ name: 'odpo', offset }).evaluate(batchOf([worked, lacking])),
       ).toThrowError(

@@ -26,10 +26,10 @@ import {
 import { calibration, chosenNll } from './terms.ts';
 
 /** A published objective as data: its options with their defaults, and the composition that they make. */
-export interface Preset {
+export interface Preset<Shape extends z.ZodRawShape = z.ZodRawShape> {
   readonly summary: string;
   readonly source: string;
-  readonly options: z.ZodObject;
+  readonly options: z.ZodObject<Shape>;
   compose(name: string, options: unknown): Composition;
 }
 
@@ -38,7 +38,7 @@ function preset<Shape extends z.ZodRawShape>(definition: {
   source: string;
   options: Shape;
   compose: (options: z.output<z.ZodObject<Shape>>) => Omit<Composition, 'name'>;
-}): Preset {
+}): Preset<Shape> {
   const options = z.strictObject(definition.options);
   return {
     summary: definition.summary,

@@ -6,9 +6,35 @@ import { compose } from './compose.ts';
 import type { Objective } from './contract.ts';
 import { type ObjectiveName, PRESETS, type Preset } from './presets.ts';
 
-/** An objective's name and any of its options; what is left out takes the documented default. */
-export interface ObjectiveOptions {
-  readonly name: string;
+/** An objective by name: editors complete those of the registry, and names that are read from somewhere are taken too. */
+export type ObjectiveChoice = ObjectiveName | (string & {});
+
+/** The options of a preset, each with a default. */
+export type PresetOptions<Name extends ObjectiveName> = Readonly<z.input<(typeof PRESETS)[Name]['options']>>;
+
+/** The name of an option that some preset has. */
+export type PresetOptionName<Name extends ObjectiveName = ObjectiveName> = Name extends ObjectiveName
+  ? keyof PresetOptions<Name>
+  : never;
+
+/** What an option may be in the presets that have it. */
+export type PresetOptionValue<Option, Name extends ObjectiveName = ObjectiveName> = Name extends ObjectiveName
+  ? Option extends keyof PresetOptions<Name>
+    ? PresetOptions<Name>[Option]
+    : never
+  : never;
+
+/**
+ * An objective's name and any of its options; what is left out takes the documented default. The compiler knows the options
+ * of all presets; whether this one has them is looked up when the objective is made.
+ */
+export type ObjectiveOptions = { readonly name: ObjectiveChoice } & {
+  readonly [Option in PresetOptionName]?: PresetOptionValue<Option>;
+};
+
+/** An objective's name with every option that it has. */
+export interface ResolvedObjectiveOptions {
+  readonly name: ObjectiveName;
   readonly [option: string]: unknown;
 }
 
@@ -52,7 +78,8 @@ function findPreset(name: string): Preset {
 }
 
 /** Everything that is wrong with an objective's options. Throws `UsageError` for an unknown objective. */
-export function objectiveProblems({ name, ...given }: ObjectiveOptions): OptionProblem[] {
+export function objectiveProblems(options: ObjectiveOptions): OptionProblem[] {
+  const { name, ...given } = options;
   const preset = findPreset(name);
   const known = Object.keys(preset.options.shape);
   const issues = preset.options.safeParse(given).error?.issues ?? [];
@@ -66,16 +93,21 @@ export function objectiveProblems({ name, ...given }: ObjectiveOptions): OptionP
     }
     const option = String(issue.path[0]);
     const { accepts } = describeOption(option, preset);
-    return [{ option, message: `received ${JSON.stringify(given[option])}, expected ${accepts}` }];
+    return [
+      {
+        option,
+        message: `received ${JSON.stringify(given[option as keyof typeof given])}, expected ${accepts}`,
+      },
+    ];
   });
 }
 
 /** The options of an objective with defaults filled in; every problem is reported at once. */
-export function resolveObjectiveOptions(options: ObjectiveOptions): ObjectiveOptions {
+export function resolveObjectiveOptions(options: ObjectiveOptions): ResolvedObjectiveOptions {
   const { name, ...given } = options;
   const preset = findPreset(name);
   const parsed = preset.options.safeParse(given);
-  if (parsed.success) return { name, ...parsed.data };
+  if (parsed.success) return { name: name as ObjectiveName, ...parsed.data };
   const problems = objectiveProblems(options).map(({ option, message }) => `${option}: ${message}`);
   throw new UsageError('objective-options', `${problems.join('. ')}.`, {
     hint: `'${name}' takes: ${Object.keys(preset.options.shape).join(', ')}.`,

@@ -83,6 +83,14 @@ describe('charts', () => {
     expect((await renderPng(wordless)).length).toBeLessThan(png.length * 0.9);
   });
 
+  it('gives a line that stays where it is an axis with ticks of a few digits', () => {
+    const points = [0, 4, 8].map((x) => ({ x, y: 1 }));
+    const axes = { x: { label: 'step' }, y: { label: 'share of pairs' } };
+    const { svg } = lineChart({ ...common, ...axes, series: [{ label: 'held out', points }] });
+    expect(svg).toMatch(/>\s*0\.6\s*</);
+    expect(svg).not.toContain('1.000000');
+  });
+
   it('draws histograms, also of values that are all equal', () => {
     const figure = histogramChart({
       ...common,

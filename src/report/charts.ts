@@ -82,7 +82,26 @@ export function lineChart(options: LineChartOptions): Figure {
     plotHeight(options),
     { line: true, dots: series.some(({ dots }) => dots === true) },
   );
-  return draw({ ...frameOf(options), ...roomOf(names) }, [...marks, ...referenceMarks(options)], names.marks);
+  const frame = frameOf({ ...options, y: withRoom(options.y, heights(options)) });
+  return draw({ ...frame, ...roomOf(names) }, [...marks, ...referenceMarks(options)], names.marks);
+}
+
+/** Everything that a line chart places on its vertical axis. */
+function heights({ series, references = [] }: LineChartOptions): number[] {
+  return [
+    ...series.flatMap(({ points, band = [] }) => [
+      ...points.map(({ y }) => y),
+      ...band.flatMap(({ low, high }) => [low, high]),
+    ]),
+    ...references.filter(({ axis }) => axis === 'y').map(({ value }) => value),
+  ].filter(Number.isFinite);
+}
+
+/** An axis of one value only would have no length; it gets some on both sides. */
+function withRoom(axis: Axis, values: readonly number[]): Axis {
+  const [only] = values;
+  if (only === undefined || axis.domain !== undefined || axis.scale === 'log') return axis;
+  return values.every((value) => value === only) ? { ...axis, domain: [only - 0.5, only + 0.5] } : axis;
 }
 
 export interface ScatterChartOptions extends ChartOptions {

@@ -6,6 +6,7 @@ import {
   type MetricComparison,
   type MetricEstimate,
   type MetricKind,
+  type ThirdComparison,
 } from '../evaluate/index.ts';
 import { writeFileAtomic } from '../runs/index.ts';
 import { barChart } from './charts.ts';
@@ -40,6 +41,9 @@ export async function comparisonReport(page: ComparisonPage): Promise<{ html: st
   const sections: ReportSection[] = [
     { heading: 'Estimates', body: figureGrid(figures.map((figure) => ({ figure }))) },
     { heading: 'Differences', body: differenceTable(report) },
+    ...(report.thirds.length === 0
+      ? []
+      : [{ heading: 'Difference by thirds of w', body: thirdsTable(report) }]),
     ...(samples === undefined || samples.pairs.length === 0 ? [] : [sampleSection(samples)]),
     {
       heading: 'Settings',
@@ -102,21 +106,57 @@ function differenceTable({ comparisons, baseline, methods }: ComparisonReport): 
       { heading: 'p, corrected', numeric: true },
       { heading: 'Prompts', numeric: true },
     ],
-    comparisons.map((comparison) => {
-      const kind = METRICS.find(({ name }) => name === comparison.metric)!;
-      const { label, unit } = kind;
-      const number = (value: number) => formatMetric(value, kind).replace('-', '−');
-      return [
-        ...(several ? [comparison.method] : []),
-        unit === '' ? label : `${label} (${unit === '%' ? 'points' : unit})`,
-        signed(number(comparison.estimate)),
-        `${number(comparison.low)} to ${number(comparison.high)}`,
-        pValueText(comparison),
-        comparison.n === comparison.prompts ? comparison.n : `${comparison.prompts} (${comparison.n} pairs)`,
-      ];
-    }),
+    comparisons.map((comparison) => [
+      ...(several ? [comparison.method] : []),
+      measureOf(comparison),
+      ...differenceCells(comparison),
+    ]),
     several ? `Each method minus ${baseline}` : `${methods[1]!.method} minus ${baseline}`,
   );
+}
+
+/** Whether the difference depends on w(x). */
+function thirdsTable({ thirds, baseline, methods }: ComparisonReport): Html {
+  const several = methods.length > 2;
+  const table = dataTable(
+    [
+      ...(several ? [{ heading: 'Method' }] : []),
+      { heading: 'Measure' },
+      { heading: 'Third' },
+      { heading: 'w(x)', numeric: true },
+      { heading: 'Difference', numeric: true },
+      { heading: '95 % interval', numeric: true },
+      { heading: 'p, corrected', numeric: true },
+      { heading: 'Prompts', numeric: true },
+    ],
+    thirds.map((each) => [
+      ...(several ? [each.method] : []),
+      measureOf(each),
+      each.third,
+      each.w.map((w) => w.toFixed(2)).join(' to '),
+      ...differenceCells(each),
+    ]),
+    several ? `Each method minus ${baseline}` : `${methods[1]!.method} minus ${baseline}`,
+  );
+  return html`${table}<p>p-values are corrected for the ${thirds.length} differences of this table (Holm). That one third shows a difference and another shows none does not show that the two differ: compare their intervals.</p>`;
+}
+
+function measureOf({ metric }: MetricComparison | ThirdComparison): string {
+  const { label, unit } = METRICS.find(({ name }) => name === metric)!;
+  return unit === '' ? label : `${label} (${unit === '%' ? 'points' : unit})`;
+}
+
+/** Difference, interval, p-value and prompts. */
+function differenceCells(comparison: MetricComparison | ThirdComparison): (string | number)[] {
+  const { metric, estimate, low, high, adjustedPValue, n, prompts } = comparison;
+  const kind = METRICS.find(({ name }) => name === metric)!;
+  const number = (value: number) => formatMetric(value, kind).replace('-', '−');
+  return [
+    signed(number(estimate)),
+    `${number(low)} to ${number(high)}`,
+    pValueText(adjustedPValue),
+    n === prompts ? n : `${prompts} (${n} pairs)`,
+  ];
 }
 
 /** The measure that the verdict begins with, for the top of the page. */
@@ -142,13 +182,11 @@ function leadingFacts({ methods, comparisons }: ComparisonReport): Fact[] {
 }
 
 function sampleSection({ names, pairs }: ComparisonSamples): ReportSection {
-  const shown = pairs.slice(0, SHOWN_PAIRS);
-  const rest =
-    pairs.length > shown.length && html`<p>The first ${shown.length} of ${pairs.length} pairs.</p>`;
-  return { heading: 'Pairs to read', body: html`${rest}${judgedPairs(shown, names)}` };
+  const rest = pairs.length > SHOWN_PAIRS && html`<p>The first ${SHOWN_PAIRS} of ${pairs.length} pairs.</p>`;
+  return { heading: 'Pairs to read', body: html`${rest}${judgedPairs(pairs, names, SHOWN_PAIRS)}` };
 }
 
-function pValueText({ adjustedPValue: p }: MetricComparison): string {
+function pValueText(p: number): string {
   return p < 0.001 ? '< 0.001' : p.toPrecision(2);
 }
 

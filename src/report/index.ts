@@ -36,16 +36,18 @@ export {
   type TableColumn,
 } from './page.ts';
 export type { SeriesColor } from './palette.ts';
-export {
-  dispersionHistogram,
-  type Estimate,
-  type HeldOutLoss,
-  type HeldOutPairs,
-  type MetricsLine,
-  type PromptDispersion,
-  type TrainingNumbers,
-  type TrainingReport,
-  type TrainingReportInput,
-  trainingReport,
-  type UsedDispersion,
-} from './training.ts';
+export type {
+  Estimate,
+  HeldOutLoss,
+  HeldOutNumbers,
+  HeldOutPairs,
+  KlLevel,
+  MeasuredKl,
+  PromptDispersion,
+  TrainingNumbers,
+  TrainingReport,
+  TrainingReportInput,
+  UsedDispersion,
+} from './training/contract.ts';
+export { type DispersionSubject, dispersionHistogram } from './training/dispersion.ts';
+export { trainingReport } from './training/page.ts';

@@ -1,3 +1,4 @@
+import { THIRDS, type Third, thirdsOf } from '../evaluate/compare/thirds.ts';
 import { type Html, html, trusted } from './html.ts';
 
 /** Two answers to one prompt, with what is known of them. */
@@ -5,7 +6,7 @@ export interface JudgedSample {
   readonly prompt: string;
   readonly answers: readonly [string, string];
   readonly winner: 'first' | 'second' | 'tie' | 'none';
-  /** w(x): below 1 people would disagree, above 1 they would agree. */
+  /** w(x), high where the source of dispersion finds one answer settled. */
   readonly negLogDispersion?: number;
 }
 
@@ -16,11 +17,18 @@ interface Filter {
 }
 
 /**
- * Pairs side by side, with filters by who won and, where w(x) is known, by thirds of dispersion. The filters are radio
- * buttons and style rules: the page needs no script.
+ * The first `most` pairs side by side, with filters by who won and, where w(x) is known, by the third of all pairs that it
+ * puts them in. The filters are radio buttons and style rules: the page needs no script.
  */
-export function judgedPairs(samples: readonly JudgedSample[], names: readonly [string, string]): Html {
-  const thirds = dispersionThirds(samples);
+export function judgedPairs(
+  all: readonly JudgedSample[],
+  names: readonly [string, string],
+  most: number,
+): Html {
+  const samples = all.slice(0, most);
+  const thirds = thirdsOf(all.map(({ negLogDispersion }) => negLogDispersion))
+    .slice(0, most)
+    .map((third): Third | 'unknown' => third ?? 'unknown');
   const count = (attribute: readonly string[], value: string) =>
     attribute.filter((each) => each === value).length;
   const winners = samples.map(({ winner }) => winner);
@@ -37,12 +45,12 @@ export function judgedPairs(samples: readonly JudgedSample[], names: readonly [s
     },
     {
       name: 'dispersion',
-      legend: 'People would',
-      choices: [
-        { value: 'low', label: 'disagree most', count: count(thirds, 'low') },
-        { value: 'middle', label: 'middle third', count: count(thirds, 'middle') },
-        { value: 'high', label: 'agree most', count: count(thirds, 'high') },
-      ],
+      legend: 'w(x)',
+      choices: THIRDS.map((third) => ({
+        value: third,
+        label: `${third} third`,
+        count: count(thirds, third),
+      })),
     },
   ].map((filter) => ({ ...filter, choices: filter.choices.filter((choice) => choice.count > 0) }));
   return html`<div class="filtered">
@@ -88,14 +96,4 @@ function article(sample: JudgedSample, third: string, names: readonly [string, s
 <div class="sides">${side(0)}${side(1)}</div>
 ${remark !== '' && html`<p class="remark">${remark}</p>`}
 </article>`;
-}
-
-/** Each sample's third by w(x): `low` holds the contested prompts; `unknown` without w(x). */
-function dispersionThirds(samples: readonly JudgedSample[]): string[] {
-  const known = samples.flatMap(({ negLogDispersion }) => negLogDispersion ?? []).sort((a, b) => a - b);
-  const [lower, upper] = [known[Math.floor(known.length / 3)], known[Math.floor((2 * known.length) / 3)]];
-  return samples.map(({ negLogDispersion: w }) => {
-    if (w === undefined) return 'unknown';
-    return w < lower! ? 'low' : w < upper! ? 'middle' : 'high';
-  });
 }

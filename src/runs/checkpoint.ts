@@ -1,6 +1,8 @@
-import { mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { TrainingError } from '../errors.ts';
+import { z } from 'zod';
+import { DataError, TrainingError } from '../errors.ts';
+import { isSystemError, makeDirectory } from '../system-errors.ts';
 import { readJson, removeTree, sha256File, syncDirectory, syncFile, writeFileAtomic } from './files.ts';
 
 const MANIFEST = 'checkpoint.json';
@@ -8,12 +10,14 @@ const STEP = /^step-(\d+)$/;
 const TEMPORARY = /^step-\d+\.tmp-/;
 
 /** `checkpoint.json`: written last, so a directory that has one is whole. */
-interface Manifest {
-  readonly version: 1;
-  readonly step: number;
-  readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
-  readonly state: unknown;
-}
+const manifestSchema = z.object({
+  version: z.literal(1),
+  step: z.int(),
+  files: z.record(z.string(), z.object({ bytes: z.int(), sha256: z.string() })),
+  state: z.record(z.string(), z.unknown()),
+});
+
+type Manifest = z.infer<typeof manifestSchema>;
 
 export interface SavedCheckpoint {
   readonly step: number;
@@ -38,7 +42,7 @@ export class CheckpointStore {
   constructor(directory: string, keep: number) {
     this.directory = directory;
     this.keep = keep;
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
     for (const name of readdirSync(directory)) if (TEMPORARY.test(name)) removeTree(join(directory, name));
   }
 
@@ -55,30 +59,35 @@ export class CheckpointStore {
     return join(this.directory, `step-${step}`);
   }
 
-  /** `fill` writes the checkpoint's files into the directory it is given. Older ones than the last `keep` go. */
+  /**
+   * `fill` writes the checkpoint's files into the directory it is given. Older ones than the last `keep` go. A failure leaves
+   * the earlier ones, and nothing of this one.
+   */
   async write(
     step: number,
-    state: unknown,
+    state: object,
     fill: (directory: string) => void | Promise<void>,
   ): Promise<string> {
     const temporary = join(this.directory, `step-${step}.tmp-${process.pid}`);
-    removeTree(temporary);
-    mkdirSync(temporary);
-    await fill(temporary);
-    const files: Record<string, { bytes: number; sha256: string }> = {};
-    for (const name of readdirSync(temporary).sort()) {
-      const file = join(temporary, name);
-      syncFile(file);
-      files[name] = { bytes: statSync(file).size, sha256: await sha256File(file) };
-    }
-    const manifest: Manifest = { version: 1, step, files, state };
-    writeFileAtomic(join(temporary, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
     const path = this.path(step);
-    removeTree(path);
-    renameSync(temporary, path);
+    try {
+      await writeWhole(temporary, { step, state }, fill);
+      this.#putInPlace(temporary, path);
+    } catch (error) {
+      removeTree(temporary);
+      throw error;
+    }
     syncDirectory(this.directory);
     for (const old of this.steps().slice(0, -this.keep)) removeTree(this.path(old));
     return path;
+  }
+
+  /** An earlier one of the step is set aside first: removing it may take a while, and meanwhile there would be none. */
+  #putInPlace(temporary: string, path: string): void {
+    const replaced = `${temporary}-replaced`;
+    if (existsSync(path)) renameSync(path, replaced);
+    renameSync(temporary, path);
+    removeTree(replaced);
   }
 
   /**
@@ -89,9 +98,10 @@ export class CheckpointStore {
     const damaged: DamagedCheckpoint[] = [];
     for (const step of this.steps().reverse()) {
       const path = this.path(step);
-      const reason = await verify(path);
+      const manifest = readManifest(path);
+      const reason = await damageOf(path, manifest);
       if (reason === undefined) {
-        const { state } = readManifest(path);
+        const { state } = manifest!;
         return { checkpoint: { step, path, state }, damaged };
       }
       damaged.push({ path, reason });
@@ -105,28 +115,49 @@ export class CheckpointStore {
   }
 }
 
-function readManifest(path: string): Manifest {
-  const manifest = readJson(join(path, MANIFEST)) as Manifest;
-  if (manifest.version !== 1 || typeof manifest.files !== 'object') {
-    throw new TrainingError(
-      'checkpoint-version',
-      `${path} has a manifest of version ${manifest.version}; expected 1.`,
-      {
-        hint: 'It was written by another version of this program.',
-      },
-    );
+/** The files of a checkpoint in a directory of their own, flushed and hashed, the manifest last. */
+async function writeWhole(
+  directory: string,
+  { step, state }: { readonly step: number; readonly state: object },
+  fill: (directory: string) => void | Promise<void>,
+): Promise<void> {
+  removeTree(directory);
+  mkdirSync(directory);
+  await fill(directory);
+  const files: Manifest['files'] = {};
+  for (const name of readdirSync(directory).sort()) {
+    const file = join(directory, name);
+    syncFile(file);
+    files[name] = { bytes: statSync(file).size, sha256: await sha256File(file) };
   }
-  return manifest;
+  const manifest: Manifest = { version: 1, step, files, state: { ...state } };
+  writeFileAtomic(join(directory, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-async function verify(path: string): Promise<string | undefined> {
-  let manifest: Manifest;
+/** Undefined when there is none, or it is not one. What may pass, such as a denied permission, is thrown. */
+function readManifest(path: string): Manifest | undefined {
+  let content: unknown;
   try {
-    manifest = readManifest(path);
+    content = readJson(join(path, MANIFEST));
   } catch (error) {
-    if (error instanceof TrainingError) throw error;
-    return `no readable ${MANIFEST}`;
+    if (error instanceof DataError || (isSystemError(error) && error.code === 'ENOENT')) return undefined;
+    throw error;
   }
+  requireKnownVersion(path, content);
+  return manifestSchema.safeParse(content).data;
+}
+
+function requireKnownVersion(path: string, content: unknown): void {
+  const version = (content as { version?: unknown } | null)?.version;
+  if (typeof version !== 'number' || version === 1) return;
+  throw new TrainingError('checkpoint-version', `${path} has a manifest of version ${version}; expected 1.`, {
+    hint: 'It was written by another version of this program.',
+  });
+}
+
+/** What is wrong with a checkpoint's files, if anything. */
+async function damageOf(path: string, manifest: Manifest | undefined): Promise<string | undefined> {
+  if (manifest === undefined) return `no readable ${MANIFEST}`;
   for (const [name, { bytes, sha256 }] of Object.entries(manifest.files)) {
     const file = join(path, name);
     const size = statSync(file, { throwIfNoEntry: false })?.size;

@@ -1,14 +1,21 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
+import { join, relative, resolve, sep } from 'node:path';
 import { parseDocument, stringify } from 'yaml';
-import { UsageError } from '../errors.ts';
+import { DataError, UsageError } from '../errors.ts';
+import { makeDirectory } from '../system-errors.ts';
 import { CheckpointStore } from './checkpoint.ts';
 import { readJson, removeTree, writeFileAtomic } from './files.ts';
 import { JsonLinesWriter, readJsonLines, writeJsonLines } from './jsonl.ts';
 import { RunLock } from './lock.ts';
-
-/** One line of `metrics.jsonl`: numbers under TRL's names where they mean the same. Deterministic values only. */
-export type MetricsRecord = { readonly step: number } & Readonly<Record<string, number | null>>;
+import type { MetricsRecord } from './metrics.ts';
 
 export interface RunDirectoryOptions {
   /** Becomes `recipe.yaml`. Whatever in it decides what is computed must be equal for a run to be the same run. */
@@ -22,7 +29,7 @@ export interface RunDirectoryOptions {
   readonly resume?: boolean;
   /** Delete the run that is there. Answers, rewards and verdicts beside it are set aside into `replaced/`. */
   readonly overwrite?: boolean;
-  /** Checkpoints kept. Default 2. */
+  /** Checkpoints kept. Default 1. */
   readonly keepCheckpoints?: number;
   /** Told what a user should know of a run that is resumed or overwritten. */
   readonly notice?: (code: string, message: string) => void;
@@ -47,13 +54,15 @@ export class RunDirectory {
   readonly path: string;
   readonly checkpoints: CheckpointStore;
   readonly #lock: RunLock;
+  readonly #notice: RunDirectoryOptions['notice'];
   #metrics: JsonLinesWriter | undefined;
   #timing: JsonLinesWriter | undefined;
 
-  private constructor(path: string, lock: RunLock, keep: number) {
+  private constructor(path: string, lock: RunLock, { keepCheckpoints = 1, notice }: RunDirectoryOptions) {
     this.path = path;
     this.#lock = lock;
-    this.checkpoints = new CheckpointStore(join(path, 'checkpoints'), keep);
+    this.#notice = notice;
+    this.checkpoints = new CheckpointStore(join(path, 'checkpoints'), keepCheckpoints);
   }
 
   /**
@@ -62,7 +71,7 @@ export class RunDirectory {
    * @throws UsageError `run-exists`, `run-differs` or `run-locked`.
    */
   static open(path: string, options: RunDirectoryOptions): RunDirectory {
-    mkdirSync(path, { recursive: true });
+    makeDirectory(path);
     const lock = RunLock.acquire(join(path, 'run.lock'));
     try {
       const recipe = stringify(options.recipe);
@@ -76,7 +85,7 @@ export class RunDirectory {
         writeFileAtomic(join(path, 'provenance.json'), `${JSON.stringify(options.provenance, null, 2)}\n`);
         writeFileAtomic(recipePath, recipe);
       }
-      return new RunDirectory(path, lock, options.keepCheckpoints ?? 2);
+      return new RunDirectory(path, lock, options);
     } catch (error) {
       lock.release();
       throw error;
@@ -88,12 +97,31 @@ export class RunDirectory {
     return join(this.path, 'model');
   }
 
-  /** Opens the two logs, cut to what a checkpoint remembers (nothing for a new run). */
+  /** The last step that `metrics.jsonl` tells of; undefined where it tells of none. */
+  loggedStep(): number | undefined {
+    const file = join(this.path, 'metrics.jsonl');
+    if (!existsSync(file)) return undefined;
+    const last = [...readFileSync(file, 'utf8').matchAll(/^\{"step":(\d+)/gm)].at(-1);
+    return last && Number(last[1]);
+  }
+
+  /** Opens the two logs, cut to what a checkpoint remembers (nothing for a new run); a warning says if less is there. */
   startLogs(metricsBytes: number): void {
-    this.#metrics = new JsonLinesWriter(join(this.path, 'metrics.jsonl'), metricsBytes);
+    const metrics = join(this.path, 'metrics.jsonl');
+    const length = statSync(metrics, { throwIfNoEntry: false })?.size ?? 0;
+    if (length < metricsBytes) {
+      this.#notice?.(
+        'metrics-incomplete',
+        `${metrics} has ${length} bytes where the checkpoint remembers ${metricsBytes}: it lacks lines of earlier steps.`,
+      );
+    }
+    this.#metrics = new JsonLinesWriter(
+      metrics,
+      length < metricsBytes ? completeBytes(metrics) : metricsBytes,
+    );
     const timing = join(this.path, 'timing.jsonl');
     // Timing is a diary, resumptions included: only a torn last line is cut.
-    this.#timing = new JsonLinesWriter(timing, existsSync(timing) ? readJsonLines(timing).completeBytes : 0);
+    this.#timing = new JsonLinesWriter(timing, completeBytes(timing));
   }
 
   logMetrics(record: MetricsRecord): void {
@@ -107,7 +135,6 @@ export class RunDirectory {
   /** Writes a whole file of one JSON object a line, atomically. `name` may hold a folder: `evaluations/step-0.jsonl`. */
   writeRecords(name: string, records: readonly unknown[]): void {
     const file = join(this.path, name);
-    mkdirSync(dirname(file), { recursive: true });
     writeJsonLines(file, records);
   }
 
@@ -159,7 +186,7 @@ export function requireFree(
   }
   if (resume === true || overwrite === true) return;
   throw new UsageError('run-exists', `${path} already holds a run.`, {
-    hint: 'Resume it (--resume), choose another output directory, or overwrite it (--overwrite).',
+    hint: 'Resume it, choose another output directory, or overwrite it.',
   });
 }
 
@@ -195,16 +222,38 @@ export function readMetrics(runPath: string): MetricsRecord[] {
   return [...readJsonLines(join(runPath, 'metrics.jsonl')).records] as MetricsRecord[];
 }
 
+/** @throws DataError `json-damaged` */
 export function readProvenance(runPath: string): Readonly<Record<string, unknown>> {
-  return readJson(join(runPath, 'provenance.json')) as Record<string, unknown>;
+  const path = join(runPath, 'provenance.json');
+  const content = readJson(path);
+  if (typeof content === 'object' && content !== null) return content as Record<string, unknown>;
+  throw new DataError('json-damaged', `${path} holds ${JSON.stringify(content)}; expected an object.`, {
+    at: { file: path },
+    hint: 'The file was changed by something else: restore it.',
+  });
+}
+
+/** Length of a file of JSON lines without a torn last line. */
+function completeBytes(path: string): number {
+  return existsSync(path) ? readJsonLines(path).completeBytes : 0;
 }
 
 /** What a run and its report write. */
 const OURS =
-  /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples|dispersion)\.jsonl|(report|dispersion)\.json|report\.html|checkpoints|evaluations|model|adapter|figures)$/;
+  /^(recipe\.yaml|provenance\.json|(metrics|timing|reference|eval-reference|samples|(eval-)?dispersion)\.jsonl|(report|dispersion)\.json|report\.html|checkpoints|evaluations|model|adapter|figures)$/;
 
 /** Where comparisons look for what a run's model wrote, and for what judges and reward models made of that. */
 const OF_ITS_MODEL = /^(answers|rewards|judged).*\.jsonl?$/;
+
+/** Whether a file is, or lies in, what a run in `output` writes, so that overwriting that run removes or moves it. */
+export function belongsToRun(output: string, file: string): boolean {
+  const [name = ''] = relative(realPath(output), realPath(file)).split(sep);
+  return OURS.test(name) || OF_ITS_MODEL.test(name);
+}
+
+function realPath(path: string): string {
+  return existsSync(path) ? realpathSync(path) : resolve(path);
+}
 
 /**
  * Removes a run, and nothing that a run does not write. What was made of its model elsewhere may have cost money, and must
@@ -230,7 +279,7 @@ function requireSameRecipe(path: string, there: string, wanted: string): void {
   throw new UsageError(
     'run-differs',
     `The run in ${path} has another recipe. First difference: ${difference}.`,
-    { hint: 'Resume with the same recipe, or choose another output directory.' },
+    { hint: 'Resume with the same recipe, choose another output directory, or overwrite the run.' },
   );
 }
 
@@ -322,7 +371,7 @@ function requireSameOrigins(
     'run-differs',
     `The run in ${path} began with something else than what is here now. ${differences.join('; ')}.`,
     {
-      hint: 'Bring back what its provenance.json names, choose another output directory, or start again (--overwrite).',
+      hint: 'Bring back what its provenance.json names, choose another output directory, or overwrite the run.',
     },
   );
 }

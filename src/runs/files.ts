@@ -4,7 +4,6 @@ import {
   createReadStream,
   fsyncSync,
   linkSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -12,6 +11,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { DataError } from '../errors.ts';
+import { makeDirectory, namingPath } from '../system-errors.ts';
 
 /** Makes renames and new names in a directory survive a power cut. */
 export function syncDirectory(path: string): void {
@@ -37,7 +38,7 @@ export function syncFile(path: string): void {
  * of minutes must not be lost to a missing one. Content given in pieces is written piece by piece.
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array | Iterable<string>): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   const temporary = `${path}.tmp-${process.pid}`;
   const whole = typeof content === 'string' || content instanceof Uint8Array;
   try {
@@ -51,13 +52,23 @@ export function writeFileAtomic(path: string, content: string | Uint8Array | Ite
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    throw namingPath(error, path);
   }
   syncDirectory(dirname(path));
 }
 
+/** @throws DataError `json-damaged` */
 export function readJson(path: string): unknown {
-  return JSON.parse(readFileSync(path, 'utf8'));
+  const text = readFileSync(path, 'utf8');
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new DataError('json-damaged', `${path} is not JSON: ${(cause as Error).message}.`, {
+      at: { file: path },
+      hint: 'The file was cut off, or changed by something else: restore it.',
+      cause,
+    });
+  }
 }
 
 export async function sha256File(path: string): Promise<string> {

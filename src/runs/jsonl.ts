@@ -9,6 +9,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { DataError } from '../errors.ts';
+import { namingPath } from '../system-errors.ts';
 import { writeFileAtomic } from './files.ts';
 
 /**
@@ -37,8 +38,12 @@ export class JsonLinesWriter {
   append(record: unknown): void {
     const line = Buffer.from(`${JSON.stringify(record)}\n`);
     let written = 0;
-    while (written < line.byteLength) {
-      written += writeSync(this.#fd, line, written, line.byteLength - written, this.#bytes + written);
+    try {
+      while (written < line.byteLength) {
+        written += writeSync(this.#fd, line, written, line.byteLength - written, this.#bytes + written);
+      }
+    } catch (error) {
+      throw namingPath(error, this.path);
     }
     this.#bytes += line.byteLength;
   }

@@ -6,7 +6,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
@@ -167,8 +169,47 @@ describe('checkpoint store', () => {
       throw new Error('disk full');
     });
     await expect(failing).rejects.toThrow('disk full');
-    expect(store.steps()).toEqual([]);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('leaves nothing of a checkpoint whose process was killed', async () => {
+    const directory = join(temporary(), 'checkpoints');
+    mkdirSync(join(directory, 'step-3.tmp-7'), { recursive: true });
     expect(readdirSync(new CheckpointStore(directory, 2).directory)).toEqual([]);
+  });
+
+  it('writes a step again', async () => {
+    const store = new CheckpointStore(join(temporary(), 'checkpoints'), 1);
+    for (const text of ['first', 'second']) await store.write(4, { text }, fill(text));
+    expect(readdirSync(store.directory)).toEqual(['step-4']);
+    expect((await store.latest()).checkpoint).toMatchObject({ step: 4, state: { text: 'second' } });
+  });
+
+  it.each([
+    ['no files', { files: null }],
+    ['no state', { state: undefined }],
+    ['no hash', { files: { weights: { bytes: 7 } } }],
+    ['nothing', undefined],
+  ])('counts a manifest with %s as damaged', async (_, changes) => {
+    const store = new CheckpointStore(join(temporary(), 'checkpoints'), 1);
+    const manifest = join(await store.write(4, {}, fill('weights')), 'checkpoint.json');
+    const whole = JSON.parse(readFileSync(manifest, 'utf8'));
+    writeFileSync(manifest, changes === undefined ? 'null' : JSON.stringify({ ...whole, ...changes }));
+    expect(await store.latest()).toEqual({
+      checkpoint: undefined,
+      damaged: [{ path: store.path(4), reason: 'no readable checkpoint.json' }],
+    });
+  });
+
+  it('does not take what may pass for damage, nor another version', async () => {
+    const store = new CheckpointStore(join(temporary(), 'checkpoints'), 1);
+    const manifest = join(await store.write(4, {}, fill('weights')), 'checkpoint.json');
+    writeFileSync(manifest, '{"version":2}');
+    await expect(store.latest()).rejects.toMatchObject({ code: 'checkpoint-version' });
+    // Stands in for a permission or a disk that fails for a while.
+    rmSync(manifest);
+    mkdirSync(manifest);
+    await expect(store.latest()).rejects.toMatchObject({ code: 'EISDIR' });
   });
 });
 
@@ -192,6 +233,41 @@ describe('run directory', () => {
     ]);
     expect(readFileSync(join(path, 'recipe.yaml'), 'utf8')).toBe('model: tiny\nsteps: 3\n');
     expect(readJsonLines(join(path, 'timing.jsonl')).records).toHaveLength(1);
+  });
+
+  it('says when metrics.jsonl is shorter than a checkpoint remembers, and leaves no torn line', () => {
+    const path = join(temporary(), 'run');
+    const notices: string[] = [];
+    const open = () =>
+      RunDirectory.open(path, {
+        ...options,
+        resume: true,
+        notice: (code, message) => notices.push(`${code}: ${message}`),
+      });
+    const run = open();
+    run.startLogs(0);
+    for (const step of [1, 2]) run.logMetrics({ step });
+    const mark = run.metricsBytes;
+    run.close();
+    notices.length = 0;
+    truncateSync(join(path, 'metrics.jsonl'), mark - 3);
+    const again = open();
+    again.startLogs(mark);
+    again.logMetrics({ step: 3 });
+    again.close();
+    expect(notices).toEqual([
+      expect.stringMatching(/^metrics-incomplete: .*metrics\.jsonl has 19 bytes .* remembers 22:/),
+    ]);
+    expect(readMetrics(path)).toEqual([{ step: 1 }, { step: 3 }]);
+  });
+
+  it.each(['{"started":"2026', 'null'])('names a provenance.json that is damaged: %s', (content) => {
+    const path = join(temporary(), 'run');
+    RunDirectory.open(path, options).close();
+    const file = join(path, 'provenance.json');
+    writeFileSync(file, content);
+    const damaged = expect.objectContaining({ code: 'json-damaged', at: { file } });
+    expect(() => RunDirectory.open(path, { ...options, resume: true })).toThrowError(damaged);
   });
 
   it('refuses to overwrite a run, to resume another, and to share one', () => {

@@ -66,7 +66,7 @@ export class ChatTemplate {
           ? `The chat template refuses this conversation: ${cause.message}`
           : `The chat template failed: ${messageOf(cause)}`;
       throw new ModelError('chat-template-render', `${what} (roles: ${roles || 'none'}).`, {
-        hint: 'Give roles in the order that the template expects, or use --format text to leave the template out.',
+        hint: 'Give roles in the order that the template expects, or leave the template out: read the data in the style text.',
         cause,
       });
     }

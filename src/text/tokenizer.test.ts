@@ -81,11 +81,11 @@ describe('encoding and decoding', () => {
   });
 
   it('takes a text of more tokens than a function takes arguments, where nothing cuts it into words', () => {
-    const vocabulary = new Map(['<unk>', 'a', '\u2581', '\u2581a'].map((token, id) => [token, id]));
+    const vocabulary = new Map(['<unk>', 'a'].map((token, id) => [token, id]));
     const tokenizer = new Tokenizer({
       tokenizer: sentencePieceBpe({
         vocabulary,
-        merges: [['\u2581', 'a']],
+        merges: [],
         addedTokens: [],
         unkToken: '<unk>',
         byteFallback: false,
@@ -93,8 +93,9 @@ describe('encoding and decoding', () => {
       }),
       config: {},
     });
-    const ids = tokenizer.encode(' a'.repeat(200_000));
-    expect(ids).toEqual(new Int32Array(200_000).fill(3));
+    const ids = tokenizer.encode('a'.repeat(500_000));
+    expect(ids.length).toBe(500_000);
+    expect(new Set(ids)).toEqual(new Set([1]));
   });
 });
 

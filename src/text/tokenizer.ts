@@ -147,7 +147,7 @@ export class Tokenizer {
         'chat-template-missing',
         'This tokenizer has no chat template, so it cannot render messages.',
         {
-          hint: 'Use a chat model, put a chat_template.jinja beside tokenizer.json, or use --format text.',
+          hint: 'Use a chat model, put a chat_template.jinja beside tokenizer.json, or read the data in the style text.',
         },
       );
     }

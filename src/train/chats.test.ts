@@ -33,7 +33,7 @@ it('answers to chats among the samples end where turns do, answers to texts do n
     const asked = [{ id: '0', prompt, chosen: prompt, tokens }];
     const sheet = new SampleSheet(loaded.model, loaded.tokenizer, asked, 12);
     await sheet.before(undefined);
-    return (await sheet.after(undefined))[0]!.before;
+    return (await sheet.after(undefined))![0]!.before;
   };
   const short = loaded.tokenizer.decode(answer);
   expect(await answers(CHAT)).toBe(short);

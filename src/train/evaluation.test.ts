@@ -12,7 +12,7 @@ it('intervals of held-out figures are over prompts, and pairs say which prompt i
   const model = tinyModel('llama', 'float32', 1, { initializer_range: 0.3 });
   const reference = scoreRow(tinyModel('llama', 'float32', 2, { initializer_range: 0.3 }), pairs);
   const task = new PreferenceTask({ pairs, reference }, createObjective({ name: 'dpo' }));
-  const results = await evaluateTask(model, task, 60);
+  const results = await evaluateTask(model, task, { rowTokens: 60 });
   const prompts = pairs.map((_, item) => `prompt ${item % 4}`);
   const summary = summarizePreferences(
     results,
@@ -41,10 +41,10 @@ it('compares losses with those of the same pairs at the start, and with no other
   const task = new PreferenceTask({ pairs, reference }, createObjective({ name: 'dpo' }));
   const results = await evaluateTask(model, task);
   const describeItem = (item: number) => ({ id: pairs[item]!.id, prompt: `${item}` });
-  const { pairs: now } = summarizePreferences(results, describeItem, undefined);
+  const { pairs: now } = summarizePreferences(results, describeItem);
   const start = now.map((pair) => ({ ...pair, loss: pair.loss + 0.5 }));
   const change = (before: typeof start) =>
-    summarizePreferences(results, describeItem, before).metrics.loss_change;
+    summarizePreferences(results, describeItem, { pairs: before }).metrics.loss_change;
   expect(change(start)).toBeCloseTo(-0.5, 12);
   expect(change(start.slice(0, 5))).toBeUndefined();
   expect(change([...start, start[0]!])).toBeUndefined();

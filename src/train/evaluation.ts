@@ -15,24 +15,50 @@ export interface EvaluatedPair {
   readonly win: number;
   readonly chosenReward: number;
   readonly rejectedReward: number;
-  /** log π − log π_ref of each completion, nats; absent without a reference. Unlike rewards, comparable across objectives. */
+  /**
+   * log π − log π_ref of each completion, nats. Unlike rewards, comparable across objectives: where the objective has no
+   * reference, it is the model before training. Files of earlier versions lack it then.
+   */
   readonly chosenLogRatio?: number;
   readonly rejectedLogRatio?: number;
+}
+
+export interface EvaluateOptions {
+  /** Tokens of a packed row. */
+  readonly rowTokens?: number;
+  /** Stops between two rows by throwing the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** Losses of all items without gradients, rows packed from items of similar length. */
 export async function evaluateTask<Result extends ItemResults>(
   model: CausalLM,
   task: Task<Result>,
-  rowTokens?: number,
+  { rowTokens, signal }: EvaluateOptions = {},
 ): Promise<Result[]> {
   const lengths = Array.from({ length: task.items }, (_, item) => task.tokens(item));
   const results: Result[] = [];
   for (const items of packByLength(lengths, rowTokens)) {
     results.push(evaluatePass(model, task, items));
     await new Promise(setImmediate);
+    signal?.throwIfAborted();
   }
   return results;
+}
+
+/** Summed log-probabilities of a held-out pair's completions before training: the reference of objectives that have none. */
+export interface StartLogps {
+  readonly id: string;
+  readonly chosen: { readonly tokens: number; readonly logp: number };
+  readonly rejected: { readonly tokens: number; readonly logp: number };
+}
+
+/** What is known of the held-out pairs' start. */
+export interface EvaluationStart {
+  /** Their evaluation then; absent at the start itself. */
+  readonly pairs?: readonly EvaluatedPair[] | undefined;
+  /** In the data's order; absent where the objective has its reference. */
+  readonly logps?: readonly StartLogps[] | undefined;
 }
 
 export interface PreferenceEvaluation {
@@ -49,22 +75,27 @@ export interface PreferenceEvaluation {
 export function summarizePreferences(
   results: readonly PreferenceResults[],
   describe: (item: number) => Pick<EvaluatedPair, 'id' | 'prompt'>,
-  start: readonly EvaluatedPair[] | undefined,
+  { pairs: start, logps: startLogps }: EvaluationStart = {},
 ): PreferenceEvaluation {
   const byItem = new Map<number, EvaluatedPair>();
   for (const { items, losses, outcome, batch } of results) {
     const { chosen, rejected } = batch;
     for (const [index, item] of items.entries()) {
+      const atStart = startLogps?.[item];
+      const reference = {
+        chosen: chosen.referenceLogps?.[index] ?? atStart?.chosen.logp,
+        rejected: rejected.referenceLogps?.[index] ?? atStart?.rejected.logp,
+      };
       byItem.set(item, {
         ...describe(item),
         loss: losses[index]!,
         win: win(outcome, index),
         chosenReward: outcome.chosenRewards[index]!,
         rejectedReward: outcome.rejectedRewards[index]!,
-        ...(chosen.referenceLogps &&
-          rejected.referenceLogps && {
-            chosenLogRatio: chosen.logps[index]! - chosen.referenceLogps[index]!,
-            rejectedLogRatio: rejected.logps[index]! - rejected.referenceLogps[index]!,
+        ...(reference.chosen !== undefined &&
+          reference.rejected !== undefined && {
+            chosenLogRatio: chosen.logps[index]! - reference.chosen,
+            rejectedLogRatio: rejected.logps[index]! - reference.rejected,
           }),
       });
     }
@@ -77,6 +108,7 @@ export function summarizePreferences(
   return {
     metrics: {
       ...preferenceMetrics(results),
+      ...(startLogps && meanLogRatios(pairs)),
       ...intervalOverPrompts(
         'loss',
         pairs.map(({ loss }) => loss),
@@ -96,10 +128,19 @@ export function summarizePreferences(
   };
 }
 
-function samePairs(
-  start: readonly EvaluatedPair[] | undefined,
-  pairs: readonly EvaluatedPair[],
-): start is readonly EvaluatedPair[] {
+/** As `preferenceMetrics` has them, also where the objective has no reference. */
+function meanLogRatios(pairs: readonly EvaluatedPair[]): Record<string, number> {
+  const chosen = pairs.flatMap(({ chosenLogRatio: ratio }) => (ratio === undefined ? [] : [ratio]));
+  const rejected = pairs.flatMap(({ rejectedLogRatio: ratio }) => (ratio === undefined ? [] : [ratio]));
+  if (pairs.length === 0 || chosen.length < pairs.length) return {};
+  return { 'log_ratio/chosen': mean(chosen), 'log_ratio/rejected': mean(rejected) };
+}
+
+/** Whether records of the start are those of these pairs. */
+export function samePairs<Start extends { readonly id: string }>(
+  start: readonly Start[] | undefined,
+  pairs: readonly { readonly id: string }[],
+): start is readonly Start[] {
   return start?.length === pairs.length && pairs.every(({ id }, index) => id === start[index]!.id);
 }
 

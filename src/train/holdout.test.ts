@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { holdOut } from './holdout.ts';
+import { drawRows, holdOut, requireFraction } from './holdout.ts';
 
 describe('holding out', () => {
   it('splits all rows, keeps equal prompts together, and takes about the share asked for', () => {
@@ -40,4 +40,31 @@ describe('holding out', () => {
     expect(holdOut(rows, 0.2, 1).heldOut).toHaveLength(10);
     expect(holdOut(rows, 0, 1).heldOut).toEqual([]);
   });
+});
+
+describe('drawing the rows that are evaluated', () => {
+  // As hh-test: sorted by where the rows are from, some prompts twice.
+  const sorted = Array.from({ length: 60 }, (_, i) => ({
+    prompt: `${i < 30 ? 'harmless' : 'helpful'} ${i >> 1}`,
+  }));
+
+  it('takes rows of every part, with all rows of their prompts, as the seed says', () => {
+    const drawn = drawRows(sorted, 20, 0);
+    expect(drawn).toHaveLength(20);
+    expect(drawn).toEqual([...new Set(drawn)].sort((a, b) => a - b));
+    expect(drawn.filter((row) => row < 30).length).toBeGreaterThan(3);
+    expect(drawn.filter((row) => row >= 30).length).toBeGreaterThan(3);
+    for (const row of drawn) expect(drawn).toContain(row ^ 1);
+    expect(drawRows(sorted, 20, 0)).toEqual(drawn);
+    expect(drawRows(sorted, 20, 1)).not.toEqual(drawn);
+  });
+
+  it('takes all where there are no more, and part of a prompt rather than too many', () => {
+    expect(drawRows(sorted.slice(0, 3), 3, 0)).toEqual([0, 1, 2]);
+    expect(drawRows(sorted, 7, 0)).toHaveLength(7);
+  });
+});
+
+it.each([1, 1.5, -1, Number.NaN])('refuses to hold out a share of %d', (fraction) => {
+  expect(() => requireFraction(fraction)).toThrow(expect.objectContaining({ code: 'eval-fraction' }));
 });

@@ -1,4 +1,5 @@
 import { canonicalJson } from '../data/index.ts';
+import { UsageError } from '../errors.ts';
 import { RandomStream } from '../stats/index.ts';
 
 /**
@@ -11,6 +12,36 @@ export function holdOut(
   fraction: number,
   seed: number,
 ): { train: number[]; heldOut: number[] } {
+  const shuffled = RandomStream.create(seed, 'hold-out').shuffle(promptGroups(rows));
+  const chosen = chooseGroups(shuffled, heldOutCount(rows.length, fraction));
+  const indices = (isHeldOut: boolean) =>
+    shuffled
+      .filter((group) => chosen.has(group) === isHeldOut)
+      .flat()
+      .sort((a, b) => a - b);
+  return { train: indices(false), heldOut: indices(true) };
+}
+
+/**
+ * Indices of `count` rows, ascending (all, where there are no more): prompt by prompt in an order that follows from `seed`,
+ * because data often come sorted by where they are from, and their first rows are of one kind. Of the last prompt there may
+ * be some rows only.
+ */
+export function drawRows(
+  rows: readonly { readonly prompt?: unknown }[],
+  count: number,
+  seed: number,
+): number[] {
+  if (rows.length <= count) return [...rows.keys()];
+  const shuffled = RandomStream.create(seed, 'held-out-rows').shuffle(promptGroups(rows));
+  return shuffled
+    .flat()
+    .slice(0, count)
+    .sort((a, b) => a - b);
+}
+
+/** Row indices by prompt. */
+function promptGroups(rows: readonly { readonly prompt?: unknown }[]): number[][] {
   const groups = new Map<string, number[]>();
   for (const [index, { prompt }] of rows.entries()) {
     // As the data write it, not by `promptKey`: the splits of earlier runs stay what they were.
@@ -19,14 +50,15 @@ export function holdOut(
     if (group === undefined) groups.set(key, [index]);
     else group.push(index);
   }
-  const shuffled = RandomStream.create(seed, 'hold-out').shuffle([...groups.values()]);
-  const chosen = chooseGroups(shuffled, heldOutCount(rows.length, fraction));
-  const indices = (isHeldOut: boolean) =>
-    shuffled
-      .filter((group) => chosen.has(group) === isHeldOut)
-      .flat()
-      .sort((a, b) => a - b);
-  return { train: indices(false), heldOut: indices(true) };
+  return [...groups.values()];
+}
+
+/** @throws UsageError for what is no share of data that leaves something to train on */
+export function requireFraction(fraction: number | undefined): void {
+  if (fraction === undefined || (fraction >= 0 && fraction < 1)) return;
+  throw new UsageError('eval-fraction', `evalFraction is ${fraction}; expected 0 or more, and below 1.`, {
+    hint: 'It is the share of the data that is held out: 0.1 holds out a tenth, 0 nothing.',
+  });
 }
 
 /** How many of so many rows a fraction asks for. */

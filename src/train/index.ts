@@ -16,6 +16,7 @@ export {
   type MemoryEstimate,
   type MemoryOptions,
 } from './memory.ts';
+export { mergeAdapters } from './merge-adapters.ts';
 export type { CheckpointOptions, EvaluationOptions, LoraTraining, TrainOptions } from './options.ts';
 export { type ComputePrecision, resolvePrecision, type TrainingDType } from './precision.ts';
 export { type PreferenceOptions, type PreferenceResult, trainPreference } from './preference.ts';

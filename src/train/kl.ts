@@ -25,7 +25,7 @@ export async function onPolicyKl(
   policy: CausalLM,
   withReference: WithReference,
   prompts: readonly Int32Array[],
-  options: Pick<GenerateOptions, 'maxNewTokens' | 'seed' | 'stopTokenIds'>,
+  options: Pick<GenerateOptions, 'maxNewTokens' | 'seed' | 'stopTokenIds' | 'signal'>,
 ): Promise<Float64Array> {
   const sampled = await generate(policy, prompts, options);
   const sequences = sampled.map(([completion], index) => {
@@ -34,17 +34,20 @@ export async function onPolicyKl(
     const whole = stopToken === undefined ? tokens : Int32Array.from([...tokens, stopToken]);
     return { prompt: prompts[index]!, completion: whole };
   });
-  return sequenceKl(policy, withReference, sequences);
+  return sequenceKl(policy, withReference, sequences, options.signal);
 }
 
 /**
  * Σ_t KL(π(·|x, y_<t) ‖ π_ref(·|x, y_<t)) of each sequence's completion, nats: over the full vocabulary at every position,
  * summed. On completions sampled from π its mean estimates KL(π ‖ π_ref), with less variance than log-ratios.
+ *
+ * @param signal stops between two rows by throwing its reason
  */
 export async function sequenceKl(
   policy: CausalLM,
   withReference: WithReference,
   sequences: readonly Pick<TokenizedSequence, 'prompt' | 'completion'>[],
+  signal?: AbortSignal,
 ): Promise<Float64Array> {
   const lengths = sequences.map(({ prompt, completion }) => prompt.length + completion.length);
   const batches = packByLength(lengths);
@@ -53,16 +56,18 @@ export async function sequenceKl(
   const unpack = packWeights(policy, work);
   const ours: Tensor[] = [];
   try {
-    for (const row of rows) ours.push(completionStates(policy, row));
-    return await withReference((reference) => {
+    await collectStates(policy, rows, ours, signal);
+    return await withReference(async (reference) => {
       const unpackTheirs = packWeights(reference, work);
       const theirs: Tensor[] = [];
       try {
-        for (const row of rows) theirs.push(completionStates(reference, row));
+        await collectStates(reference, rows, theirs, signal);
         const kls = new Float64Array(sequences.length);
         for (const [i, { completions }] of rows.entries()) {
+          signal?.throwIfAborted();
           const perToken = divergence(policy.head, ours[i]!, reference.head, theirs[i]!);
           for (const [k, kl] of sumByCompletion(completions, perToken).entries()) kls[batches[i]![k]!] = kl;
+          await new Promise(setImmediate);
         }
         return kls;
       } finally {
@@ -73,6 +78,20 @@ export async function sequenceKl(
   } finally {
     for (const states of ours) states.dispose();
     unpack();
+  }
+}
+
+/** The states of each row, put where the caller frees them whatever happens. */
+async function collectStates(
+  model: CausalLM,
+  rows: readonly PackedRow[],
+  into: Tensor[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const row of rows) {
+    into.push(completionStates(model, row));
+    await new Promise(setImmediate);
+    signal?.throwIfAborted();
   }
 }
 

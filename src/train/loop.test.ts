@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -210,7 +210,7 @@ describe('the loop', () => {
     expect(resumed.metrics).toEqual(metrics.slice(3));
   });
 
-  it('writes checkpoints as asked and keeps the last two', async () => {
+  it('writes checkpoints as asked and keeps the last', async () => {
     const { run, path } = temporaryRun();
     const { model, options } = setUp();
     const saved: number[] = [];
@@ -218,7 +218,150 @@ describe('the loop', () => {
     await runLoop({ ...options, run, checkpointEvery: 2, steps: 7, observer });
     run.close();
     expect(saved).toEqual([2, 4, 6, 7]);
-    expect(readdirSync(join(path, 'checkpoints')).sort()).toEqual(['step-6', 'step-7']);
+    expect(readdirSync(join(path, 'checkpoints'))).toEqual(['step-7']);
+    model.dispose();
+  });
+
+  it.each([
+    [15, [7]],
+    [1e-9, [1, 2, 3, 4, 5, 6, 7]],
+    [0, [7]],
+  ])('writes checkpoints by the clock: every %d minutes', async (checkpointMinutes, expected) => {
+    const { run } = temporaryRun();
+    const { model, options } = setUp();
+    const saved: number[] = [];
+    const observer = (event: TrainEvent) => event.type === 'checkpoint' && saved.push(event.step);
+    await runLoop({ ...options, run, checkpointMinutes, steps: 7, observer });
+    run.close();
+    expect(saved).toEqual(expected);
+    model.dispose();
+  });
+
+  /** A run of six steps, and what it told; `observe` may end it by throwing. */
+  async function train(
+    changes: Partial<LoopOptions<PreferenceResults>>,
+    { path, observe }: { path?: string; observe?: (event: TrainEvent) => void } = {},
+  ) {
+    const opened = temporaryRun(path !== undefined, path);
+    const { model, options } = setUp();
+    const notes: string[] = [];
+    const observer = (event: TrainEvent) => {
+      if (event.type === 'note') notes.push(`${event.code}: ${event.message}`);
+      observe?.(event);
+    };
+    const outcome = await runLoop({ ...options, ...changes, run: opened.run, observer }).catch(
+      (error: unknown) => error,
+    );
+    opened.run.close();
+    model.dispose();
+    return { ...opened, outcome, notes };
+  }
+
+  const failAt = (step: number) => (event: TrainEvent) => {
+    if (event.type === 'step' && event.step === step) throw new Error('killed');
+  };
+
+  it('goes on to the same bits from a checkpoint that the clock asked for', async () => {
+    const whole = await train({});
+    const checkpointMinutes = 1e-9;
+    const { path } = await train({ checkpointMinutes }, { observe: failAt(4) });
+    const { outcome } = await train({ checkpointMinutes }, { path });
+    expect(outcome).toMatchObject({ status: 'finished', resumedFrom: 3 });
+    expect(weights(path, 6).equals(weights(whole.path, 6))).toBe(true);
+    expect(readMetrics(path)).toEqual(readMetrics(whole.path));
+  });
+
+  it.each([
+    [1, 'its 1 step is trained again'],
+    [3, 'its 3 steps are trained again'],
+  ])('killed after step %d without a checkpoint, it says what is done again', async (step, words) => {
+    const { path, notes: before } = await train({}, { observe: failAt(step) });
+    const { notes, outcome } = await train({}, { path });
+    expect(before).toEqual([]);
+    expect(notes).toEqual([`no-checkpoint: No checkpoint was written before the run stopped: ${words}.`]);
+    expect(outcome).toMatchObject({ status: 'finished', resumedFrom: 0 });
+  });
+
+  it('with nothing but damaged checkpoints, it removes none and says so', async () => {
+    const { path } = await train({ checkpointEvery: 3 }, { observe: failAt(4) });
+    const file = join(path, 'checkpoints', 'step-3', 'optimizer.safetensors');
+    truncateSync(file, 10);
+    const before = weights(path, 3);
+    const { outcome, notes } = await train({}, { path });
+    expect(outcome).toMatchObject({
+      code: 'checkpoints-damaged',
+      message: expect.stringContaining('step-3: optimizer.safetensors has 10 bytes instead of'),
+    });
+    expect(notes).toEqual([]);
+    expect(weights(path, 3).equals(before)).toBe(true);
+    expect(readMetrics(path)).toHaveLength(4);
+  });
+
+  it('names the checkpoint that is used in place of a damaged one', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'mallows-loop-')), 'run');
+    const two = RunDirectory.open(path, { recipe: { name: 'test' }, provenance: {}, keepCheckpoints: 2 });
+    const { model, options } = setUp();
+    await runLoop({ ...options, run: two, checkpointEvery: 2 });
+    two.close();
+    model.dispose();
+    rmSync(join(two.checkpoints.path(6), 'weights.safetensors'));
+    const { outcome, notes } = await train({}, { path });
+    expect(notes).toEqual([
+      expect.stringMatching(/^checkpoint-damaged: .*step-6 is damaged \(.*\); that of step 4 is used\.$/),
+    ]);
+    expect(outcome).toMatchObject({ resumedFrom: 4 });
+  });
+
+  it.each([0, 4, 6])('stops within an evaluation, and goes on with it: after step %d', async (at) => {
+    const values = async (step: number) => ({ loss: step, other: 2 * step });
+    const whole = await train({ evaluation: { every: 2, evaluate: values } });
+    const stop = new AbortController();
+    const first = await train({
+      signal: stop.signal,
+      evaluation: {
+        every: 2,
+        evaluate: async (step, signal) => {
+          if (step === at) stop.abort();
+          signal?.throwIfAborted();
+          return values(step);
+        },
+      },
+    });
+    expect(first.outcome).toMatchObject({ status: 'interrupted', step: at });
+    expect(readMetrics(first.path).some(({ step }) => step === at)).toBe(false);
+    const second = await train({ evaluation: { every: 2, evaluate: values } }, { path: first.path });
+    expect(second.outcome).toMatchObject({ status: 'finished', step: 6, resumedFrom: at });
+    expect(readMetrics(first.path)).toEqual(readMetrics(whole.path));
+    expect(weights(first.path, 6).equals(weights(whole.path, 6))).toBe(true);
+  });
+
+  it('neither saves nor returns weights that the last update made infinite', async () => {
+    const update = { learningRate: 1e39, schedule: { name: 'constant' } as const, steps: 1 };
+    const { outcome, path } = await train(update);
+    expect(outcome).toMatchObject({
+      code: 'weights-not-finite',
+      message: expect.stringMatching(/^After step 1 /),
+      hint: expect.stringContaining('No checkpoint was written yet.'),
+    });
+    expect(readdirSync(join(path, 'checkpoints'))).toEqual([]);
+    const { model, options } = setUp();
+    await expect(runLoop({ ...options, ...update })).rejects.toMatchObject({ code: 'weights-not-finite' });
+    model.dispose();
+  });
+
+  it('names the checkpoint that could not be written, and what it takes', async () => {
+    const { run } = temporaryRun();
+    const { model, options } = setUp();
+    const observer = (event: TrainEvent) => {
+      // Nothing can be written there any more.
+      if (event.type === 'step') rmSync(run.checkpoints.directory, { recursive: true });
+    };
+    await expect(runLoop({ ...options, run, checkpointEvery: 1, observer })).rejects.toMatchObject({
+      code: 'checkpoint-not-written',
+      message: expect.stringMatching(/step-1, which takes \d.* KiB, could not be written: .*no such file/),
+      cause: { code: 'ENOENT' },
+    });
+    run.close();
     model.dispose();
   });
 
@@ -263,7 +406,7 @@ describe('the loop', () => {
     expect(failed.outcome).toMatchObject({
       code: 'evaluation-failed',
       message: `The evaluation after step ${failing} failed: no memory left`,
-      hint: expect.stringContaining('--resume'),
+      hint: expect.stringContaining('resumed'),
       cause: expect.any(RangeError),
     });
     expect(readMetrics(failed.path).at(-1)!.step).toBe(failing - 1);
@@ -289,7 +432,7 @@ describe('the loop', () => {
     await expect(runLoop({ ...options, run, evaluation })).rejects.toMatchObject({
       code: 'evaluation-not-finite',
       message: 'The evaluation after step 6 failed: The held-out loss is NaN.',
-      hint: expect.stringContaining(join('checkpoints', 'step-6')),
+      hint: expect.stringMatching(/kept in .*step-6\.$/),
     });
     run.close();
     expect(readMetrics(path).at(-1)!.step).toBe(5);
@@ -308,7 +451,7 @@ describe('the loop', () => {
     await expect(failing).rejects.toBeInstanceOf(UsageError);
     await expect(failing).rejects.toMatchObject({
       code: 'reference-changed',
-      hint: expect.stringMatching(/^Keep it\. .*--resume/),
+      hint: expect.stringMatching(/^Keep it\. .*resumed/),
       cause: changed,
     });
     run.close();
@@ -319,19 +462,19 @@ describe('the loop', () => {
     const { run, path } = temporaryRun();
     const { model, options } = setUp();
     const spoil = (event: TrainEvent) => {
-      if (event.type !== 'step' || event.step !== 2) return;
+      if (event.type !== 'step' || event.step !== 3) return;
       tidy(() =>
         noGrad(() => ops.copy_(model.finalNormParameters[0]!.value, tensor(new Array(16).fill(Number.NaN)))),
       );
     };
-    const running = runLoop({ ...options, run, checkpointEvery: 1, batch: { pairs: 2 }, observer: spoil });
+    const running = runLoop({ ...options, run, checkpointEvery: 2, batch: { pairs: 2 }, observer: spoil });
     await expect(running).rejects.toMatchObject({
       code: 'loss-not-finite',
-      message: expect.stringMatching(/^Step 3 .* Rows: pair-\d, pair-\d\.$/),
+      message: expect.stringMatching(/^Step 4 .* Rows: pair-\d, pair-\d\.$/),
       hint: expect.stringContaining('checkpoint of step 2'),
     });
     run.close();
-    expect(readMetrics(path)).toHaveLength(2);
+    expect(readMetrics(path)).toHaveLength(3);
     model.dispose();
   });
 

@@ -1,5 +1,5 @@
-import { memory } from '../engine/index.ts';
-import { MallowsError, TrainingError } from '../errors.ts';
+import { bytesPerElement, memory } from '../engine/index.ts';
+import { TrainingError } from '../errors.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import {
   clipFactor,
@@ -13,8 +13,17 @@ import {
   type ScheduleOptions,
 } from '../optim/index.ts';
 import { type MetricsRecord, type RunDirectory, readMetrics } from '../runs/index.ts';
+import { isSystemError } from '../system-errors.ts';
 import type { BatchOptions, StepTiming, TrainObserver, TrainStatus } from './contract.ts';
 import { GradientStore } from './gradients.ts';
+import {
+  checkpointNotWritten,
+  checkpointsDamaged,
+  evaluationFailed,
+  evaluationNotFinite,
+  keptWords,
+  weightsNotFinite,
+} from './loop-errors.ts';
 import type { RowPass } from './pass.ts';
 import { BatchPlan } from './plan.ts';
 import { type LoopState, restoreTraining, saveTraining } from './state.ts';
@@ -40,11 +49,16 @@ export interface LoopOptions<Result extends ItemResults> {
   readonly shuffle?: boolean;
   /** Where metrics and checkpoints go; absent in memory-only runs. */
   readonly run?: RunDirectory;
-  /** Steps between checkpoints; 0 (default): only when interrupted, when an evaluation fails, and at the end. */
+  /** Steps between checkpoints; 0 (default): none by steps. When interrupted, when an evaluation fails and at the end is one. */
   readonly checkpointEvery?: number;
+  /** Minutes after which a step is followed by a checkpoint; 0 (default): none by the clock. */
+  readonly checkpointMinutes?: number;
   readonly evaluation?: Evaluation;
   readonly observer?: TrainObserver;
-  /** When it fires, the step in progress is finished, a checkpoint saved, and the loop returns `interrupted`. */
+  /**
+   * When it fires, the step in progress is finished, a checkpoint saved, and the loop returns `interrupted`. An evaluation in
+   * progress stops, and is what the resumed run begins with.
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -55,7 +69,8 @@ export interface LoopOptions<Result extends ItemResults> {
 export interface Evaluation {
   /** Steps between evaluations; 0: at the start and the end only. */
   readonly every: number;
-  evaluate(step: number, totalSteps: number): Promise<Readonly<Record<string, number>>>;
+  /** @param signal when it fires, the evaluation may stop by throwing the signal's reason */
+  evaluate(step: number, signal?: AbortSignal): Promise<Readonly<Record<string, number>>>;
 }
 
 export interface LoopResult {
@@ -94,6 +109,8 @@ class Loop<Result extends ItemResults> {
   /** What a step's line of metrics says already, until its evaluation, where one is due, has had its say. */
   #pending: MetricsRecord | undefined;
   #savedStep = -1;
+  /** When the last checkpoint was written, or the session began: `performance.now()`. */
+  #savedAt = performance.now();
   #sessionSeconds = 0;
   #sessionSteps = 0;
 
@@ -113,23 +130,18 @@ class Loop<Result extends ItemResults> {
 
   async run(): Promise<LoopResult> {
     const { totalSteps } = this.#plan;
-    const { signal, checkpointEvery = 0 } = this.#options;
+    const { evaluation } = this.#options;
     const resumedFrom = await this.#resume();
-    // A run that was interrupted before its first step has a checkpoint of step 0, and this line in its metrics.
-    if (this.#savedStep < 0) await this.#evaluateAtStart();
-    if (this.#pending !== undefined) {
-      await this.#logStep();
-      await this.#checkpoint();
-    }
-    while (this.#step < totalSteps && signal?.aborted !== true) {
-      await this.#trainStep();
-      if (checkpointEvery > 0 && this.#step % checkpointEvery === 0) await this.#checkpoint();
-      // Lets signals and the watcher's timers run: a step is synchronous.
-      await new Promise(setImmediate);
+    // A run that was interrupted before its first step has a checkpoint of step 0, which knows whether this was done.
+    if (this.#savedStep < 0 && evaluation !== undefined) this.#pending = { step: 0, epoch: 0 };
+    try {
+      await this.#train();
+    } catch (error) {
+      if (!this.#isInterruption(error)) throw error;
     }
     if (this.#savedStep !== this.#step) await this.#checkpoint();
     return {
-      status: this.#step === totalSteps ? 'finished' : 'interrupted',
+      status: this.#step === totalSteps && this.#pending === undefined ? 'finished' : 'interrupted',
       step: this.#step,
       totalSteps,
       resumedFrom,
@@ -142,18 +154,50 @@ class Loop<Result extends ItemResults> {
     this.#optimizer.dispose();
   }
 
+  /** The evaluation that is still owed, and all steps that are. */
+  async #train(): Promise<void> {
+    const { signal } = this.#options;
+    if (this.#pending !== undefined) {
+      await this.#logStep();
+      // What is saved says that the evaluation is owed.
+      if (this.#savedStep === this.#step) await this.#checkpoint();
+    }
+    while (this.#step < this.#plan.totalSteps && signal?.aborted !== true) {
+      await this.#trainStep();
+      if (this.#isCheckpointDue()) await this.#checkpoint();
+      // Lets signals and the watcher's timers run: a step is synchronous.
+      await new Promise(setImmediate);
+    }
+  }
+
+  #isCheckpointDue(): boolean {
+    const { run, checkpointEvery = 0, checkpointMinutes = 0 } = this.#options;
+    if (run === undefined) return false;
+    if (checkpointEvery > 0 && this.#step % checkpointEvery === 0) return true;
+    return checkpointMinutes > 0 && performance.now() - this.#savedAt >= checkpointMinutes * 60_000;
+  }
+
+  /** Whether an evaluation stopped because it was asked to. */
+  #isInterruption(error: unknown): boolean {
+    const { signal } = this.#options;
+    return signal?.aborted === true && error === signal.reason;
+  }
+
   async #resume(): Promise<number> {
     const { run, masters, task, observer } = this.#options;
     if (run === undefined) return 0;
     const { checkpoint, damaged } = await run.checkpoints.latest();
-    for (const { path, reason } of damaged) {
-      const message = `The checkpoint ${path} is damaged (${reason}); an earlier one is used.`;
-      observer?.({ type: 'note', level: 'warning', code: 'checkpoint-damaged', message });
-    }
     if (checkpoint === undefined) {
-      run.checkpoints.removeAfter(-1);
+      if (damaged.length > 0) throw checkpointsDamaged(run.path, damaged);
+      this.#noteLostSteps(run);
       run.startLogs(0);
       return 0;
+    }
+    for (const { path, reason } of damaged) {
+      this.#warn(
+        'checkpoint-damaged',
+        `The checkpoint ${path} is damaged (${reason}); that of step ${checkpoint.step} is used.`,
+      );
     }
     const state = restoreTraining(checkpoint, masters, this.#optimizer);
     task.restore?.(state.task);
@@ -169,9 +213,19 @@ class Loop<Result extends ItemResults> {
     return checkpoint.step;
   }
 
-  async #evaluateAtStart(): Promise<void> {
-    const evaluated = await this.#evaluate(0);
-    if (evaluated !== undefined) this.#log({ step: 0, epoch: 0, ...evaluated });
+  /** Says what a run that was killed before its first checkpoint does again. */
+  #noteLostSteps(run: RunDirectory): void {
+    const lost = run.loggedStep();
+    if (lost === undefined) return;
+    const again =
+      lost === 0
+        ? 'the run begins anew'
+        : `its ${lost} ${lost === 1 ? 'step is' : 'steps are'} trained again`;
+    this.#warn('no-checkpoint', `No checkpoint was written before the run stopped: ${again}.`);
+  }
+
+  #warn(code: string, message: string): void {
+    this.#options.observer?.({ type: 'note', level: 'warning', code, message });
   }
 
   async #trainStep(): Promise<void> {
@@ -220,8 +274,8 @@ class Loop<Result extends ItemResults> {
 
   async #evaluateIfDue(): Promise<Record<string, number> | undefined> {
     const every = this.#options.evaluation?.every ?? 0;
-    const last = this.#step === this.#plan.totalSteps;
-    if (!last && (every === 0 || this.#step % every !== 0)) return undefined;
+    const isEnd = this.#step === 0 || this.#step === this.#plan.totalSteps;
+    if (!isEnd && (every === 0 || this.#step % every !== 0)) return undefined;
     return await this.#evaluate(this.#step);
   }
 
@@ -235,24 +289,17 @@ class Loop<Result extends ItemResults> {
   }
 
   async #finiteValues(evaluation: Evaluation, step: number): Promise<Readonly<Record<string, number>>> {
-    const values = await evaluation.evaluate(step, this.#plan.totalSteps);
+    const values = await evaluation.evaluate(step, this.#options.signal);
     if (Number.isFinite(values.loss ?? 0)) return values;
-    throw new TrainingError('evaluation-not-finite', `The held-out loss is ${values.loss}.`, {
-      hint: 'Look at the held-out rows; with a lower learning rate or in fp32, train anew.',
-    });
+    throw evaluationNotFinite(values.loss);
   }
 
   /** An evaluation failed: without a checkpoint, all updates since the last one would be lost with it. */
   async #saveAndThrow(error: unknown): Promise<never> {
     const { run } = this.#options;
-    if (run === undefined || this.#step === 0) throw error;
+    if (run === undefined || this.#step === 0 || this.#isInterruption(error)) throw error;
     if (this.#savedStep !== this.#step) await this.#checkpoint();
-    const message = `The evaluation after step ${this.#step} failed: ${error instanceof Error ? error.message : error}`;
-    const kept = `The updates so far are kept in ${run.checkpoints.path(this.#step)}: resumed (--resume), the run begins with this evaluation.`;
-    if (!(error instanceof MallowsError)) {
-      throw new TrainingError('evaluation-failed', message, { hint: kept, cause: error });
-    }
-    throw error.reworded(message, error.hint === undefined ? kept : `${error.hint} ${kept}`);
+    throw evaluationFailed(error, this.#step, run.checkpoints.path(this.#step));
   }
 
   #log(record: MetricsRecord): void {
@@ -279,6 +326,7 @@ class Loop<Result extends ItemResults> {
 
   async #checkpoint(): Promise<void> {
     const { run, masters, task, observer } = this.#options;
+    this.#requireFiniteWeights();
     if (run === undefined) return;
     run.syncLogs();
     const state: LoopState = {
@@ -286,11 +334,28 @@ class Loop<Result extends ItemResults> {
       task: task.state?.() ?? {},
       ...(this.#pending && { pending: this.#pending }),
     };
-    const path = await run.checkpoints.write(this.#step, state, (directory) =>
-      saveTraining(directory, masters, this.#optimizer),
-    );
+    const path = await run.checkpoints
+      .write(this.#step, state, (directory) => saveTraining(directory, masters, this.#optimizer))
+      .catch((error) => Promise.reject(this.#notWritten(run, error)));
     this.#savedStep = this.#step;
+    this.#savedAt = performance.now();
     observer?.({ type: 'checkpoint', step: this.#step, path });
+  }
+
+  /** The last update may have left weights that no loss was computed with. */
+  #requireFiniteWeights(): void {
+    const norm = globalNorm([...this.#options.masters.state().values()]);
+    if (!Number.isFinite(norm)) throw weightsNotFinite(this.#step, norm, keptWords(this.#savedStep));
+  }
+
+  #notWritten(run: RunDirectory, error: unknown): unknown {
+    if (!isSystemError(error)) return error;
+    const tensors = [this.#options.masters.state(), this.#optimizer.state()].flatMap((state) => [
+      ...state.values(),
+    ]);
+    const bytes = tensors.reduce((sum, { size, dtype }) => sum + size * bytesPerElement[dtype], 0);
+    const path = run.checkpoints.path(this.#step);
+    return checkpointNotWritten(error, { path, bytes }, keptWords(this.#savedStep));
   }
 
   #requireFiniteLosses({ items, losses }: Result): void {
@@ -299,13 +364,9 @@ class Loop<Result extends ItemResults> {
   }
 
   #notFinite(code: string, what: string, items: readonly number[]): TrainingError {
-    const { run, task } = this.#options;
-    const ids = items.map((item) => task.id(item)).join(', ');
-    const kept = run?.checkpoints.steps().at(-1);
+    const ids = items.map((item) => this.#options.task.id(item)).join(', ');
     return new TrainingError(code, `Step ${this.#step + 1} has a ${what}. Rows: ${ids}.`, {
-      hint:
-        `${kept === undefined ? 'No checkpoint was written yet.' : `The checkpoint of step ${kept} is kept.`} ` +
-        'Look at these rows, lower the learning rate, or train in fp32.',
+      hint: `${keptWords(this.#savedStep)} Look at these rows, lower the learning rate, or train in fp32.`,
     });
   }
 }

@@ -114,7 +114,8 @@ function layerActivations(config: ModelConfig): number {
   return 4 * width + query + keyValue + query + feedForward;
 }
 
-function slotCount(optimizer: OptimizerOptions): number {
+/** Numbers that an optimiser keeps of each weight. */
+export function slotCount(optimizer: OptimizerOptions): number {
   switch (optimizer.name) {
     case 'adamw':
       return 2;

@@ -10,24 +10,27 @@ export interface TrainOptions {
   /**
    * A specification (`smollm2-135m`, a directory, a .gguf file, a hub id), or a model in memory, which is trained in place.
    * One whose weights were trained and not saved has no reference scores kept; it cannot be the base of a saved adapter, nor
-   * have full fine-tuning measure its KL.
+   * have full fine-tuning measure its KL. While it is trained nobody else may train it, generate with it or score with it
+   * (`model-in-use`): load it again for that.
    */
   readonly model: string | LoadedModel;
-  /** Run directory. Without one nothing is written: no metrics, no checkpoints, no model. */
+  /** Run directory. Without one there are no metrics, checkpoints or model on disk, only `referenceCache`. */
   readonly output?: string;
   /** Go on with the run in `output`; a warning says so if there is none, and a new one begins. */
   readonly resume?: boolean;
   /** Delete the run in `output` first. Answers, rewards and verdicts beside it go to `output`/replaced. */
   readonly overwrite?: boolean;
 
-  /** How files are read: format, style, columns, strictness, access to the hub. */
+  /** How rows are read, of files and in memory: format, style, columns, strictness, access to the hub. */
   readonly reading?: LoadPairsOptions;
-  /** Tokens of prompt and completion together. Default 1024. */
+  /** Tokens of prompt and completion together. Default 1024, or the model's context where that is shorter. */
   readonly maxLength?: number;
-  /** Share of the data held out when no evaluation data are given; rows with one prompt stay together. Default 0.1. */
+  /**
+   * Share of the data held out when no evaluation data are given, below 1; rows with one prompt stay together. Default 0.1.
+   */
   readonly evalFraction?: number;
   /**
-   * Of the choice of rows that are held out. Default 0, whatever `seed` is: runs under several seeds are measured on the
+   * Of the choice of rows that are held out, evaluated and asked for the KL. Default 0, whatever `seed` is: runs under several seeds are measured on the
    * same rows.
    */
   readonly evalSeed?: number;
@@ -64,12 +67,16 @@ export interface TrainOptions {
    * `referenceCache` and `checkpoint` in it may differ. Default: these options, under their own names.
    */
   readonly recipe?: unknown;
-  /** Where scores of reference models are kept that have files. Default: the cache folder; `false`: nowhere. */
+  /**
+   * Where scores of reference models are kept that have files. Default: the cache folder; `false`: nowhere. One that cannot
+   * be written is a warning.
+   */
   readonly referenceCache?: string | false;
   readonly observer?: TrainObserver;
   /**
-   * Finish the step in progress, save a checkpoint, return with status `interrupted`. During the reference pass there is no
-   * step to finish: training throws the signal's reason, and what was scored by then stays in `referenceCache`.
+   * Finish the step in progress, save a checkpoint, return with status `interrupted`. An evaluation in progress stops; the
+   * resumed run begins with it. Before training, during the reference pass and the first samples, there is no step to finish:
+   * training throws the signal's reason, and what was scored by then stays in `referenceCache`.
    */
   readonly signal?: AbortSignal;
 }
@@ -88,22 +95,27 @@ export interface LoraTraining {
 export interface EvaluationOptions {
   /** Steps between evaluations; 0 (default): at the start and the end only. */
   readonly every?: number;
-  /** Evaluate on the first so many held-out rows. Default: all. */
+  /** Evaluate on so many held-out rows, drawn by prompt with `evalSeed`. Default: all. */
   readonly maxPairs?: number;
   /** Held-out prompts answered greedily before and after training. Default 0. */
   readonly samples?: number;
-  /** Completions sampled at each evaluation for the KL to the reference. Default 0. */
+  /** Held-out prompts, drawn with `evalSeed`, answered at each evaluation for the KL to the reference. Default 0. */
   readonly klSamples?: number;
   /** Length limit of both. Default 96. */
   readonly maxNewTokens?: number;
 }
 
 export interface CheckpointOptions {
-  /** Steps between checkpoints; 0 (default): only when interrupted, when an evaluation fails, and at the end. */
+  /** Steps between checkpoints; 0 (default): none by steps. When interrupted, when an evaluation fails and at the end is one. */
   readonly every?: number;
-  /** Checkpoints kept. Default 2. */
+  /** Minutes after which a step is followed by a checkpoint, counted from the last one; 0: none by the clock. Default 15. */
+  readonly minutes?: number;
+  /** Checkpoints kept. Default 1. */
   readonly keep?: number;
 }
+
+/** What a run that is killed loses at most, and one of minutes does not notice. */
+export const DEFAULT_CHECKPOINT_MINUTES = 15;
 
 export const DEFAULT_MAX_NEW_TOKENS = 96;
 

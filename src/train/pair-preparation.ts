@@ -25,7 +25,7 @@ import type { PreferenceData } from './preference-task.ts';
 import type { PairScore } from './reference.ts';
 import { ReferencePass, type ReferenceScores } from './reference-pass.ts';
 import type { Session } from './session.ts';
-import type { Split } from './splits.ts';
+import { type Split, type SplitFacts, select } from './splits.ts';
 
 /** Pairs with all that training knows of each beforehand. */
 export interface PreparedPairs {
@@ -48,6 +48,7 @@ export class PairPreparation {
   readonly #objective: Objective;
   readonly #source: DispersionSource;
   #reference: ReferencePass | undefined;
+  #contested: ContestedPairs | undefined;
 
   constructor(session: Session, options: PreferenceDataOptions, objective: Objective) {
     this.#source = objective.usesDispersion ? (options.dispersion?.source ?? 'entropy') : 'none';
@@ -57,11 +58,11 @@ export class PairPreparation {
   }
 
   /**
-   * Reads both splits as text. Pairs that lack the score gaps, votes or column that the objective needs are an error here:
-   * before there is a run, and before the reference model is asked.
+   * Reads both splits as text. Training pairs that votes leave contested drop out here. Pairs that lack the score gaps, votes
+   * or column that the objective needs are an error: before there is a run, and before the reference model is asked.
    */
   async read(): Promise<PairRows> {
-    const rows = await readPairRows(this.#options, this.#session);
+    const rows = this.#withoutContested(await readPairRows(this.#options, this.#session));
     const { train, heldOut = NO_PAIRS, locations } = rows;
     requireScoreGaps(this.#objective, scoreGapRows([...train.examples, ...heldOut.examples], locations));
     if (isStated(this.#source)) this.#weigh({ train, heldOut, locations });
@@ -73,10 +74,12 @@ export class PairPreparation {
     if (this.#objective.needsReference || this.#source === 'entropy') {
       this.#reference = this.#beginReference(rows);
     }
-    return tokenizePairRows(rows, this.#options, this.#session, this.#reference?.listeners);
+    const listeners = this.#reference?.listeners;
+    const splits = await tokenizePairRows(rows, this.#options, this.#session, listeners);
+    return { ...splits, facts: withContested(splits.facts, this.#contested) };
   }
 
-  /** Scores under the reference model and weights w(x) of both splits. Pairs that votes leave contested drop out here. */
+  /** Scores under the reference model and weights w(x) of both splits. */
   async prepare(splits: PairSplits, run: RunDirectory | undefined): Promise<PreparedPairs> {
     const { train, heldOut } = splits;
     if (this.#reference === undefined) this.#session.castForReference();
@@ -87,13 +90,15 @@ export class PairPreparation {
     }
     const weights = this.#source === 'none' ? undefined : this.#weigh(splits, reference);
     const data = preferenceData(train, reference?.train, weights?.train);
+    const heldOutData = preferenceData(heldOut, reference?.heldOut, weights?.heldOut);
     if (weights !== undefined) {
-      reportContested(this.#session, [...weights.train.contested, ...weights.heldOut.contested]);
-      writeWeights(run, data, weights.train);
+      run?.writeRecords('dispersion.json', [{ ...weights.train.model, ...weights.train.summary }]);
+      run?.writeRecords('dispersion.jsonl', weightLines(data));
+      if (heldOut.examples.length > 0) run?.writeRecords('eval-dispersion.jsonl', weightLines(heldOutData));
     }
     return {
       train: data,
-      heldOut: preferenceData(heldOut, reference?.heldOut, weights?.heldOut),
+      heldOut: heldOutData,
       source: this.#source,
       ...(weights && { phiStar: weights.train.model.phiStar }),
       splits,
@@ -107,11 +112,25 @@ export class PairPreparation {
 
   #beginReference({ train, heldOut }: PairRows): ReferencePass {
     this.#session.castForReference();
-    const most = this.#options.evaluation?.maxPairs ?? Number.POSITIVE_INFINITY;
     return new ReferencePass(this.#session, this.#options, {
       train: train.examples.length,
-      heldOut: Math.min(heldOut?.examples.length ?? 0, most),
+      heldOut: heldOut?.examples.length ?? 0,
     });
+  }
+
+  /**
+   * Without training pairs that votes leave contested. No objective trains on them, also one that weighs nothing, so that
+   * runs that differ in their objectives alone see the same pairs. Held-out ones stay: accuracies and log-ratios need no weight.
+   */
+  #withoutContested(rows: PairRows): PairRows {
+    const { source, floor } = this.#options.dispersion ?? {};
+    if (source !== 'votes' || floor !== undefined) return rows;
+    const { train, heldOut = NO_PAIRS, locations } = rows;
+    const fitted = fitDispersion(dispersionRows(train, undefined, locations), { source });
+    const applied = applyDispersion(fitted.model, dispersionRows(heldOut, undefined, locations));
+    this.#contested = { train: fitted.contested, heldOut: applied.contested };
+    reportContested(this.#session, this.#contested);
+    return { ...rows, train: select(train, fitted.kept) };
   }
 
   /** Weights w(x) of both splits, on the scale of the training pairs. */
@@ -140,6 +159,14 @@ interface PairWeights {
   readonly heldOut: DispersionWeights;
 }
 
+/** Ids of pairs whose votes do not favour the chosen side. */
+interface ContestedPairs {
+  /** Left out. */
+  readonly train: readonly string[];
+  /** Evaluated all the same. */
+  readonly heldOut: readonly string[];
+}
+
 const NO_PAIRS = { examples: [] };
 
 /** Whether the pairs themselves say their weights. */
@@ -147,19 +174,12 @@ function isStated(source: DispersionSource): boolean {
   return source === 'votes' || source === 'column';
 }
 
-function writeWeights(
-  run: RunDirectory | undefined,
-  { pairs }: PreferenceData,
-  { model, summary, weights }: FittedDispersion,
-): void {
-  run?.writeRecords('dispersion.json', [{ ...model, ...summary }]);
-  run?.writeRecords(
-    'dispersion.jsonl',
-    pairs.map(({ id }, index) => {
-      const w = weights[index]!;
-      return { id, negLogDispersion: w, dispersion: Math.exp(-w) };
-    }),
-  );
+/** The lines of dispersion.jsonl, and of eval-dispersion.jsonl: what an objective weighs each pair by. */
+function weightLines({ pairs, w }: PreferenceData) {
+  return pairs.map(({ id }, index) => {
+    const negLogDispersion = w![index]!;
+    return { id, negLogDispersion, dispersion: Math.exp(-negLogDispersion) };
+  });
 }
 
 type Examples = Pick<PairSplit, 'examples'>;
@@ -205,9 +225,31 @@ function preferenceData(
   };
 }
 
-function reportContested(session: Session, ids: readonly string[]): void {
-  if (ids.length === 0) return;
-  const shown = ids.slice(0, 5).join(', ');
-  const message = `${ids.length} contested pairs are left out: their votes do not favour the chosen side (${shown}${ids.length > 5 ? ', …' : ''}).`;
-  session.note('warning', 'contested-pairs', `${message} Set dispersion.floor to keep them.`);
+/** With how many training pairs were left out as contested, and how many held-out ones are. */
+function withContested(facts: SplitFacts, contested: ContestedPairs | undefined): SplitFacts {
+  if (contested === undefined) return facts;
+  const { train, heldOut } = contested;
+  return {
+    train: { ...facts.train, contested: train.length } as SplitFacts['train'],
+    eval: { ...facts.eval, contested: heldOut.length },
+  };
+}
+
+function reportContested(session: Session, { train, heldOut }: ContestedPairs): void {
+  if (train.length === 0 && heldOut.length === 0) return;
+  const left =
+    train.length === 0
+      ? 'No training pair is contested.'
+      : `${countOf(train, 'contested training pair')} left out, whatever the objective: their votes do not favour the chosen side. Set dispersion.floor to keep them.`;
+  const kept =
+    heldOut.length === 0
+      ? ''
+      : ` ${countOf(heldOut, 'contested held-out pair')} evaluated, with next to no weight w(x) in the loss.`;
+  session.note('warning', 'contested-pairs', `${left}${kept}`);
+}
+
+/** `2 contested pairs (a, b) are` */
+function countOf(ids: readonly string[], what: string): string {
+  const shown = `${ids.slice(0, 5).join(', ')}${ids.length > 5 ? ', …' : ''}`;
+  return `${ids.length} ${what}${ids.length === 1 ? '' : 's'} (${shown}) ${ids.length === 1 ? 'is' : 'are'}`;
 }

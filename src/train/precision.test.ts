@@ -1,6 +1,6 @@
 import { expect, it, vi } from 'vitest';
 import { hasFlashAttention } from '../engine/index.ts';
-import { resolvePrecision } from './precision.ts';
+import { recipeDType, resolvePrecision, type TrainingDType } from './precision.ts';
 
 const machine = vi.hoisted(() => ({ cudaBf16: false }));
 
@@ -20,6 +20,25 @@ it.each([
   expect(resolvePrecision('auto', 'cuda:0')).toEqual({ dtype, reason: expect.stringMatching(reason) });
   expect(resolvePrecision('bf16', 'cuda:0').dtype).toBe('bfloat16');
   expect(resolvePrecision('auto', 'mps').dtype).toBe('bfloat16');
+});
+
+it('takes the names of recipes and those of tensors, and no others', () => {
+  expect(resolvePrecision('bfloat16', 'cpu').dtype).toBe('bfloat16');
+  expect(resolvePrecision('float32', 'cpu').dtype).toBe('float32');
+  expect((['auto', 'bfloat16', 'bf16', 'float32'] as const).map(recipeDType)).toEqual([
+    'auto',
+    'bf16',
+    'bf16',
+    'fp32',
+  ]);
+  for (const wrong of ['int8', 'float16', 'fp64']) {
+    expect(() => resolvePrecision(wrong as TrainingDType, 'cpu')).toThrowError(
+      expect.objectContaining({
+        code: 'unknown-dtype',
+        hint: expect.stringContaining('auto, float32 (fp32'),
+      }),
+    );
+  }
 });
 
 it('takes FlashAttention for what it has kernels for, and nothing else', () => {

@@ -14,7 +14,7 @@ import {
   tokenizeRows,
 } from './splits.ts';
 
-/** Pairs as a file or hub data set, loaded, or in memory. */
+/** Pairs as `loadPairs` reads them, from files, the hub or rows of a program, or loaded before. */
 export type PairsInput = RowsInput<PreferencePair>;
 
 export interface DispersionTraining {
@@ -22,7 +22,7 @@ export interface DispersionTraining {
   readonly source?: Exclude<DispersionSource, 'none'>;
   /** The control: the same weights on the wrong prompts. Default false. */
   readonly shuffle?: boolean;
-  /** Smallest −log φ that votes may give; without it contested pairs are left out. */
+  /** Smallest −log φ that votes may give; without it contested training pairs are left out, whatever the objective. */
   readonly floor?: number;
 }
 

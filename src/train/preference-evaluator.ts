@@ -1,10 +1,16 @@
 import type { LoadedModel } from '../checkpoints/index.ts';
 import type { RunDirectory } from '../runs/index.ts';
 import { mean } from '../stats/index.ts';
-import { type EvaluatedPair, evaluateTask, summarizePreferences } from './evaluation.ts';
+import {
+  type EvaluatedPair,
+  evaluateTask,
+  type StartLogps,
+  samePairs,
+  summarizePreferences,
+} from './evaluation.ts';
 import { onPolicyKl, type WithReference } from './kl.ts';
 import type { Evaluation } from './loop.ts';
-import type { PreferenceTask } from './preference-task.ts';
+import type { PreferenceResults, PreferenceTask } from './preference-task.ts';
 import type { Session } from './session.ts';
 
 /** A line of `evaluations/step-N.kl.jsonl`. */
@@ -33,6 +39,8 @@ export interface ProbedPolicy {
   readonly step: number;
   readonly loaded: LoadedModel;
   readonly withReference: WithReference;
+  /** When it fires, the evaluation may stop by throwing the signal's reason; a resumed run begins with it. */
+  readonly signal?: AbortSignal;
 }
 
 /** Measures whatever it likes of the policy; what it returns is logged as `eval_*`. Must leave the model as it is. */
@@ -46,6 +54,7 @@ export class PairEvaluator implements Evaluation {
   readonly #run: RunDirectory | undefined;
   readonly #options: PairEvaluatorOptions;
   #start: readonly EvaluatedPair[] | undefined;
+  #startLogps: readonly StartLogps[] | undefined;
   #latest: readonly EvaluatedPair[] = [];
 
   constructor(
@@ -66,25 +75,29 @@ export class PairEvaluator implements Evaluation {
     return this.#latest;
   }
 
-  async evaluate(step: number): Promise<Readonly<Record<string, number>>> {
-    const { model, withReference } = this.#session;
-    const results = await evaluateTask(model, this.#task);
+  async evaluate(step: number, signal?: AbortSignal): Promise<Readonly<Record<string, number>>> {
+    const { model, loaded, withReference } = this.#session;
+    const stoppable = signal === undefined ? {} : { signal };
+    const results = await evaluateTask(model, this.#task, stoppable);
     const { metrics, pairs } = summarizePreferences(
       results,
       (item) => ({ id: this.#task.id(item), prompt: this.#options.promptKeyOf(item) }),
-      this.#startPairs(step),
+      { pairs: this.#startPairs(step), logps: this.#logpsAtStart(step, results) },
     );
     this.#run?.writeRecords(`evaluations/step-${step}.jsonl`, pairs);
     if (step === 0) this.#start = pairs;
     this.#latest = pairs;
     return {
       ...metrics,
-      ...(await this.#onPolicyKl(step)),
-      ...(await this.#options.probe?.({ step, loaded: this.#session.loaded, withReference })),
+      ...(await this.#onPolicyKl(step, stoppable)),
+      ...(await this.#options.probe?.({ step, loaded, withReference, ...stoppable })),
     };
   }
 
-  async #onPolicyKl(step: number): Promise<Readonly<Record<string, number>>> {
+  async #onPolicyKl(
+    step: number,
+    stoppable: { readonly signal?: AbortSignal },
+  ): Promise<Readonly<Record<string, number>>> {
     const { model, seed, withReference } = this.#session;
     const { prompts, maxNewTokens, stopTokenIds } = this.#options;
     if (prompts.length === 0) return {};
@@ -93,6 +106,7 @@ export class PairEvaluator implements Evaluation {
       maxNewTokens,
       stopTokenIds,
       seed: seed + step,
+      ...stoppable,
     });
     const keys = this.#promptKeys();
     const records = prompts.map(({ id }, index): PromptKl => {
@@ -115,4 +129,39 @@ export class PairEvaluator implements Evaluation {
       | undefined;
     return this.#start;
   }
+
+  /**
+   * What stands for a reference where the objective has none: the policy before training, as its first evaluation finds it.
+   * A resumed run reads what the first session found.
+   */
+  #logpsAtStart(step: number, results: readonly PreferenceResults[]): readonly StartLogps[] | undefined {
+    if (results.some(({ batch }) => batch.chosen.referenceLogps !== undefined)) return undefined;
+    if (step === 0) {
+      this.#startLogps = logpsOf(results, this.#task);
+      this.#run?.writeRecords('eval-reference.jsonl', this.#startLogps);
+    } else {
+      this.#startLogps ??= this.#savedLogps();
+    }
+    return this.#startLogps;
+  }
+
+  #savedLogps(): readonly StartLogps[] | undefined {
+    const saved = this.#run?.readRecords('eval-reference.jsonl') as readonly StartLogps[] | undefined;
+    const ids = Array.from({ length: this.#task.items }, (_, item) => ({ id: this.#task.id(item) }));
+    return samePairs(saved, ids) ? saved : undefined;
+  }
+}
+
+/** In the order of the task's items. */
+function logpsOf(results: readonly PreferenceResults[], task: PreferenceTask): StartLogps[] {
+  const found: StartLogps[] = new Array(task.items);
+  for (const { items, batch } of results) {
+    for (const [index, item] of items.entries()) {
+      const side = (name: 'chosen' | 'rejected') => {
+        return { tokens: batch[name].tokens[index]!, logp: batch[name].logps[index]! };
+      };
+      found[item] = { id: task.id(item), chosen: side('chosen'), rejected: side('rejected') };
+    }
+  }
+  return found;
 }

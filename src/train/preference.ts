@@ -4,6 +4,7 @@ import { stopTokensFor } from '../generate/index.ts';
 import {
   createObjective,
   type Objective,
+  type ObjectiveChoice,
   type ObjectiveOptions,
   requireUpdateSize,
   resolveObjectiveOptions,
@@ -16,12 +17,12 @@ import { PairPreparation, type PreparedPairs } from './pair-preparation.ts';
 import type { PairSplits, PreferenceDataOptions } from './preference-data.ts';
 import { PairEvaluator, type Probe } from './preference-evaluator.ts';
 import { PreferenceTask } from './preference-task.ts';
-import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
+import { drawPrompts, firstPrompts, type Sample, SampleSheet } from './samples.ts';
 import { Session } from './session.ts';
 
 export interface PreferenceOptions extends PreferenceDataOptions {
   /** A preset, a preset with coefficients, or an objective of your own. Default `mallows-theta`. */
-  readonly objective?: string | ObjectiveOptions | Objective;
+  readonly objective?: ObjectiveChoice | ObjectiveOptions | Objective;
   /** Called at every evaluation on held-out pairs; its numbers stand in the metrics beside the others. */
   readonly probe?: Probe;
 }
@@ -30,6 +31,8 @@ export interface PreferenceResult extends LoopResult {
   /**
    * The trained model, in the compute dtype. With LoRA the adapters are attached unless they were merged. Its `source` is
    * what was saved, or says that no file holds these weights.
+   *
+   * @remarks The caller frees it (`model.dispose()`). A model in memory that was given is this one, trained.
    */
   readonly model: LoadedModel;
   /** Held-out pairs at the last evaluation of this session; empty without any. */
@@ -94,21 +97,21 @@ class Tuning {
     const session = this.#session;
     const { splits, train } = prepared;
     const sheet = sampleSheet(this.#options, session, splits);
-    await sheet.before(run);
+    await sheet.before(run, this.#options.signal);
 
     session.startTraining();
     const task = new PreferenceTask(train, this.#objective);
     const evaluator = this.#evaluator(prepared, run);
-    session.checkMemory(task);
+    session.checkNeeds(task);
     session.phase('train');
     const result = await runLoop({
       ...session.loopOptions(run, task),
       ...(evaluator && { evaluation: evaluator }),
     });
 
-    const finished = result.status === 'finished';
-    if (finished) session.phase('save');
-    const samples = finished ? await sheet.after(run) : [];
+    if (result.status === 'finished') session.phase('save');
+    const samples = result.status === 'finished' ? await sheet.after(run, this.#options.signal) : undefined;
+    const finished = samples !== undefined;
     const settings = { ...this.#coefficients, ...dispersionSettings(this.#options, prepared) };
     const model =
       finished && run
@@ -116,13 +119,19 @@ class Tuning {
             chats: splits.train.examples.some(({ chosen }) => typeof chosen !== 'string'),
           })
         : session.finish();
-    return { ...result, model, evaluation: evaluator?.latest ?? [], samples };
+    return {
+      ...result,
+      status: finished ? 'finished' : 'interrupted',
+      model,
+      evaluation: evaluator?.latest ?? [],
+      samples: samples ?? [],
+    };
   }
 
   #evaluator({ heldOut, splits }: PreparedPairs, run: RunDirectory | undefined): PairEvaluator | undefined {
     const { pairs } = heldOut;
     if (pairs.length === 0) return undefined;
-    const { evaluation = {}, probe } = this.#options;
+    const { evaluation = {}, evalSeed = 0, probe } = this.#options;
     const { every = 0, klSamples = 0, maxNewTokens = DEFAULT_MAX_NEW_TOKENS } = evaluation;
     const { examples } = splits.heldOut;
     const promptKeys = new Map(examples.map(({ id, prompt }) => [id, promptKey(prompt)]));
@@ -135,7 +144,7 @@ class Tuning {
         examples.map(({ prompt }) => prompt),
       ),
       promptKeyOf: (item) => promptKeys.get(pairs[item]!.id)!,
-      prompts: firstPrompts(prompts, klSamples),
+      prompts: drawPrompts(prompts, klSamples, evalSeed),
       ...(probe && { probe }),
     });
   }
@@ -148,13 +157,15 @@ interface ResolvedObjective {
 }
 
 /** The objective, and its coefficients with the defaults filled in. */
-function resolveObjective(given: string | ObjectiveOptions | Objective): ResolvedObjective {
-  if (typeof given !== 'string' && typeof given.evaluate === 'function') {
-    return { objective: given as Objective };
-  }
-  const options = typeof given === 'string' ? { name: given } : (given as ObjectiveOptions);
+function resolveObjective(given: ObjectiveChoice | ObjectiveOptions | Objective): ResolvedObjective {
+  if (isObjective(given)) return { objective: given };
+  const options = typeof given === 'string' ? { name: given } : given;
   const { name: _, ...coefficients } = resolveObjectiveOptions(options);
   return { objective: createObjective(options), coefficients };
+}
+
+function isObjective(given: ObjectiveChoice | ObjectiveOptions | Objective): given is Objective {
+  return typeof given === 'object' && 'evaluate' in given && typeof given.evaluate === 'function';
 }
 
 /** What a model card says of the weights w(x). */

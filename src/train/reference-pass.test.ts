@@ -7,6 +7,7 @@ import { loadModel } from '../checkpoints/index.ts';
 import { type PreferencePair, tokenizePair } from '../data/index.ts';
 import { setThreads } from '../engine/index.ts';
 import type { TrainEvent } from './contract.ts';
+import { drawRows } from './holdout.ts';
 import { type PreferenceOptions, trainPreference } from './preference.ts';
 import { type PairScore, scorePairs } from './reference.ts';
 
@@ -57,7 +58,8 @@ describe('the reference pass beside the tokenizer', () => {
     });
 
     const reference = await loadModel(STORIES, { dtype: 'float32' });
-    const tokens = [...data, ...heldOut.slice(0, 25)].map((pair) => {
+    const drawn = drawRows(heldOut, 25, 0).map((index) => heldOut[index]!);
+    const tokens = [...data, ...drawn].map((pair) => {
       const result = tokenizePair(pair, reference.tokenizer, { maxLength: 64 });
       if ('reason' in result) throw new Error(result.detail);
       return result;

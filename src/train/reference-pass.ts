@@ -38,6 +38,7 @@ export class ReferencePass {
   /** Settles when every window so far is scored. */
   #scored: Promise<void> = Promise.resolve();
   #hasBegun = false;
+  #hasNoted = false;
 
   /** @param expected pairs of each split at most, for the watcher of progress until their number is known */
   constructor(session: Session, options: TrainOptions, expected: Readonly<Record<SplitName, number>>) {
@@ -95,6 +96,12 @@ export class ReferencePass {
     this.#scored.catch(() => undefined);
   }
 
+  /** What keeps one window's scores from being kept most likely keeps all. */
+  #noteOnce(message: string): void {
+    if (!this.#hasNoted) this.#session.note('warning', 'reference-cache', message);
+    this.#hasNoted = true;
+  }
+
   #scoresOf(window: readonly TokenizedPair[], onProgress: (done: number) => void): Promise<PairScore[]> {
     const { loaded, precision, weightsDType } = this.#session;
     const { referenceCache, maxLength = 0 } = this.#options;
@@ -103,7 +110,7 @@ export class ReferencePass {
     return scorePairs(loaded.model, window, {
       asTraining: true,
       onProgress,
-      notice: (message) => this.#session.note('warning', 'reference-cache', message),
+      notice: (message) => this.#noteOnce(message),
       signal: this.#signal,
       ...(directory !== false && {
         cache: {

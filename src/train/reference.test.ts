@@ -40,6 +40,37 @@ describe('scoring pairs', () => {
     model.dispose();
   });
 
+  it('goes on without a cache that cannot be written, and says so once', async () => {
+    const model = tinyModel();
+    const pairs = tinyPairs(5);
+    const file = join(mkdtempSync(join(tmpdir(), 'mallows-reference-')), 'file');
+    writeFileSync(file, '');
+    const notices: string[] = [];
+    const scores = await scorePairs(model, pairs, {
+      rowTokens: 30,
+      cache: { directory: join(file, 'references'), key },
+      notice: (message) => notices.push(message),
+    });
+    expect(scores).toEqual(await scorePairs(model, pairs, { rowTokens: 30 }));
+    expect(notices).toEqual([expect.stringMatching(/^These reference scores are not kept: ENOTDIR/)]);
+    model.dispose();
+  });
+
+  it('tells of pairs and prompts beyond the context of a rotary model', async () => {
+    const model = tinyModel();
+    const ids = (length: number) => Int32Array.from({ length }, (_, index) => 3 + (index % 40));
+    const long = { ...tinyPairs(1)[0]!, id: 'long', prompt: ids(70) };
+    const notices: string[] = [];
+    const notice = (message: string) => notices.push(message);
+    await scorePairs(model, [...tinyPairs(3), long], { notice });
+    await generate(model, [ids(70), ids(4)], { maxNewTokens: 1, notice });
+    expect(notices).toEqual([
+      expect.stringMatching(/^1 of 4 pairs are longer than the 64 tokens/),
+      expect.stringMatching(/^1 of 2 prompts are longer than the 64 tokens/),
+    ]);
+    model.dispose();
+  });
+
   it('goes on where it was stopped, ignores a torn line, and is free the next time', async () => {
     const model = tinyModel();
     const pairs = tinyPairs(12);

@@ -5,6 +5,7 @@ import type { TokenizedPair } from '../data/contract.ts';
 import { packedLength, packPairs } from '../data/pack.ts';
 import { tidy } from '../engine/index.ts';
 import { MallowsError, TrainingError } from '../errors.ts';
+import { contextNotice } from '../models/context-length.ts';
 import type { CausalLM } from '../models/contract.ts';
 import { packWeights } from '../models/packed-weights.ts';
 import { JsonLinesWriter, RunLock, readJsonLines } from '../runs/index.ts';
@@ -41,7 +42,7 @@ export interface ScoreOptions {
    */
   readonly asTraining?: boolean;
   readonly onProgress?: (done: number, total: number) => void;
-  /** Told why scores are not kept, where they should be. */
+  /** Told why scores are not kept, where they should be, and of pairs that are longer than the model's context. */
   readonly notice?: (message: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -81,7 +82,10 @@ export async function scorePairs(
   const store = options.cache && ScoreStore.open(options.cache, rowTokens, pairs, options.notice);
   const scores: (PairScore | undefined)[] = store?.scores ?? new Array(pairs.length).fill(undefined);
   const lengths = pairs.map(packedLength);
-  const unpack = options.asTraining === true ? undefined : packWeights(model, { tokens: sum(lengths) });
+  const asTraining = options.asTraining === true;
+  const beyond = asTraining ? undefined : contextNotice(pairs.map(longestSequence), 'pairs', model.config);
+  if (beyond !== undefined) options.notice?.(beyond);
+  const unpack = asTraining ? undefined : packWeights(model, { tokens: sum(lengths) });
   try {
     let done = scores.filter((score) => score !== undefined).length;
     options.onProgress?.(done, pairs.length);
@@ -110,6 +114,10 @@ export async function scorePairs(
     unpack?.();
     store?.close();
   }
+}
+
+function longestSequence({ prompt, chosen, rejected }: TokenizedPair): number {
+  return prompt.length + Math.max(chosen.length, rejected.length);
 }
 
 function requireFinite(scores: readonly PairScore[]): void {
@@ -175,11 +183,13 @@ class ScoreStore {
   readonly scores: (PairScore | undefined)[];
   readonly #path: string;
   readonly #partial: string;
+  readonly #notice: ScoreOptions['notice'];
   #writer: JsonLinesWriter | undefined;
   #lock: RunLock | undefined;
 
-  private constructor(path: string, scores: (PairScore | undefined)[]) {
+  private constructor(path: string, scores: (PairScore | undefined)[], notice: ScoreOptions['notice']) {
     this.#path = path;
+    this.#notice = notice;
     this.#partial = path.replace(/\.jsonl$/, '.partial.jsonl');
     this.scores = scores;
   }
@@ -191,49 +201,81 @@ class ScoreStore {
     notice?: ScoreOptions['notice'],
   ): ScoreStore {
     const path = referencePath(cache, rowTokens);
-    mkdirSync(dirname(path), { recursive: true });
     const header = { ...cache.key, rowTokens, pairs: pairs.length };
-    const complete = existsSync(path) ? readScores(path, header, pairs) : undefined;
-    if (complete?.scores.every((score) => score !== undefined)) return new ScoreStore(path, complete.scores);
-    const store = new ScoreStore(path, new Array(pairs.length).fill(undefined));
-    const lock = path.replace(/\.jsonl$/, '.lock');
-    try {
-      store.#lock = RunLock.acquire(lock);
-    } catch (error) {
-      // Another process computes the same scores right now: compute ours without a file rather than wait for it.
-      if (!(error instanceof MallowsError && error.code === 'run-locked')) throw error;
-      notice?.(
-        `These reference scores are not kept: another process seems to compute the same ones. If none does, delete ${lock}.`,
-      );
-      return store;
-    }
-    const partial = existsSync(store.#partial) ? readScores(store.#partial, header, pairs) : undefined;
-    store.#writer = new JsonLinesWriter(store.#partial, partial?.completeBytes ?? 0);
-    if (partial === undefined) store.#writer.append(header);
-    else for (const [index, score] of partial.scores.entries()) store.scores[index] = score;
+    const store = new ScoreStore(path, new Array(pairs.length).fill(undefined), notice);
+    store.#attempt(() => store.#open(header, pairs));
     return store;
   }
 
+  #open(header: object, pairs: readonly TokenizedPair[]): void {
+    const complete = existsSync(this.#path) ? readScores(this.#path, header, pairs) : undefined;
+    if (complete?.scores.every((score) => score !== undefined)) {
+      this.#take(complete.scores);
+      return;
+    }
+    mkdirSync(dirname(this.#path), { recursive: true });
+    const lock = this.#path.replace(/\.jsonl$/, '.lock');
+    try {
+      this.#lock = RunLock.acquire(lock);
+    } catch (error) {
+      // Another process computes the same scores right now: compute ours without a file rather than wait for it.
+      if (!(error instanceof MallowsError && error.code === 'run-locked')) throw error;
+      this.#notice?.(
+        `These reference scores are not kept: another process seems to compute the same ones. If none does, delete ${lock}.`,
+      );
+      return;
+    }
+    const partial = existsSync(this.#partial) ? readScores(this.#partial, header, pairs) : undefined;
+    this.#writer = new JsonLinesWriter(this.#partial, partial?.completeBytes ?? 0);
+    if (partial === undefined) this.#writer.append(header);
+    else this.#take(partial.scores);
+  }
+
+  #take(scores: readonly (PairScore | undefined)[]): void {
+    for (const [index, score] of scores.entries()) this.scores[index] = score;
+  }
+
   append(index: number, score: PairScore): void {
-    this.#writer?.append({ index, ...score });
+    this.#attempt(() => this.#writer?.append({ index, ...score }));
   }
 
   sync(): void {
-    this.#writer?.sync();
+    this.#attempt(() => this.#writer?.sync());
   }
 
   finish(): void {
-    if (this.#writer === undefined) return;
-    this.#writer.close();
-    this.#writer = undefined;
-    renameSync(this.#partial, this.#path);
+    this.#attempt(() => {
+      if (this.#writer === undefined) return;
+      this.#closeWriter();
+      renameSync(this.#partial, this.#path);
+    });
   }
 
   close(): void {
-    this.#writer?.close();
-    this.#writer = undefined;
-    this.#lock?.release();
+    this.#attempt(() => this.#closeWriter());
+    this.#attempt(() => this.#lock?.release());
   }
+
+  #closeWriter(): void {
+    const writer = this.#writer;
+    this.#writer = undefined;
+    writer?.close();
+  }
+
+  /** A cache that cannot be written (read-only, full, no directory) costs the scores' keeping, not the run. */
+  #attempt(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (!isFileSystemError(error)) throw error;
+      this.#writer = undefined;
+      this.#notice?.(`These reference scores are not kept: ${error.message}.`);
+    }
+  }
+}
+
+function isFileSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error;
 }
 
 /** File of a key's scores. */

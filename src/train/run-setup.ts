@@ -6,6 +6,7 @@ import { createOptimizer, createSchedule, type OptimizerOptions } from '../optim
 import { requireFree, runStart } from '../runs/index.ts';
 import type { TrainEvent } from './contract.ts';
 import { defined } from './defined.ts';
+import { requireFraction } from './holdout.ts';
 import { DEFAULT_LEARNING_RATES, type TrainOptions } from './options.ts';
 import { BatchPlan, type PlanOptions } from './plan.ts';
 import { type ComputePrecision, resolvePrecision } from './precision.ts';
@@ -41,6 +42,7 @@ export function setUpRun(options: TrainOptions, fullLearningRate: number): RunSe
   }
   const learningRate =
     options.learningRate ?? (lora === undefined ? fullLearningRate : DEFAULT_LEARNING_RATES.lora);
+  requireFraction(options.evalFraction);
   BatchPlan.check(planOptions(options));
   createSchedule(learningRate, 1, options.schedule);
   createOptimizer([], optimizer).dispose();

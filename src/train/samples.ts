@@ -2,6 +2,7 @@ import type { TextOrChat } from '../data/contract.ts';
 import { generate, stopTokensFor } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
 import type { RunDirectory } from '../runs/index.ts';
+import { RandomStream } from '../stats/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 
 /** A held-out prompt with answers from before and after training: a line of `samples.jsonl`. */
@@ -37,8 +38,12 @@ export class SampleSheet {
     this.#maxNewTokens = maxNewTokens;
   }
 
-  /** Call while the model is still the base model. A resumed run reads what the first session wrote. */
-  async before(run: RunDirectory | undefined): Promise<void> {
+  /**
+   * Call while the model is still the base model. A resumed run reads what the first session wrote.
+   *
+   * @param signal stops it by throwing the signal's reason
+   */
+  async before(run: RunDirectory | undefined, signal?: AbortSignal): Promise<void> {
     if (this.#prompts.length === 0) return;
     const written = run?.readRecords('samples.jsonl') as readonly Sample[] | undefined;
     if (
@@ -48,7 +53,7 @@ export class SampleSheet {
       this.#samples = written;
       return;
     }
-    const answers = await this.#answer();
+    const answers = await this.#answer(signal);
     this.#samples = this.#prompts.map(({ id, prompt, chosen }, index) => ({
       id,
       prompt,
@@ -58,19 +63,25 @@ export class SampleSheet {
     run?.writeRecords('samples.jsonl', this.#samples);
   }
 
-  async after(run: RunDirectory | undefined): Promise<readonly Sample[]> {
+  /** Undefined where `signal` stopped it. */
+  async after(run: RunDirectory | undefined, signal?: AbortSignal): Promise<readonly Sample[] | undefined> {
     if (this.#prompts.length === 0) return [];
-    const answers = await this.#answer();
+    const answers = await this.#answer(signal).catch((error: unknown) => {
+      if (signal?.aborted === true && error === signal.reason) return undefined;
+      throw error;
+    });
+    if (answers === undefined) return undefined;
     this.#samples = this.#samples.map((sample, index) => ({ ...sample, after: answers[index]! }));
     run?.writeRecords('samples.jsonl', this.#samples);
     return this.#samples;
   }
 
-  async #answer(): Promise<string[]> {
+  async #answer(signal: AbortSignal | undefined): Promise<string[]> {
     const prompts = this.#prompts.map(({ tokens }) => tokens);
     const completions = await generate(this.#model, prompts, {
       greedy: true,
       maxNewTokens: this.#maxNewTokens,
+      ...(signal && { signal }),
       stopTokenIds: stopTokensFor(
         { model: this.#model, tokenizer: this.#tokenizer },
         this.#prompts.map(({ prompt }) => prompt),
@@ -100,4 +111,18 @@ export function firstPrompts<T extends { readonly tokens: Int32Array }>(
     seen.add(key);
   }
   return chosen;
+}
+
+/**
+ * `count` of the prompts that differ and can be answered, in their order. Which follows from `seed`, not from their places:
+ * data often come sorted by where they are from.
+ */
+export function drawPrompts<T extends { readonly tokens: Int32Array }>(
+  prompts: readonly T[],
+  count: number,
+  seed: number,
+): T[] {
+  const distinct = firstPrompts(prompts, prompts.length);
+  const order = RandomStream.create(seed, 'kl-prompts').permutation(distinct.length);
+  return Array.from(order.slice(0, count).sort(), (index) => distinct[index]!);
 }

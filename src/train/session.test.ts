@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
 import { loadModel } from '../checkpoints/index.ts';
 import { memory, setThreads } from '../engine/index.ts';
+import { generate } from '../generate/index.ts';
 import type { TrainEvent } from './contract.ts';
 import { trainPreference } from './preference.ts';
 
@@ -198,5 +199,41 @@ it('refuses another device than that of a model in memory', async () => {
   const training = trainPreference({ ...SHORT, model, device: 'cuda:7' });
   await expect(training).rejects.toMatchObject({ code: 'device-differs' });
   expect((await trainPreference({ ...SHORT, model, device: 'cpu' })).status).toBe('finished');
+  model.model.dispose();
+});
+
+it('refuses to read or train a model that someone else trains, and lets the training read it', async () => {
+  const model = await loadModel(STORIES, { dtype: 'float32' });
+  const prompts = [model.tokenizer.encode('Once')];
+  const asked = { maxNewTokens: 4 };
+  let begun = () => {};
+  const running = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  let goOn = () => {};
+  const asking = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  const trained = trainPreference({
+    ...SHORT,
+    model,
+    probe: async ({ loaded }) => {
+      const answers = await generate(loaded.model, prompts, asked);
+      begun();
+      await asking;
+      return { tokens: answers[0]![0]!.tokens.length };
+    },
+  });
+  await running;
+  const refused = expect.objectContaining({ code: 'model-in-use' });
+  await expect(generate(model.model, prompts, asked)).rejects.toEqual(refused);
+  await expect(trainPreference({ ...SHORT, model })).rejects.toEqual(refused);
+  goOn();
+  expect((await trained).metrics[0]!.eval_tokens).toBeGreaterThan(0);
+
+  const answering = generate(model.model, prompts, { maxNewTokens: 8 });
+  await expect(trainPreference({ ...SHORT, model })).rejects.toEqual(refused);
+  expect((await answering)[0]).toHaveLength(1);
+  await trainPreference({ ...SHORT, model });
   model.model.dispose();
 });

@@ -8,10 +8,11 @@ import {
   saveAdapter,
   saveDirectory,
 } from '../checkpoints/index.ts';
-import { type DType, Generator, releaseFreeMemory } from '../engine/index.ts';
+import { type DType, type FloatDType, Generator, releaseFreeMemory } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import { chatGenerationConfig } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
+import { whileTraining } from '../models/in-use.ts';
 import { linearsOf } from '../models/linears.ts';
 import type { Linear } from '../nn/linear.ts';
 import { attachLora, detachLora, loraTargets, mergeLora } from '../nn/lora.ts';
@@ -31,7 +32,7 @@ import { TrainingSession } from './training-session.ts';
 /** What preference tuning and SFT set up and take down: the language model, its adapters and masters, its reference. */
 export class Session extends TrainingSession<CausalLM> {
   /** What weights were rounded to before they compute in `precision`: coarser for a model that was given in less. */
-  readonly weightsDType: DType;
+  readonly weightsDType: FloatDType;
   readonly #lora: LoraSettings | undefined;
   /** The linear maps that carry an adapter which is trained. */
   #adapted: readonly Linear[] = [];
@@ -53,14 +54,19 @@ export class Session extends TrainingSession<CausalLM> {
     fullLearningRate: number,
     train: (session: Session) => Promise<Result>,
   ): Promise<Result> {
-    const session = await Session.#open(options, fullLearningRate);
-    try {
-      session.#requireTrainable();
-      return await train(session);
-    } catch (error) {
-      session.#abandon();
-      throw error;
-    }
+    const { model } = options;
+    const run = async () => {
+      const session = await Session.#open(options, fullLearningRate);
+      try {
+        session.#requireTrainable();
+        return await train(session);
+      } catch (error) {
+        session.#abandon();
+        throw error;
+      }
+    };
+    // Nobody else has a model that is loaded here.
+    return typeof model === 'string' ? run() : whileTraining(model.model, run);
   }
 
   static async #open(options: TrainOptions, fullLearningRate: number): Promise<Session> {
@@ -78,11 +84,12 @@ export class Session extends TrainingSession<CausalLM> {
 
   /** Throws where the options and the model do not go together. */
   #requireTrainable(): void {
+    this.requireInputsKept();
     const { source } = this.loaded;
     const linears = linearsOf(this.model);
     if (linears.some(({ adapter }) => adapter !== undefined)) {
       throw new UsageError('adapter-attached', 'The model to train carries LoRA adapters already.', {
-        hint: 'Merge them first: mallows export --model ADAPTER --to DIRECTORY.',
+        hint: 'Merge them into their base first.',
       });
     }
     if (this.#lora === undefined) return;
@@ -175,9 +182,14 @@ export class Session extends TrainingSession<CausalLM> {
     };
   }
 
-  /** Says so beforehand when a step will not fit into memory. */
-  checkMemory<Result extends ItemResults>(task: Task<Result>): void {
-    this.noteMemory(this.loaded.config, task, (items) => ({
+  /** Of an adapter that stays one, what is saved is the adapter. */
+  protected override get savedSize(): number {
+    return this.#lora !== undefined && !this.#lora.merge ? this.startedWeights().size : super.savedSize;
+  }
+
+  /** Says so beforehand when a step will not fit into memory, or what is written on the disk. */
+  checkNeeds<Result extends ItemResults>(task: Task<Result>): void {
+    this.noteNeeds(this.loaded.config, task, (items) => ({
       rowTokens: task.pack(items).tokens.length,
       headPositions: items.reduce((sum, item) => sum + task.scoredTokens(item), 0),
     }));
@@ -248,6 +260,6 @@ function loraSettings({
   return { rank, alpha, targetModules: targetModules ?? ('all-linear' as const), merge };
 }
 
-function isHalf(dtype: DType): boolean {
+function isHalf(dtype: DType): dtype is 'bfloat16' | 'float16' {
   return dtype === 'bfloat16' || dtype === 'float16';
 }

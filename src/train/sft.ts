@@ -15,7 +15,7 @@ import { Session } from './session.ts';
 import { SftTask } from './sft-task.ts';
 import { type RowsInput, readInput, readSplits, type Split } from './splits.ts';
 
-/** Examples as a file or hub data set, loaded, or in memory. */
+/** Examples as `loadSft` reads them, from files, the hub or rows of a program, or loaded before. */
 export type SftInput = RowsInput<SftExample>;
 
 export interface SftOptions extends TrainOptions {
@@ -25,7 +25,7 @@ export interface SftOptions extends TrainOptions {
 }
 
 export interface SftResult extends LoopResult {
-  /** As in preference tuning. */
+  /** As in preference tuning, to be freed by the caller too. */
   readonly model: LoadedModel;
   readonly samples: readonly Sample[];
 }
@@ -51,10 +51,10 @@ async function tune(session: Session, options: SftOptions): Promise<SftResult> {
   try {
     session.castForReference();
     const sheet = sampleSheet(options, session, heldOut);
-    await sheet.before(run);
+    await sheet.before(run, options.signal);
     session.startTraining();
     const task = new SftTask(train.tokens);
-    session.checkMemory(task);
+    session.checkNeeds(task);
     session.phase('train');
     const result = await runLoop({
       ...session.loopOptions(run, task),
@@ -62,9 +62,9 @@ async function tune(session: Session, options: SftOptions): Promise<SftResult> {
         evaluation: sftEvaluation(options, session, heldOut),
       }),
     });
-    const finished = result.status === 'finished';
-    if (finished) session.phase('save');
-    const samples = finished ? await sheet.after(run) : [];
+    if (result.status === 'finished') session.phase('save');
+    const samples = result.status === 'finished' ? await sheet.after(run, options.signal) : undefined;
+    const finished = samples !== undefined;
     const loss = result.metrics.at(-1)?.eval_loss;
     const { source } = facts.train;
     const card = session.card({
@@ -75,7 +75,7 @@ async function tune(session: Session, options: SftOptions): Promise<SftResult> {
     });
     const chats = train.examples.some(({ completion }) => typeof completion !== 'string');
     const model = finished && run ? await session.save(run, card, { chats }) : session.finish();
-    return { ...result, model, samples };
+    return { ...result, status: finished ? 'finished' : 'interrupted', model, samples: samples ?? [] };
   } finally {
     run?.close();
   }
@@ -94,8 +94,8 @@ function sftEvaluation(
   };
   return {
     every: evaluation?.every ?? 0,
-    async evaluate() {
-      const results = await evaluateTask(session.model, task);
+    async evaluate(_step, signal) {
+      const results = await evaluateTask(session.model, task, { ...(signal && { signal }) });
       const metrics = task.metrics(results);
       const prompts = results.flatMap(({ items }) => items.map(promptOf));
       const ofPrompts = (values: 'losses' | 'tokens') =>

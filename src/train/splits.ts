@@ -1,16 +1,22 @@
 import {
   type BadRow,
+  type DataSource,
   type Dataset,
-  hashValues,
+  DEFAULT_MAX_LENGTH,
   type LoadPairsOptions,
+  promptKey,
   type TextOrChat,
   type TokenizeDatasetOptions,
   type Tokenized,
+  type TokenizedPair,
+  type TokenizedSequence,
 } from '../data/index.ts';
+import { contextNotice } from '../models/context-length.ts';
+import type { ModelConfig } from '../models/contract.ts';
 import type { Tokenizer } from '../text/index.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
-import { heldOutCount, holdOut } from './holdout.ts';
+import { drawRows, heldOutCount, holdOut } from './holdout.ts';
 import type { TrainOptions } from './options.ts';
 
 /** Rows to train on and rows that are held out, still text. Which is which does not depend on the tokenizer. */
@@ -18,6 +24,8 @@ export interface RowSplits<Example> {
   readonly train: Dataset<Example>;
   /** Undefined where nothing is held out. */
   readonly heldOut: Dataset<Example> | undefined;
+  /** How many rows the held-out ones were drawn from; absent where all of them are evaluated. */
+  readonly drawnFrom?: number;
   /** What both are parts of; absent where held-out rows are a data set of their own. */
   readonly shared?: {
     readonly data: Dataset<Example>;
@@ -36,8 +44,13 @@ export interface Splits<Example, Tokens> {
   readonly train: Split<Example, Tokens>;
   readonly heldOut: Split<Example, Tokens>;
   /** For provenance.json. */
-  readonly facts: { readonly train: { readonly source: string }; readonly eval: unknown };
+  readonly facts: SplitFacts;
 }
+
+export type SplitFacts = {
+  readonly train: { readonly source: string };
+  readonly eval: Readonly<Record<string, unknown>>;
+};
 
 /** Who is given tokens while later rows are still text: those of training rows first, all of them, then held-out ones. */
 export interface TokenListeners<Tokens> {
@@ -47,7 +60,7 @@ export interface TokenListeners<Tokens> {
 
 /** What reading data needs of a session: whose tokens, and whom to tell. */
 export interface DataSession {
-  readonly loaded: { readonly tokenizer: Tokenizer };
+  readonly loaded: { readonly tokenizer: Tokenizer; readonly config: ModelConfig };
   /** When the run began, for chat templates that write the date: resumed another day, it has the same tokens. */
   readonly started: Date;
   phase(phase: TrainPhase): void;
@@ -74,9 +87,11 @@ export interface SplitOptions<Input>
 
 type AnyExample = { readonly id: string; readonly prompt?: TextOrChat };
 
+type AnyTokens = TokenizedPair | TokenizedSequence;
+
 const DEFAULT_EVAL_FRACTION = 0.1;
 
-/** Reads training and held-out rows. */
+/** Reads training and held-out rows; of more held-out rows than are evaluated, a choice that follows from `evalSeed`. */
 export async function readRows<Input, Example extends AnyExample>(
   { read }: Pick<SplitReader<Input, Example, never>, 'read'>,
   options: SplitOptions<Input>,
@@ -86,9 +101,12 @@ export async function readRows<Input, Example extends AnyExample>(
   const chatTemplate = session.loaded.tokenizer.chatTemplate !== undefined;
   const reading = { chatTemplate, ...options.reading };
   const data = await read(options.data, reading);
-  if (options.evalData !== undefined) return { train: data, heldOut: await read(options.evalData, reading) };
-  const fraction = options.evalFraction ?? DEFAULT_EVAL_FRACTION;
   const seed = options.evalSeed ?? 0;
+  const most = options.evaluation?.maxPairs ?? Number.POSITIVE_INFINITY;
+  if (options.evalData !== undefined) {
+    return { train: data, ...draw(await read(options.evalData, reading), most, seed) };
+  }
+  const fraction = options.evalFraction ?? DEFAULT_EVAL_FRACTION;
   const { train, heldOut } = holdOut(data.examples, fraction, seed);
   const wanted = heldOutCount(data.examples.length, fraction);
   if (Math.abs(heldOut.length - wanted) > Math.max(1, wanted / 2)) {
@@ -96,44 +114,47 @@ export async function readRows<Input, Example extends AnyExample>(
   }
   return {
     train: select(data, train),
-    heldOut: heldOut.length === 0 ? undefined : select(data, heldOut),
+    ...(heldOut.length === 0 ? { heldOut: undefined } : draw(select(data, heldOut), most, seed)),
     shared: { data, fraction, seed },
   };
 }
 
 /** Tokenises both splits, telling the observer what was left out and why. */
-export async function tokenizeRows<Input, Example extends AnyExample, Tokens>(
+export async function tokenizeRows<Input, Example extends AnyExample, Tokens extends AnyTokens>(
   { tokenize }: Pick<SplitReader<Input, Example, Tokens>, 'tokenize'>,
-  { train, heldOut, shared }: RowSplits<Example>,
+  { train, heldOut, shared, drawnFrom }: RowSplits<Example>,
   options: SplitOptions<Input>,
   session: DataSession,
   listeners?: TokenListeners<Tokens>,
 ): Promise<Splits<Example, Tokens>> {
+  const { tokenizer, config } = session.loaded;
+  const maxLength = options.maxLength ?? Math.min(DEFAULT_MAX_LENGTH, config.maxPositions);
   const tokenized = (data: Dataset<Example>, onTokens?: (tokens: readonly Tokens[]) => void) => {
-    const { maxLength, reading } = options;
     const required = data !== heldOut || shared === undefined;
     const now = session.started;
-    const given = defined({ maxLength, now, strict: reading?.strict, required, onTokens });
-    return tokenize(data, session.loaded.tokenizer, given);
+    const given = defined({ maxLength, now, strict: options.reading?.strict, required, onTokens });
+    return tokenize(data, tokenizer, given);
   };
-  const most = options.evaluation?.maxPairs ?? Number.POSITIVE_INFINITY;
   const trained = await tokenized(train, listeners?.train);
   const trainFacts = shared === undefined ? report(train, trained, 'train', session) : undefined;
-  const held = heldOut && (await tokenized(heldOut, listeners && upTo(most, listeners.heldOut)));
-  const splits = { train: trained, heldOut: firstOf(held ?? NOTHING, most) };
+  const held = heldOut && (await tokenized(heldOut, listeners?.heldOut));
+  const splits = { train: trained, heldOut: held ?? NOTHING };
+  warnOfContext([...trained.tokens, ...splits.heldOut.tokens], session);
+  const evaluated = defined({ drawnFrom, promptsTrainedOn: countTrainedOn(splits, session) });
   if (shared === undefined) {
     const evalFacts = report(heldOut!, held!, 'eval', session);
-    return { ...splits, facts: { train: trainFacts!, eval: evalFacts } };
+    return { ...splits, facts: { train: trainFacts!, eval: { ...evalFacts, ...evaluated } } };
   }
   const { data, fraction, seed } = shared;
   const facts = report(data, held === undefined ? trained : joined(data, trained, held), 'train', session);
   if (held?.examples.length === 0) session.emit(nothingHeldOut(held.badRows.length));
   const rows = held?.examples.length ?? 0;
-  return { ...splits, facts: { train: facts, eval: { heldOutFraction: fraction, heldOutSeed: seed, rows } } };
+  const evalFacts = { heldOutFraction: fraction, heldOutSeed: seed, rows, ...evaluated };
+  return { ...splits, facts: { train: facts, eval: evalFacts } };
 }
 
 /** `readRows`, then `tokenizeRows`. */
-export async function readSplits<Input, Example extends AnyExample, Tokens>(
+export async function readSplits<Input, Example extends AnyExample, Tokens extends AnyTokens>(
   reader: SplitReader<Input, Example, Tokens>,
   options: SplitOptions<Input>,
   session: DataSession,
@@ -144,17 +165,53 @@ export async function readSplits<Input, Example extends AnyExample, Tokens>(
 
 const NOTHING = { examples: [], tokens: [] };
 
-function firstOf<Example, Tokens>(split: Split<Example, Tokens>, most: number): Split<Example, Tokens> {
-  return { examples: split.examples.slice(0, most), tokens: split.tokens.slice(0, most) };
+function draw<Example extends AnyExample>(
+  data: Dataset<Example>,
+  most: number,
+  seed: number,
+): Pick<RowSplits<Example>, 'heldOut' | 'drawnFrom'> {
+  const rows = data.examples.length;
+  if (rows <= most) return { heldOut: data };
+  return { heldOut: select(data, drawRows(data.examples, most, seed)), drawnFrom: rows };
 }
 
-/** Passes the first so many on. */
-function upTo<T>(most: number, listener: (values: readonly T[]) => void): (values: readonly T[]) => void {
-  let room = most;
-  return (values) => {
-    const taken = values.slice(0, room);
-    room -= taken.length;
-    if (taken.length > 0) listener(taken);
+function warnOfContext(tokens: readonly AnyTokens[], session: DataSession): void {
+  const message = contextNotice(tokens.map(lengthOf), 'rows', session.loaded.config);
+  if (message === undefined) return;
+  const advice = `Set the maximum length to ${session.loaded.config.maxPositions} or less.`;
+  session.emit({ type: 'note', level: 'warning', code: 'beyond-context', message: `${message} ${advice}` });
+}
+
+/** Tokens of the longest sequence that begins with an example's prompt. */
+function lengthOf(tokens: AnyTokens): number {
+  const completion =
+    'completion' in tokens
+      ? tokens.completion.length
+      : Math.max(tokens.chosen.length, tokens.rejected.length);
+  return tokens.prompt.length + completion;
+}
+
+/** How many held-out rows have a prompt that is trained on, with a warning where any has; undefined without held-out prompts. */
+function countTrainedOn<Example extends AnyExample>(
+  { train, heldOut }: Pick<Splits<Example, unknown>, 'train' | 'heldOut'>,
+  session: DataSession,
+): number | undefined {
+  const keysOf = ({ examples }: Split<Example, unknown>) =>
+    examples.flatMap(({ prompt }) => (prompt === undefined ? [] : [promptKey(prompt)]));
+  const asked = keysOf(heldOut);
+  if (asked.length === 0) return undefined;
+  const trained = new Set(keysOf(train));
+  const count = asked.filter((key) => trained.has(key)).length;
+  if (count > 0) session.emit(trainedOn(count, heldOut.examples.length));
+  return count;
+}
+
+function trainedOn(count: number, rows: number): TrainEvent {
+  return {
+    type: 'note',
+    level: 'warning',
+    code: 'held-out-trained',
+    message: `${count} of ${rows} held-out rows have a prompt that is trained on: what is measured on them says little of other prompts.`,
   };
 }
 
@@ -210,28 +267,34 @@ function nothingHeldOut(rows: number): TrainEvent {
   };
 }
 
-function select<Example>(data: Dataset<Example>, indices: readonly number[]): Dataset<Example> {
+export function select<Example>(data: Dataset<Example>, indices: ArrayLike<number>): Dataset<Example> {
   return {
     ...data,
-    examples: indices.map((index) => data.examples[index]!),
-    locations: indices.map((index) => data.locations[index]!),
+    examples: Array.from(indices, (index) => data.examples[index]!),
+    locations: Array.from(indices, (index) => data.locations[index]!),
   };
 }
 
-/** Rows as a file or hub data set, loaded, or in memory. */
-export type RowsInput<Example> = string | Dataset<Example> | readonly Example[];
+/**
+ * Rows as files or a hub data set, in memory or from a stream, all of which are read and checked alike; or a data set that
+ * was loaded before.
+ */
+export type RowsInput<Example> = DataSource | Dataset<Example>;
 
 /** Whatever rows are given as, as a data set. */
 export async function readInput<Example>(
-  load: (source: string, reading: LoadPairsOptions) => Promise<Dataset<Example>>,
+  load: (source: DataSource, reading: LoadPairsOptions) => Promise<Dataset<Example>>,
   input: RowsInput<Example>,
   reading: LoadPairsOptions,
 ): Promise<Dataset<Example>> {
-  if (typeof input === 'string') return load(input, reading);
-  return 'examples' in input ? input : { examples: input, ...memoryFacts(input, hashValues(input)) };
+  return isDataset(input) ? input : load(input, reading);
 }
 
-/** The parts of a data set that rows in memory have in place of a file's; `source` goes into provenance and model card. */
+function isDataset<Example>(input: RowsInput<Example>): input is Dataset<Example> {
+  return typeof input === 'object' && input !== null && 'examples' in input;
+}
+
+/** The parts of a data set that examples made in memory have in place of a file's; `source` goes into provenance and model card. */
 export function memoryFacts(rows: readonly unknown[], hash: string, source = 'memory') {
   const locations = rows.map((_, index) => ({ file: source, line: index + 1 }));
   return { locations, badRows: [], format: 'generic', hash, source };

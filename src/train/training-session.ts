@@ -3,13 +3,16 @@ import type { LoadedModel, ModelCard, ModelProvenance } from '../checkpoints/ind
 import { engineInfo, threads } from '../engine/index.ts';
 import type { ModelConfig, Trunk } from '../models/contract.ts';
 import { RunDirectory, type RunDirectoryOptions } from '../runs/index.ts';
+import { allParameters } from './compute.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
+import { diskWarning, estimateDisk } from './disk.ts';
+import { requireInputsKept } from './inputs.ts';
 import type { LoopOptions } from './loop.ts';
 import { estimateMemory, memoryNote } from './memory.ts';
-import type { TrainOptions } from './options.ts';
+import { DEFAULT_CHECKPOINT_MINUTES, type TrainOptions } from './options.ts';
 import { BatchPlan, type PassSize } from './plan.ts';
-import type { ComputePrecision } from './precision.ts';
+import { type ComputePrecision, recipeDType } from './precision.ts';
 import { planOptions, type RunSetup } from './run-setup.ts';
 import type { LoopTask } from './task.ts';
 import type { TrainedWeights } from './trained-weights.ts';
@@ -25,6 +28,7 @@ export abstract class TrainingSession<Model extends Trunk> {
   protected readonly setup: RunSetup;
   /** From the moment on that training starts. */
   protected weights: TrainedWeights | undefined;
+  #run: RunDirectory | undefined;
 
   constructor(options: TrainOptions, setup: RunSetup, loaded: LoadedModel<Model>) {
     this.options = options;
@@ -51,13 +55,18 @@ export abstract class TrainingSession<Model extends Trunk> {
     this.emit({ type: 'note', level, code, message });
   }
 
+  /** Refuses a run directory that would take away what the run is made from. */
+  requireInputsKept(): void {
+    requireInputsKept(this.options, this.loaded.source);
+  }
+
   /** Creates the run directory or opens it to resume, where the options name one. */
   openRun(data: Readonly<Record<string, unknown>>): RunDirectory | undefined {
     const { output, resume, overwrite, checkpoint, recipe } = this.options;
     if (output === undefined) return undefined;
     const { torchVersion, cpuCapability } = engineInfo();
     const { source } = this.loaded;
-    return RunDirectory.open(output, {
+    this.#run = RunDirectory.open(output, {
       recipe: recipe ?? describeOptions(this.options, source),
       provenance: {
         started: this.started.toISOString(),
@@ -79,6 +88,7 @@ export abstract class TrainingSession<Model extends Trunk> {
         keepCheckpoints: checkpoint?.keep,
       }),
     });
+    return this.#run;
   }
 
   /** A model card with what this session knows. */
@@ -113,6 +123,7 @@ export abstract class TrainingSession<Model extends Trunk> {
       optimizer: this.setup.optimizer,
       learningRate: this.setup.learningRate,
       seed: this.seed,
+      checkpointMinutes: checkpoint?.minutes ?? DEFAULT_CHECKPOINT_MINUTES,
       ...defined<Partial<LoopOptions<never>>>({
         batch,
         steps,
@@ -128,12 +139,33 @@ export abstract class TrainingSession<Model extends Trunk> {
     };
   }
 
-  /** Says beforehand what a step takes, and whether it fits into memory. */
-  protected noteMemory(
+  /** How many weights are saved when training ends. */
+  protected get savedSize(): number {
+    return allParameters(this.model).reduce((sum, { value }) => sum + value.size, 0);
+  }
+
+  /** Says beforehand whether what is written fits on the disk. */
+  #noteDisk(): void {
+    if (this.#run === undefined) return;
+    const { path, checkpoints } = this.#run;
+    const bytes = estimateDisk({
+      optimizer: this.setup.optimizer,
+      trainedParameters: this.startedWeights().size,
+      savedParameters: this.savedSize,
+      dtype: this.precision.dtype,
+      checkpoints: checkpoints.keep + 1 - checkpoints.steps().length,
+    });
+    const message = diskWarning(path, bytes);
+    if (message !== undefined) this.note('warning', 'disk-short', message);
+  }
+
+  /** Says beforehand what a step takes, and whether it fits into memory; and whether what is written fits on the disk. */
+  protected noteNeeds(
     config: ModelConfig,
     task: LoopTask,
     sizeOf: (items: readonly number[]) => PassSize,
   ): void {
+    this.#noteDisk();
     if (this.setup.device !== 'cpu') return;
     const plan = planOptions(this.options);
     const estimate = estimateMemory(config, {
@@ -170,5 +202,9 @@ const NOT_DESCRIBED = new Set([
 function describeOptions(options: TrainOptions, { spec }: ModelProvenance): Record<string, unknown> {
   const plain = Object.entries(options).filter(([name]) => !NOT_DESCRIBED.has(name));
   const model = typeof options.model === 'string' ? options.model : spec;
-  return JSON.parse(JSON.stringify({ model, ...Object.fromEntries(plain) })) as Record<string, unknown>;
+  const dtype = options.dtype && { dtype: recipeDType(options.dtype) };
+  return JSON.parse(JSON.stringify({ model, ...Object.fromEntries(plain), ...dtype })) as Record<
+    string,
+    unknown
+  >;
 }

@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { keep, ops, type Tensor, tidy } from '../../engine/index.ts';
+import { full, keep, ops, type Tensor, tidy } from '../../engine/index.ts';
 import { createModel, readModelConfig } from '../../models/index.ts';
 import type { JsonObject } from '../../text/json.ts';
 import { Tokenizer } from '../../text/tokenizer.ts';
 import { modelTensors } from '../load.ts';
 import { openSafetensorsDirectory } from '../safetensors.ts';
+import type { WeightType } from '../weight-type.ts';
 import { CONFIG_KEY, ggufConfig } from './config.ts';
 import { exportGguf } from './export.ts';
 import { readGgufHeader } from './read.ts';
@@ -136,6 +137,55 @@ describe('a model written to GGUF', () => {
     });
     // Its feed-forward rows are 172 wide, which is not whole blocks of 32.
     expect(notices.length > 0).toBe(type === 'Q8_0');
+    dispose();
+  });
+
+  it.each([
+    ['f16', 65_520],
+    ['q8_0', 127 * 65_520],
+    ['bf16', 3.4e38],
+  ] as const)(
+    'is refused as %s where a number of %d would become infinite, with the name of its tensor',
+    async (type, large) => {
+      const path = join(directory, `large-${type}.gguf`);
+      const { config, tensors, dispose } = openFixture('stories260K');
+      const name = 'model.layers.0.self_attn.q_proj.weight';
+      const exported = (value: number) =>
+        exportGguf(path, {
+          config,
+          tensors: new Map([...tensors, [name, keep(full(tensors.get(name)!.shape, value))]]),
+          tokenizer,
+          type,
+          name: 'large',
+        });
+      for (const value of [large, -large, Number.NaN]) {
+        await expect(exported(value)).rejects.toMatchObject({
+          code: 'weights-not-finite',
+          message: expect.stringContaining('blk.0.attn_q.weight'),
+        });
+      }
+      expect(readdirSync(directory).filter((file) => file.startsWith(`large-${type}`))).toEqual([]);
+      // The largest that the type still holds.
+      await exported(large * (1 - 2 ** -9));
+      const stored = tidy(() => ops.max(ggufWeights(readGgufHeader(path)).get(name)).item());
+      expect(stored / large).toBeCloseTo(1, 2);
+      dispose();
+    },
+  );
+
+  it('has a type that every spelling means, and no other', async () => {
+    const { config, tensors, dispose } = openFixture('stories260K');
+    const written = async (type: WeightType) => {
+      const path = join(directory, `stories-${type}-spelt.gguf`);
+      await exportGguf(path, { config, tensors, tokenizer, type, name: 'stories' });
+      return readFileSync(path);
+    };
+    expect((await written('q8_0')).equals(await written('Q8_0'))).toBe(true);
+    expect((await written('bf16')).equals(await written('bfloat16'))).toBe(true);
+    await expect(written('q4_0' as WeightType)).rejects.toMatchObject({
+      code: 'unknown-dtype',
+      hint: expect.stringContaining('q8_0 (Q8_0), float32 (fp32, f32, F32)'),
+    });
     dispose();
   });
 

@@ -4,12 +4,14 @@ import { type LlamaConfig, readModelConfig, type SupportedConfig } from '../../m
 import type { RotarySettings } from '../../nn/rotary.ts';
 import type { JsonObject } from '../../text/json.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
+import { requireFinite } from '../finite.ts';
 import { tensorFloats } from '../tensor-bytes.ts';
+import { type StoredType, storedType, type WeightType } from '../weight-type.ts';
 import { CONFIG_KEY, gemma3AttentionScalar } from './config.ts';
 import { FILE_TYPES, type GgufField, TENSOR_TYPES } from './format.ts';
 import { relayout } from './layout.ts';
 import { type GgufArchitecture, type TensorName, tensorName } from './names.ts';
-import { type ExportType, quantize } from './quantize.ts';
+import { type ExportType, OVERFLOW, quantize } from './quantize.ts';
 import { type Llama3Scaling, llama3FrequencyFactors } from './rope.ts';
 import { tokenizerFields } from './tokenizer-fields.ts';
 import { type GgufTensorToWrite, writeGguf } from './write.ts';
@@ -20,17 +22,25 @@ export interface GgufExport {
   /** Every weight by its Hugging Face name, tied ones once. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly tokenizer: Tokenizer;
-  /** Type of the matrices; norms, biases and position tables are always F32, as llama.cpp expects. */
-  readonly type: ExportType;
+  /** Type of the matrices, `q8_0` or `bf16`; norms, biases and position tables are always F32, as llama.cpp expects. */
+  readonly type: WeightType;
   /** Model name for `general.name`. */
   readonly name: string;
   /** Told what the file cannot say exactly. */
   readonly notice?: (message: string) => void;
 }
 
+const EXPORT_TYPES: Readonly<Record<StoredType, ExportType>> = {
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+  q8_0: 'Q8_0',
+};
+
 /** Writes a model and its tokenizer as a GGUF file that llama.cpp loads. */
 export async function exportGguf(path: string, model: GgufExport): Promise<void> {
-  const { tensors, tokenizer, type, notice = () => {} } = model;
+  const { tensors, tokenizer, notice = () => {} } = model;
+  const type = EXPORT_TYPES[storedType(model.type)];
   // What the model computes with, defaults included: rules of the exporter's own would describe another model.
   const config = readModelConfig(model.config);
   const architecture = architectureOf(config);
@@ -83,6 +93,7 @@ function tensorToWrite(
   const type = !matrix ? 'F32' : fits ? wanted : 'F16';
   if (matrix && !fits)
     notice?.(`${gguf} has rows of ${shape.at(-1)}, not whole blocks of ${wanted}: it is stored as F16.`);
+  requireFinite(gguf, tensor, OVERFLOW[type]);
   return {
     name: gguf,
     shape,

@@ -4,6 +4,16 @@ import { TENSOR_TYPES } from './format.ts';
 /** Types that weights can be exported as. */
 export type ExportType = 'F32' | 'F16' | 'BF16' | 'Q8_0';
 
+const FLOAT16_OVERFLOW = 65_520;
+
+/** The least magnitudes that become infinite when they are rounded to a type; in Q8_0 it is a block's scale that does. */
+export const OVERFLOW: Readonly<Record<ExportType, number>> = {
+  F32: Number.POSITIVE_INFINITY,
+  F16: FLOAT16_OVERFLOW,
+  BF16: (2 - 2 ** -8) * 2 ** 127,
+  Q8_0: 127 * FLOAT16_OVERFLOW,
+};
+
 /** A row-major matrix of float32 as the bytes of one of the export types; rows must be whole blocks for Q8_0. */
 export function quantize(type: ExportType, values: Float32Array): Uint8Array {
   switch (type) {

@@ -2,7 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { z } from 'zod';
 import { ModelError } from '../../errors.ts';
+import { writeAtomically } from '../atomic-file.ts';
+
+/** A file as the hub lists it. */
+export interface HubFile {
+  readonly path: string;
+  readonly size: number;
+  /** SHA-256 of a large file, git's SHA-1 of a small one. */
+  readonly hash: string;
+}
+
+const hubFilesSchema = z.array(z.object({ path: z.string(), size: z.number(), hash: z.string() }));
 
 export interface HubRepository {
   readonly type: 'model' | 'dataset';
@@ -17,6 +29,7 @@ export interface HubRepository {
  *       refs/main                 the commit that a branch or tag stood for
  *       blobs/HASH                contents, by SHA-256 (large files) or git's SHA-1
  *       snapshots/COMMIT/path     symbolic links to blobs
+ *       listings/COMMIT.json      what the hub lists for the commit; only this client writes and reads it
  */
 export class CachedRepository {
   readonly #root: string;
@@ -53,6 +66,31 @@ export class CachedRepository {
     await rename(temporary, ref);
   }
 
+  /** What the hub lists for a commit; undefined for a snapshot that only other clients have fetched. */
+  listingOf(commit: string): readonly HubFile[] | undefined {
+    const path = this.#listing(commit);
+    if (!existsSync(path)) return undefined;
+    try {
+      return hubFilesSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Without a listing nobody can tell a snapshot whose download broke off from a whole one. */
+  async rememberListing(commit: string, files: readonly HubFile[]): Promise<void> {
+    if (this.listingOf(commit) !== undefined) return;
+    // A cache that cannot be written may still hold every file.
+    await writeAtomically(this.#listing(commit), (file) => file.writeFile(JSON.stringify(files))).catch(
+      () => {},
+    );
+  }
+
+  /** Whether a file of a snapshot is here in its full length. */
+  has(commit: string, { path, size }: HubFile): boolean {
+    return isWhole(join(this.snapshot(commit), path), size);
+  }
+
   /** Paths of the files of a snapshot that are here. */
   listSnapshot(commit: string): string[] {
     const root = this.snapshot(commit);
@@ -76,6 +114,10 @@ export class CachedRepository {
     return pointer;
   }
 
+  #listing(commit: string): string {
+    return join(this.#root, 'listings', `${commit}.json`);
+  }
+
   #ref(revision: string): string {
     if (revision.split('/').includes('..')) {
       throw new ModelError('hub-revision', `"${revision}" is not a revision.`);
@@ -86,4 +128,9 @@ export class CachedRepository {
 
 export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision);
+}
+
+/** Whether there is a file of that size. Contents are checked as they are downloaded. */
+export function isWhole(path: string, size: number): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.size === size;
 }

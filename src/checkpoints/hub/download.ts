@@ -3,17 +3,10 @@ import { createReadStream, existsSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ModelError } from '../../errors.ts';
+import { type HubFile, isWhole } from './cache.ts';
 import { HubUnreachable, hubGet } from './http.ts';
 import { withLock } from './lock.ts';
 import type { HubSettings } from './settings.ts';
-
-/** A file as the hub lists it. */
-export interface HubFile {
-  readonly path: string;
-  readonly size: number;
-  /** SHA-256 of a large file, git's SHA-1 of a small one. */
-  readonly hash: string;
-}
 
 /** Broken connections that one file may survive; each continues where the one before stopped. */
 const ATTEMPTS = 4;
@@ -31,7 +24,7 @@ export async function downloadFile(
 ): Promise<void> {
   await mkdir(dirname(target), { recursive: true });
   await withLock(`${target}.lock`, async () => {
-    if (existsSync(target)) {
+    if (isWhole(target, file.size)) {
       onBytes(file.size);
       return;
     }

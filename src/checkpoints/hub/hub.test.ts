@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hubDatasets } from './datasets.ts';
 import { type HubProgress, type HubSettings, hubSettings, hubSnapshot } from './index.ts';
+import { missingShards } from './shards.ts';
 
 const COMMIT = 'a'.repeat(40);
 const small = Buffer.from('{"model_type":"llama"}');
@@ -280,6 +281,77 @@ describe('hubSnapshot', () => {
     });
   });
 
+  describe('with a part of a repository in the cache', () => {
+    const shards = [0, 1, 2].map((i) => `data/train-0000${i}-of-00003.jsonl`);
+    const snapshotPath = (path: string) => join(repository(), 'snapshots', COMMIT, path);
+    const unreachable = () => ({ settings: { ...settings, endpoint: 'http://127.0.0.1:9' } });
+    const offline = () => ({ settings: { ...settings, offline: true } });
+    const listed = (paths: readonly string[]) =>
+      paths.map((rfilename) => ({ rfilename, size: small.length, blobId: gitHash(small) }));
+
+    beforeEach(() => {
+      hub.siblings = listed(['README.md', ...shards]);
+    });
+
+    it.each([
+      ['offline', offline, /without HF_HUB_OFFLINE/],
+      ['without a connection', unreachable, /when the hub can be reached/],
+    ])('refuses it %s, naming what a broken-off download did not bring', async (_, options, hint) => {
+      hub.siblings = [
+        ...listed(shards.slice(0, 1)),
+        {
+          rfilename: 'model.safetensors',
+          size: large.length,
+          lfs: { sha256: sha256(large), size: large.length },
+        },
+      ];
+      hub.content = (_, response) => response.destroy();
+      await expect(
+        hubSnapshot({ ...request, revision: COMMIT }, { settings: { ...settings, parallel: 1 } }),
+      ).rejects.toMatchObject({
+        code: 'hub-unreachable',
+      });
+      expect(existsSync(snapshotPath(shards[0]!))).toBe(true);
+      await expect(hubSnapshot({ ...request, revision: COMMIT }, options())).rejects.toMatchObject({
+        code: 'hub-incomplete',
+        message: expect.stringMatching(/owner\/name \(aaaaaaaa\): model\.safetensors\.$/),
+        hint: expect.stringMatching(hint),
+      });
+      const select = (paths: readonly string[]) => paths.filter((path) => path.endsWith('.jsonl'));
+      const part = await hubSnapshot({ ...request, revision: COMMIT, select }, options());
+      expect(part.files.map((file) => file.path)).toEqual(shards.slice(0, 1));
+    });
+
+    it('sees a file that was removed or cut since, and fetches it when it can', async () => {
+      await hubSnapshot(request, { settings });
+      rmSync(snapshotPath(shards[1]!));
+      writeFileSync(join(repository(), 'blobs', gitHash(small)), small.subarray(0, 5));
+      await expect(hubSnapshot(request, offline())).rejects.toMatchObject({
+        code: 'hub-incomplete',
+        message: expect.stringContaining(`: README.md, ${shards.join(', ')}.`),
+      });
+      await hubSnapshot(request, { settings });
+      const { files } = await hubSnapshot(request, offline());
+      expect(files.map((file) => readFileSync(file.localPath, 'utf8'))).toEqual(
+        Array(4).fill(small.toString()),
+      );
+    });
+
+    it('that another program fetched, says that it may lack files, and refuses gaps between shards', async () => {
+      await hubSnapshot(request, { settings });
+      rmSync(join(repository(), 'listings'), { recursive: true });
+      const notices: string[] = [];
+      const options = { ...offline(), notice: (message: string) => notices.push(message) };
+      expect((await hubSnapshot(request, options)).files).toHaveLength(4);
+      expect(notices).toEqual([expect.stringMatching(/owner\/name .* cannot be checked/)]);
+      rmSync(snapshotPath(shards[1]!));
+      await expect(hubSnapshot(request, options)).rejects.toMatchObject({
+        code: 'hub-incomplete',
+        message: expect.stringMatching(/: data\/train-00001-of-00003\.$/),
+      });
+    });
+  });
+
   it('lets several callers ask for one file at once', async () => {
     const select = () => ['model.safetensors'];
     hub.content = (incoming, response) => void setTimeout(() => serve(incoming, response, large), 150);
@@ -303,6 +375,18 @@ describe('hubSnapshot', () => {
     await expect(hubSnapshot(request, { settings })).rejects.toMatchObject({ code: 'hub-invalid' });
     hub.api = (_, response) => response.end('<html>');
     await expect(hubSnapshot(request, { settings })).rejects.toThrowError(/does not answer like the hub/);
+  });
+});
+
+describe('missingShards', () => {
+  it.each([
+    ['files without numbers', ['train.jsonl', 'a-1-of-3.txt'], []],
+    ['whole series', ['a-00000-of-00002.csv', 'a-00001-of-00002.csv', 'b-00000-of-00001.csv'], []],
+    ['weights', ['model-00001-of-00003.safetensors'], ['model-00002-of-00003', 'model-00003-of-00003']],
+    ['a series from 0', ['d/a-00001-of-00003-89ab.parquet'], ['d/a-00000-of-00003', 'd/a-00002-of-00003']],
+    ['a series from 1', ['a-00002-of-00002.json'], ['a-00001-of-00002']],
+  ])('of %s', (_, paths, missing) => {
+    expect(missingShards(paths)).toEqual(missing);
   });
 });
 

@@ -1,12 +1,12 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { z } from 'zod';
 import { ModelError } from '../../errors.ts';
-import { CachedRepository, type HubRepository, isCommit } from './cache.ts';
-import { downloadFile, type HubFile } from './download.ts';
+import { CachedRepository, type HubFile, type HubRepository, isCommit } from './cache.ts';
+import { downloadFile } from './download.ts';
 import { HubUnreachable, hubGet } from './http.ts';
 import type { HubSettings } from './settings.ts';
+import { missingShards } from './shards.ts';
 
 /**
  * The Hugging Face hub: its cache layout, its environment variables, over `fetch`. Written here because the official
@@ -33,7 +33,7 @@ export interface SnapshotRequest extends HubRepository {
 export interface SnapshotOptions {
   readonly settings: HubSettings;
   readonly onProgress?: (progress: HubProgress) => void;
-  /** Told when a cached copy is used because the hub cannot be reached. */
+  /** Told when a cached copy is used because the hub cannot be reached, or one that may lack files. */
   readonly notice?: (message: string) => void;
   /** Milliseconds for the first answer, where there is something to fall back on. */
   readonly lookupTimeout?: number;
@@ -48,7 +48,7 @@ export interface Snapshot {
 
 /**
  * The files of a repository at a revision, from the cache or downloaded into it and verified. Offline, or when the hub
- * cannot be reached, what the cache holds for the revision is used.
+ * cannot be reached, the cache's copy of the revision is used; throws `hub-incomplete` where files of it are missing.
  */
 export async function hubSnapshot(request: SnapshotRequest, options: SnapshotOptions): Promise<Snapshot> {
   const { settings } = options;
@@ -66,31 +66,72 @@ export async function hubSnapshot(request: SnapshotRequest, options: SnapshotOpt
   } catch (error) {
     const commit = error instanceof HubUnreachable ? cached.commitOf(revision) : undefined;
     if (commit === undefined) throw error;
-    if (!settings.offline) {
-      options.notice?.(
-        `The hub cannot be reached: using the cached copy of ${request.name} (${commit.slice(0, 8)}).`,
-      );
-    }
-    const paths = request.select(cached.listSnapshot(commit));
-    const directory = cached.snapshot(commit);
-    return {
-      revision: commit,
-      directory,
-      files: paths.map((path) => ({ path, localPath: join(directory, path) })),
-    };
+    return snapshotOf(cached, commit, chooseCached(request, commit, cached, options, error));
   }
   const { commit } = listing;
-  const wanted = new Set(request.select(listing.files.map((file) => file.path)));
-  const files = listing.files.filter((file) => wanted.has(file.path));
+  await cached.rememberListing(commit, listing.files);
+  const files = chosenFiles(request, listing.files);
   await downloadAll(request, commit, files, cached, options);
   await cached.rememberCommit(revision, commit);
+  return snapshotOf(
+    cached,
+    commit,
+    files.map((file) => file.path),
+  );
+}
+
+function snapshotOf(cached: CachedRepository, commit: string, paths: readonly string[]): Snapshot {
   const directory = cached.snapshot(commit);
   return {
     revision: commit,
     directory,
-    files: files.map(({ path }) => ({ path, localPath: join(directory, path) })),
+    files: paths.map((path) => ({ path, localPath: join(directory, path) })),
   };
 }
+
+function chosenFiles({ select }: SnapshotRequest, files: readonly HubFile[]): readonly HubFile[] {
+  const wanted = new Set(select(files.map((file) => file.path)));
+  return files.filter((file) => wanted.has(file.path));
+}
+
+/** The paths to read of a cached snapshot: chosen from all that the hub has, so that none is passed over. */
+function chooseCached(
+  request: SnapshotRequest,
+  commit: string,
+  cached: CachedRepository,
+  { settings, notice = () => {} }: SnapshotOptions,
+  cause: unknown,
+): readonly string[] {
+  const copy = `the cached copy of ${request.name} (${commit.slice(0, 8)})`;
+  const listed = cached.listingOf(commit);
+  const files = listed && chosenFiles(request, listed);
+  const paths = files?.map((file) => file.path) ?? request.select(cached.listSnapshot(commit));
+  const missing =
+    files?.filter((file) => !cached.has(commit, file)).map((file) => file.path) ?? missingShards(paths);
+  if (missing.length > 0) throw incomplete(copy, missing, settings, cause);
+  if (!settings.offline) notice(`The hub cannot be reached: using ${copy}.`);
+  if (listed === undefined)
+    notice(`Whether ${copy} is complete cannot be checked: another program fetched it.`);
+  return paths;
+}
+
+function incomplete(
+  copy: string,
+  missing: readonly string[],
+  { offline }: HubSettings,
+  cause: unknown,
+): ModelError {
+  const more = missing.length - MOST_NAMED;
+  const named = `${missing.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  const when = offline ? 'without HF_HUB_OFFLINE' : 'when the hub can be reached';
+  return new ModelError('hub-incomplete', `Files are missing from ${copy}: ${named}.`, {
+    hint: `Run the command ${when}: it fetches what is missing.`,
+    cause,
+  });
+}
+
+/** Missing files that an error names. */
+const MOST_NAMED = 6;
 
 async function downloadAll(
   request: SnapshotRequest,
@@ -99,7 +140,7 @@ async function downloadAll(
   cached: CachedRepository,
   { settings, onProgress }: SnapshotOptions,
 ): Promise<void> {
-  const missing = files.filter((file) => !existsSync(join(cached.snapshot(commit), file.path)));
+  const missing = files.filter((file) => !cached.has(commit, file));
   const totalBytes = missing.reduce((sum, file) => sum + file.size, 0);
   let bytes = 0;
   const received = (count: number) => {

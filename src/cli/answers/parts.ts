@@ -1,5 +1,6 @@
 import type { LoadedModel } from '../../checkpoints/index.ts';
 import type { GenerateOptions } from '../../generate/index.ts';
+import { contextNotice } from '../../models/context-length.ts';
 import type { CliContext } from '../context.ts';
 import { Progress } from '../progress.ts';
 
@@ -9,7 +10,7 @@ export interface Answer {
   readonly finish: string;
 }
 
-export interface AnswerOptions extends Omit<GenerateOptions, 'firstPrompt' | 'onProgress'> {
+export interface AnswerOptions extends Omit<GenerateOptions, 'firstPrompt' | 'onProgress' | 'notice'> {
   readonly samplesPerPrompt: number;
   readonly batchSize: number;
 }
@@ -65,6 +66,12 @@ export async function answerInParts(
   });
   const { samplesPerPrompt } = options;
   const progress = new AnswerProgress(context, prompts.length * samplesPerPrompt);
+  const beyond = contextNotice(
+    prompts.map(({ length }) => length),
+    'prompts',
+    model.config,
+  );
+  if (beyond !== undefined) context.note(context.paint.yellow(beyond));
   const answers = await parts.collect(prompts, promptsOfPart(options), async (part, firstPrompt) => {
     progress.startPart(firstPrompt * samplesPerPrompt);
     const completions = await generate(model, part, {

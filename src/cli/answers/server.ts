@@ -59,8 +59,15 @@ export async function generateFromServer(
       onProgress: (done, total) => progress.update({ done, total, fields: [] }),
     });
     progress.finish();
+    noteEmpty(context, rows);
     return rows;
   } finally {
     cache?.close();
   }
+}
+
+function noteEmpty(context: CliContext, rows: readonly GeneratedRow[]): void {
+  const texts = rows.flatMap(({ completions }) => completions.map(({ text }) => text));
+  const empty = texts.filter((text) => text.trim() === '').length;
+  if (empty > 0) context.note(`${empty} of ${texts.length} answers are empty: the model ended them at once.`);
 }

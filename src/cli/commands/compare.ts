@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { UsageError } from '../../errors.ts';
-import type { ComparisonReport, Method, RunFiles } from '../../evaluate/index.ts';
+import type { ComparisonReport, Method, MetricDifference, RunFiles } from '../../evaluate/index.ts';
 import type { ComparisonSamples } from '../../report/index.ts';
 import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
+import { requireWritable } from '../writable.ts';
 
 export function compareCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'compare', 'say which run is better, by how much, and how sure that is', [
@@ -19,11 +20,12 @@ export function compareCommand(context: CliContext): CommandUnknownOpts {
     .option('--judged <run=file>', 'verdicts with the run as A (default: judged.jsonl)', collect)
     .option(
       '--dispersion <file>',
-      'w(x) of the prompts, from mallows dispersion, to sort pairs in the report',
+      'w(x) of what was answered, by id, from mallows dispersion (default for held-out pairs: eval-dispersion.jsonl of a run)',
     )
     .option('--output <file>', 'write the comparison as JSON')
     .option('--report <file>', 'write it as a page')
     .action(async (paths, options) => {
+      for (const path of [options.output, options.report]) if (path !== undefined) requireWritable(path);
       const evaluate = await import('../../evaluate/index.ts');
       const files = filesByRun(paths, options);
       const runs = await Promise.all(paths.map((path) => evaluate.loadEvidence(path, files.get(path))));
@@ -37,14 +39,15 @@ export function compareCommand(context: CliContext): CommandUnknownOpts {
           },
         );
       }
-      const report = evaluate.compareMethods(methods);
+      const weights = await evaluate.readWeights(paths, options.dispersion);
+      const report = evaluate.compareMethods(methods, { weights });
       if (options.output !== undefined) {
         const { writeFileAtomic } = await import('../../runs/index.ts');
         writeFileAtomic(options.output, `${JSON.stringify(report, null, 2)}\n`);
       }
       if (options.report !== undefined) {
         const { writeComparisonReport } = await import('../../report/index.ts');
-        const samples = await readSamples(evaluate, methods, files, options.dispersion);
+        const samples = await readSamples(evaluate, methods, files, weights.answers);
         const recipes = new Map(paths.map((path) => [path, readFileSync(join(path, 'recipe.yaml'), 'utf8')]));
         await writeComparisonReport(options.report, { report, recipes, ...(samples && { samples }) });
         context.note(`Report: ${options.report}`);
@@ -63,17 +66,16 @@ async function readSamples(
   evaluate: Evaluate,
   methods: readonly Method[],
   files: ReadonlyMap<string, RunFiles>,
-  dispersionPath: string | undefined,
+  weights: ReadonlyMap<string, number> | undefined,
 ): Promise<ComparisonSamples | undefined> {
   // Where the first method was not judged itself, it is what the others were judged against.
   const headToHead = methods[0]!.runs.every(({ metrics }) => metrics.winRate === undefined);
-  const dispersion = dispersionPath === undefined ? undefined : await evaluate.readDispersion(dispersionPath);
   for (const { name, runs } of methods.toReversed()) {
     for (const { path } of runs) {
       const judged = evaluate.runFile(path, 'judged', files.get(path));
       if (judged === undefined) continue;
       const pairs = (await evaluate.readJudgedPairs(judged)).map(({ id, prompt, a, b, winner }) => {
-        const w = dispersion?.get(id);
+        const w = weights?.get(id);
         return {
           prompt,
           answers: [a, b] as const,
@@ -113,26 +115,38 @@ function describe(
   { paint }: CliContext,
 ): string {
   const measured = METRICS.filter(({ name }) => report.methods.some(({ metrics }) => name in metrics));
-  const width = Math.max(...report.methods.map(({ method }) => method.length), 12);
+  const named = report.methods.map(({ method, seeds }) =>
+    seeds > 1 ? `${method} (${seeds} seeds)` : method,
+  );
+  const width = Math.max(...named.map((name) => name.length), 12);
   const lines = report.verdict.map((sentence) => paint.bold(sentence));
   for (const kind of measured) {
     const { name, label, unit } = kind;
     lines.push('', paint.dim(`${label}${unit === '' ? '' : ` (${unit})`}`));
     const number = (value: number) => formatMetric(value, kind);
-    for (const { method, seeds, metrics } of report.methods) {
+    const withInterval = ({ estimate, low, high }: MetricDifference) =>
+      `${number(estimate)} [${number(low)}, ${number(high)}]`;
+    for (const [i, { method, metrics }] of report.methods.entries()) {
       const estimate = metrics[name];
       if (estimate === undefined) continue;
       const { interval } = estimate;
       const range = interval === null ? '' : ` [${number(interval[0])}, ${number(interval[1])}]`;
       const comparison = report.comparisons.find((each) => each.metric === name && each.method === method);
-      const difference =
+      const against =
         comparison === undefined
           ? ''
-          : `   difference ${number(comparison.estimate)} [${number(comparison.low)}, ${number(comparison.high)}], ` +
-            `p ${comparison.adjustedPValue < 0.001 ? '< 0.001' : `= ${comparison.adjustedPValue.toPrecision(2)}`}`;
-      const runs = seeds > 1 ? ` (${seeds} seeds)` : '';
-      lines.push(`  ${`${method}${runs}`.padEnd(width)}  ${number(estimate.estimate)}${range}${difference}`);
+          : `   difference ${withInterval(comparison)}, ${pValueText(comparison.adjustedPValue)}`;
+      lines.push(`  ${named[i]!.padEnd(width)}  ${number(estimate.estimate)}${range}${against}`);
+      const thirds = report.thirds.filter((each) => each.metric === name && each.method === method);
+      if (thirds.length > 0) {
+        const words = thirds.map((each) => `${each.third} ${withInterval(each)}`);
+        lines.push(paint.dim(`    difference by thirds of w(x): ${words.join(', ')}`));
+      }
     }
   }
   return [...lines, '', ...report.notes.map((note) => paint.dim(note))].join('\n').trimEnd();
+}
+
+function pValueText(p: number): string {
+  return `p ${p < 0.001 ? '< 0.001' : `= ${p.toPrecision(2)}`}`;
 }

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
-import type { CommandUnknownOpts } from '@commander-js/extra-typings';
-import { command, positiveInteger } from '../command.ts';
+import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
+import type { DispersionRow } from '../../objectives/index.ts';
+import { command, decimal, positiveInteger } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import {
   columnOption,
@@ -12,15 +13,32 @@ import {
   threadsOption,
 } from '../options.ts';
 import { plainLine } from '../paint.ts';
+import { requireWritable } from '../writable.ts';
 
 const SHOWN = 10;
 
 export function dispersionCommand(context: CliContext): CommandUnknownOpts {
-  return command(context, 'dispersion', 'dispersion of every prompt, from the entropy of a model', [
-    'mallows dispersion --model smollm2-135m --data pairs.jsonl --output dispersion.jsonl',
-    'mallows dispersion --model runs/sft/model --data shp.jsonl.gz --max-length 512 --output d.jsonl',
-  ])
-    .requiredOption('--model <model>', MODEL_HELP)
+  return command(
+    context,
+    'dispersion',
+    'dispersion of every prompt, from the entropy of a model or what the data say',
+    [
+      'mallows dispersion --model smollm2-135m --data pairs.jsonl --output dispersion.jsonl',
+      'mallows dispersion --model runs/sft/model --data shp.jsonl.gz --max-length 512 --output d.jsonl',
+      'mallows dispersion --source votes --data voted.jsonl --output d.jsonl',
+    ],
+  )
+    .addOption(
+      new Option('--source <source>', 'where w(x) comes from')
+        .choices(['entropy', 'votes', 'column'] as const)
+        .default('entropy' as const),
+    )
+    .option(
+      '--floor <t>',
+      'smallest −log φ that votes may give (default: contested pairs are left out)',
+      decimal,
+    )
+    .option('--model <model>', `${MODEL_HELP}; for entropies`)
     .requiredOption('--data <data>', PAIRS_HELP)
     .option('--format <name>', FORMAT_HELP, 'auto')
     .addOption(columnOption())
@@ -31,27 +49,32 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
     .option('--strict', 'stop at the first bad row')
     .requiredOption('--output <file>', 'a JSON object a pair; summary and histogram go beside it')
     .action(async (options) => {
-      const { scoreData } = await import('../scoring.ts');
+      requireWritable(options.output);
+      const { dispersionData } = await import('../dispersion-rows.ts');
       const { lastTurn } = await import('../../data/index.ts');
       const { fitDispersion } = await import('../../objectives/index.ts');
       const { dispersionHistogram, writeFigure } = await import('../../report/index.ts');
       const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');
-      const { pairs, scores, vocabularySize } = await scoreData(context, options);
-      const rows = scores.map(({ id, chosen, rejected }) => ({
-        id,
-        chosenEntropy: chosen.entropy,
-        rejectedEntropy: rejected.entropy,
-      }));
-      const { weights, summary } = fitDispersion(rows, { source: 'entropy', vocabularySize });
-      const lines = rows.map(({ id, chosenEntropy, rejectedEntropy }, index) => ({
-        id,
-        entropy: (chosenEntropy + rejectedEntropy) / 2 / Math.log(vocabularySize),
+      const { source, floor } = options;
+      const { pairs, rows, vocabularySize } = await dispersionData(context, options);
+      const given = {
+        source,
+        ...(vocabularySize && { vocabularySize }),
+        ...(floor !== undefined && { floor }),
+      };
+      const { weights, kept, contested, summary } = fitDispersion(rows, given);
+      if (contested.length > 0) {
+        context.note(`${contested.length} contested pairs are left out; --floor keeps them.`);
+      }
+      const lines = Array.from(kept, (row, index) => ({
+        id: rows[row]!.id,
+        ...entropyOf(rows[row]!, vocabularySize),
         negLogDispersion: weights[index]!,
         dispersion: Math.exp(-weights[index]!),
       }));
       const stem = options.output.replace(/\.jsonl$/, '');
       const { phiStar, count, mean, sd, skew } = summary;
-      const figure = dispersionHistogram([...weights], 'pairs');
+      const figure = dispersionHistogram([...weights], { of: 'pairs', source: options.source });
       writeJsonLines(options.output, lines);
       writeFileAtomic(
         `${stem}.summary.json`,
@@ -61,7 +84,7 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
       const { svg } = await writeFigure(dirname(stem), { ...figure, name });
       print(
         context,
-        lines.map(({ negLogDispersion: w }, index) => ({ w, prompt: lastTurn(pairs[index]!.prompt) })),
+        lines.map(({ negLogDispersion: w }, index) => ({ w, prompt: lastTurn(pairs[kept[index]!]!.prompt) })),
       );
       context.print(
         `phi* ${phiStar.toFixed(4)}, w: sd ${sd.toFixed(3)}, skew ${skew.toFixed(2)}, ${count} pairs`,
@@ -69,6 +92,15 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
       context.note(`wrote ${options.output}, ${stem}.summary.json, ${join(svg)}`);
       context.emit({ event: 'done', output: options.output, phiStar, vocabularySize, count, mean, sd, skew });
     });
+}
+
+/** Mean entropy of both answers as a share of log n, where the source is entropies. */
+function entropyOf(
+  { chosenEntropy, rejectedEntropy }: DispersionRow,
+  vocabularySize: number | undefined,
+): { readonly entropy?: number } {
+  if (vocabularySize === undefined) return {};
+  return { entropy: (chosenEntropy! + rejectedEntropy!) / 2 / Math.log(vocabularySize) };
 }
 
 function print(context: CliContext, rows: readonly { readonly w: number; readonly prompt: string }[]): void {

@@ -48,7 +48,7 @@ describe('export', () => {
     await expect(exported(at('model'), '--dtype', 'bf16')).rejects.toMatchObject({
       code: 'export-exists',
       message: expect.stringMatching(/holds config\.json, .*model\.safetensors, .*would be replaced/),
-      hint: expect.stringContaining('--overwrite'),
+      hint: expect.stringContaining('overwrite the model'),
     });
     expect(readFileSync(at('model', 'config.json'), 'utf8')).toBe(config);
     await exported(at('model'), '--dtype', 'bf16', '--overwrite');

@@ -3,6 +3,7 @@ import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
 import type { Frontier } from '../../evaluate/index.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
+import { requireWritable } from '../writable.ts';
 
 export function frontierCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'frontier', 'draw what was gained against the distance from the reference', [
@@ -15,12 +16,17 @@ export function frontierCommand(context: CliContext): CommandUnknownOpts {
         .choices(['steps', 'beta'] as const)
         .default('steps' as const),
     )
-    .option('--metric <name>', 'a name of metrics.jsonl without eval_', 'rewards/accuracies')
+    .option(
+      '--metric <name>',
+      'a name of metrics.jsonl without eval_ (default: log_ratio/accuracies where every evaluation has log-ratios, else rewards/accuracies)',
+    )
     .option('--output <file>', 'the figure; a PNG is written beside it', 'frontier.svg')
-    .action(async (paths, { over, metric, output }) => {
+    .action(async (paths, { over, metric: asked, output }) => {
+      requireWritable(output);
       const { frontiers } = await import('../../evaluate/index.ts');
       const { scatterChart, writeFigure } = await import('../../report/index.ts');
-      const lines = frontiers(paths, { over, metric });
+      const lines = frontiers(paths, { over, ...(asked !== undefined && { metric: asked }) });
+      const { metric } = lines[0]!;
       const figure = scatterChart({
         name: basename(output).replace(/\.(svg|png)$/i, ''),
         title: `${metric} against KL`,

@@ -9,6 +9,7 @@ import { command, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { asInterrupted } from '../interrupt.ts';
 import { columnOption, computeTypeOption, DEVICE_HELP, MODEL_HELP, threadsOption } from '../options.ts';
+import { requireWritable } from '../writable.ts';
 
 export function generateCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'generate', 'answers to a prompt or to a file of prompts', [
@@ -59,6 +60,7 @@ export function generateCommand(context: CliContext): CommandUnknownOpts {
           hint: 'Give --prompt TEXT or --prompts FILE.',
         });
       }
+      if (options.output !== undefined) requireWritable(options.output);
       const { server } = options;
       const interrupt = context.interruptible(
         server === undefined

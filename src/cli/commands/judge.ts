@@ -15,7 +15,9 @@ import {
   requireJudge,
 } from '../judges.ts';
 import { columnOption, DEVICE_HELP, dtypeOption, threadsOption } from '../options.ts';
+import { plainLine } from '../paint.ts';
 import { Progress } from '../progress.ts';
+import { requireWritable } from '../writable.ts';
 
 interface Prices {
   /** US dollars for a million tokens. */
@@ -63,6 +65,7 @@ export function judgeCommand(context: CliContext): CommandUnknownOpts {
     .option('--cache <file>', 'what servers and commands have answered (default: beside the output)')
     .option('--output <file>', 'verdicts, one pair a line', 'judged.jsonl')
     .action(async (options) => {
+      requireWritable(options.output);
       await requireJudge(context, options.judge);
       const evaluate = await import('../../evaluate/index.ts');
       const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');
@@ -138,7 +141,7 @@ function reportOf(summary: JudgeSummary, judge: Judge, price: Prices | undefined
 }
 
 function describe(report: JudgeReport, a: string, b: string): string {
-  const { n, wins, losses, ties, unparsable, winRate, interval, pValue, usage, cost } = report;
+  const { n, wins, losses, ties, winRate, interval, pValue, usage, cost } = report;
   const lines = [verdict(report, a, b)];
   if (winRate !== null) {
     const range =
@@ -149,7 +152,7 @@ function describe(report: JudgeReport, a: string, b: string): string {
     );
   }
   if (report.weightedWinRate !== null) lines.push(`mean preference: ${report.weightedWinRate.toFixed(1)} %`);
-  if (unparsable > 0) lines.push(`${unparsable} pairs left out: no readable verdict in one order or both`);
+  lines.push(...describeLeftOut(report));
   if (report.consistency !== null && report.firstPreferred !== null) {
     lines.push(
       `same verdict in both orders: ${(100 * report.consistency).toFixed(0)} %; what is shown first wins ${(100 * report.firstPreferred).toFixed(0)} % of decided verdicts`,
@@ -163,6 +166,22 @@ function describe(report: JudgeReport, a: string, b: string): string {
     );
   }
   return lines.join('\n');
+}
+
+/** Pairs without a verdict in one order or both. */
+function describeLeftOut({ refused, cutOff, unparsable, firstRefusal }: JudgeReport): string[] {
+  const reasons = [
+    [refused, 'refused by the judge'],
+    [cutOff, 'cut off before a verdict (max_tokens of the template)'],
+    [unparsable, 'without a verdict that can be read'],
+  ] as const;
+  const told = reasons.flatMap(([pairs, why]) => (pairs > 0 ? [`${pairs} ${why}`] : []));
+  if (told.length === 0) return [];
+  const pairs = refused + cutOff + unparsable;
+  return [
+    `${pairs} pairs left out, and the rates speak of the others alone: ${told.join(', ')}`,
+    ...(firstRefusal === null ? [] : [`the first refusal: ${plainLine(firstRefusal, 300)}`]),
+  ];
 }
 
 /** The answer in words: only what the interval and the test bear out. */

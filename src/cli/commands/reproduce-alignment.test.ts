@@ -76,7 +76,7 @@ it('reproduce --judge takes the judges of mallows judge', { timeout: 120_000 }, 
   const silent = await reproduce('openai:m', undefined, asking);
   await server.close();
   expect(silent.code).toBe(3);
-  expect(silent.stderr).toContain('None of the 3 pairs has a verdict that can be read.');
+  expect(silent.stderr).toContain('None of the 3 pairs has a verdict.');
   expect(silent.stderr).toContain('I would rather not say.');
   expect(existsSync(at('run/report.json'))).toBe(false);
 

@@ -3,7 +3,7 @@ import type { Device } from '../../engine/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { AnswerToScore, RewardOptions } from '../../evaluate/index.ts';
 import { defined } from '../../train/defined.ts';
-import { DEFAULT_LEARNING_RATES, defaultLoraAlpha } from '../../train/options.ts';
+import { DEFAULT_CHECKPOINT_MINUTES, DEFAULT_LEARNING_RATES, defaultLoraAlpha } from '../../train/options.ts';
 import { command, commandGroup, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { noteRows, readingOptions } from '../data.ts';
@@ -20,6 +20,7 @@ import {
 import { Progress } from '../progress.ts';
 import { shellWord } from '../shell.ts';
 import { watched } from '../training/watched.ts';
+import { requireWritable } from '../writable.ts';
 
 export function rewardCommand(context: CliContext): CommandUnknownOpts {
   return commandGroup(
@@ -56,7 +57,12 @@ function trainCommand(context: CliContext) {
     .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
     .option('--centering <weight>', 'keeps rewards about zero', decimal, 0.01)
     .option('--eval-every <n>', 'steps between evaluations; 0: start and end', wholeNumber, 0)
-    .option('--checkpoint-every <n>', 'steps between checkpoints; 0: at the end', wholeNumber, 0)
+    .option(
+      '--checkpoint-every <n>',
+      `steps between checkpoints, beside those of every ${DEFAULT_CHECKPOINT_MINUTES} minutes; 0: none`,
+      wholeNumber,
+      0,
+    )
     .addOption(computeTypeOption())
     .option('--device <device>', DEVICE_HELP, 'auto')
     .addOption(threadsOption())
@@ -213,6 +219,7 @@ function scoreCommand(context: CliContext) {
     .addOption(threadsOption())
     .requiredOption('--output <file>', '{id, scores} a prompt, or {id, chosen, rejected, margin} a pair')
     .action(async (options) => {
+      requireWritable(options.output);
       const { RewardModel } = await import('../../evaluate/index.ts');
       const { writeJsonLines } = await import('../../runs/index.ts');
       const inputs = await readInputs(context, options);

@@ -10,6 +10,7 @@ import {
   PAIRS_HELP,
   threadsOption,
 } from '../options.ts';
+import { requireWritable } from '../writable.ts';
 
 export function scoreCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'score', 'log-probability and entropy of both completions of every pair', [
@@ -28,6 +29,7 @@ export function scoreCommand(context: CliContext): CommandUnknownOpts {
     .option('--strict', 'stop at the first bad row')
     .requiredOption('--output <file>', 'a JSON object a pair, in the order of the data')
     .action(async (options) => {
+      requireWritable(options.output);
       const { scoreData } = await import('../scoring.ts');
       const { writeJsonLines } = await import('../../runs/index.ts');
       const { scores } = await scoreData(context, options);

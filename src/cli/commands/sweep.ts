@@ -13,7 +13,10 @@ export function sweepCommand(context: CliContext): CommandUnknownOpts {
     .option('--seeds <n>', 'runs of each cell, from the recipe’s seed upwards', positiveInteger, 1)
     .option('--parallel <n>', 'runs at the same time', positiveInteger, 1)
     .option('--retries <n>', 'further attempts at a run that fails', wholeNumber, 1)
-    .option('--metric <name>', 'what cells are compared by, on held-out pairs', 'rewards/accuracies')
+    .option(
+      '--metric <name>',
+      'what cells are compared by, on held-out pairs (default: log_ratio/accuracies where every run has it, else rewards/accuracies)',
+    )
     .option('--lower-is-better', 'the metric’s small values are good (so for losses and KL)')
     .option('--baseline <cell>', 'test every comparable cell against this one only')
     .option('--no-control', 'no shuffled-dispersion control beside objectives that use dispersion')

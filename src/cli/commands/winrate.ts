@@ -2,6 +2,7 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { WinRate } from '../../evaluate/winrate/win-rate.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
+import { requireWritable } from '../writable.ts';
 
 export function winrateCommand(context: CliContext): CommandUnknownOpts {
   return command(context, 'winrate', 'win rates from AlpacaEval annotations, plain and length-controlled', [
@@ -17,6 +18,7 @@ export function winrateCommand(context: CliContext): CommandUnknownOpts {
       '\nA .json file holds the object of the one model that was annotated, or an array of them for several.',
     )
     .action(async (path, options) => {
+      if (options.output !== undefined) requireWritable(options.output);
       const { readAnnotations, readGamed, readItems } = await import('../../evaluate/winrate/annotations.ts');
       const { winRate } = await import('../../evaluate/winrate/win-rate.ts');
       const inputs = {
@@ -48,5 +50,6 @@ function describe(results: readonly WinRate[], { paint }: CliContext): string {
     return `${result.model.padEnd(nameWidth)}  ${lc.padStart(11)}  ${plain.padStart(15)}  ${String(result.n).padStart(5)}  ${result.averageLength.toFixed(0).padStart(6)}`;
   });
   const notes = new Set(results.flatMap((result) => result.notes));
+  if (results.some(({ lcWinRate }) => lcWinRate === null)) notes.add('The lengths come with --items.');
   return [paint.dim(header), ...lines, ...[...notes].map((note) => paint.yellow(note))].join('\n');
 }

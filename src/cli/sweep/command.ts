@@ -1,7 +1,15 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { TrainingError } from '../../errors.ts';
-import { type SweepReport, sweepReport, sweepVerdict, writeSweepReport } from '../../experiments/index.ts';
+import { rewardKind } from '../../evaluate/index.ts';
+import {
+  type MeasuredRun,
+  type SweepReport,
+  sweepAccuracy,
+  sweepReport,
+  sweepVerdict,
+  writeSweepReport,
+} from '../../experiments/index.ts';
 import type { CliContext } from '../context.ts';
 import { Interrupted } from '../errors.ts';
 import { plainLine } from '../paint.ts';
@@ -15,7 +23,7 @@ export interface SweepFlags {
   readonly seeds: number;
   readonly parallel: number;
   readonly retries: number;
-  readonly metric: string;
+  readonly metric?: string;
   readonly lowerIsBetter?: boolean;
   readonly baseline?: string;
   readonly control: boolean;
@@ -50,10 +58,13 @@ export async function sweepRecipe(
   if (baseline !== undefined) requireCell(baseline, plan.cells);
   notePlan(context, plan, seeds);
   const { outcomes, interrupted } = await trainAll(context, plan, flags);
+  const results = collectResults(outcomes);
+  const rewards = new Map(plan.cells.map(({ name, recipe }) => [name, rewardKind(recipe.objective)]));
   const report = sweepReport({
-    settings: settingsOf(sweep, plan, flags),
-    ...collectResults(outcomes),
+    settings: settingsOf(sweep, plan, flags, results.runs),
+    ...results,
     compares: comparable(plan.cells),
+    rewardOf: (cell) => rewards.get(cell)!,
   });
   await writeSweepReport(output, report);
   for (const sentence of sweepVerdict(report)) context.print(sentence);
@@ -126,8 +137,9 @@ function settingsOf(
   { file, set, grid }: Sweep,
   plan: SweepPlan,
   { seeds, metric: asked, baseline, lowerIsBetter }: SweepFlags,
+  runs: readonly MeasuredRun[],
 ): SweepReport['settings'] {
-  const metric = asked.replace(/^eval_/, '');
+  const metric = asked?.replace(/^eval_/, '') ?? sweepAccuracy(runs);
   return {
     recipe: file ?? null,
     set,
@@ -147,7 +159,7 @@ function requireFinished({ failed, unfinished }: SweepReport, runs: number, inte
   }
   if (failed.length > 0) {
     throw new TrainingError('sweep-runs-failed', `${failed.length} of ${runs} runs failed.`, {
-      hint: 'Their last words are in the report, all of them beside each run directory (.log). The same command tries them again.',
+      hint: 'Their last words are in the report, all of them in logs/ of the sweep. The same command tries them again.',
     });
   }
   if (unfinished.length > 0) {

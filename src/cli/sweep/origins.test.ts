@@ -19,6 +19,7 @@ function run(provenance: object | undefined, inputs: Partial<RunInputs> = {}): P
   return {
     cell: 'dpo',
     seed: 0,
+    log: '',
     path,
     args: [],
     inputs: { model: 'm', train: 't', heldOut: 'h', ...inputs },

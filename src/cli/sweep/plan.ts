@@ -28,6 +28,8 @@ export interface PlannedRun {
   readonly seed: number;
   /** Its run directory; the same recipe always gets the same one, so that a sweep can go on or grow. */
   readonly path: string;
+  /** Where what it says goes: apart from the run directories, so that a shell's pattern finds those alone. */
+  readonly log: string;
   /** Arguments of `mallows`. */
   readonly args: readonly string[];
   readonly inputs: RunInputs;
@@ -108,12 +110,14 @@ export function planSweep(request: SweepRequest): SweepPlan {
   const runs = Array.from({ length: seeds }, (_, index) =>
     cells.map((cell): PlannedRun => {
       const seed = cell.recipe.seed + index;
-      const path = join(output, 'runs', `${slug(cell.name)}-${fingerprint(cell.recipe)}`, `seed-${seed}`);
+      const place = join(`${slug(cell.name)}-${fingerprint(cell.recipe)}`, `seed-${seed}`);
+      const path = join(output, 'runs', place);
       const assignments = [...request.set, ...written(cell.values), `seed=${seed}`];
       return {
         cell: cell.name,
         seed,
         path,
+        log: join(output, 'logs', `${place}.log`),
         args: [
           'train',
           ...(request.file === undefined ? [] : [request.file]),

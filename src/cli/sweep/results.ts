@@ -1,5 +1,7 @@
+import { type HeldOutValues, LOG_RATIO_ACCURACY, readHeldOut } from '../../evaluate/index.ts';
 import type { FailedRun, MeasuredRun, SweepResults } from '../../experiments/index.ts';
-import { readMetrics } from '../../runs/index.ts';
+import { type MetricsRecord, readMetrics } from '../../runs/index.ts';
+import { mean } from '../../stats/index.ts';
 import type { RunOutcome } from './run.ts';
 
 /** What finished runs measured last, and what became of the others. */
@@ -13,18 +15,29 @@ export function collectResults(
     const { cell, seed, path } = run;
     if (status === 'failed') failed.push({ cell, seed, path, attempts, error });
     else if (status === 'interrupted') unfinished.push({ cell, seed });
-    else runs.push({ cell, seed, path, metrics: lastEvaluation(path) });
+    else runs.push({ cell, seed, path, ...lastEvaluation(path) });
   }
   return { runs, failed, unfinished };
 }
 
-function lastEvaluation(path: string): Record<string, number> {
-  const last = readMetrics(path).findLast((record) => record.eval_loss !== undefined) ?? {};
+function lastEvaluation(path: string): Pick<MeasuredRun, 'metrics' | 'heldOut'> {
+  const last = readMetrics(path).findLast((record) => record.eval_loss !== undefined);
+  if (last === undefined) return { metrics: {} };
+  const heldOut = readHeldOut(path, last.step);
+  return { metrics: { ...evaluated(last), ...accuracyOf(heldOut) }, heldOut };
+}
+
+function evaluated(record: MetricsRecord): Record<string, number> {
   return Object.fromEntries(
-    Object.entries(last).flatMap(([name, value]) =>
+    Object.entries(record).flatMap(([name, value]) =>
       name.startsWith('eval_') && typeof value === 'number'
         ? [[name.slice('eval_'.length), value] as const]
         : [],
     ),
   );
+}
+
+function accuracyOf({ [LOG_RATIO_ACCURACY]: pairs }: HeldOutValues): Record<string, number> {
+  if (pairs === undefined) return {};
+  return { [LOG_RATIO_ACCURACY]: mean([...pairs.values()].map(({ value }) => value)) };
 }

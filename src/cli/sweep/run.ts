@@ -157,11 +157,10 @@ function attemptRun(
       [STOP_WITH_STDIN]: '1',
     },
   });
-  const log = `${run.path}.log`;
-  mkdirSync(dirname(log), { recursive: true });
+  mkdirSync(dirname(run.log), { recursive: true });
   const lastLines: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => {
-    appendFileSync(log, `${line}\n`);
+    appendFileSync(run.log, `${line}\n`);
     lastLines.push(line);
     if (lastLines.length > KEPT_LINES) lastLines.shift();
   });

@@ -17,7 +17,7 @@ export async function trainOptions(
     model: recipe.model,
     output: recipe.output,
     reading: await readingOf(context, recipe),
-    maxLength: recipe.max_length,
+    ...(recipe.max_length !== undefined && { maxLength: recipe.max_length }),
     evalFraction: recipe.eval_fraction,
     ...(recipe.steps !== undefined && { steps: recipe.steps }),
     ...(recipe.epochs !== undefined && { epochs: recipe.epochs }),
@@ -55,7 +55,7 @@ export async function trainOptions(
       ...(evaluation.max_pairs !== undefined && { maxPairs: evaluation.max_pairs }),
       ...('kl_samples' in evaluation && { klSamples: evaluation.kl_samples as number }),
     },
-    checkpoint: { every: checkpoint.every, keep: checkpoint.keep },
+    checkpoint,
     recipe: writtenRecipe(recipe),
   };
 }

@@ -66,4 +66,44 @@ describe('writeRunReport', () => {
     expect(page).toContain('This run is a control');
     expect(page).not.toContain('prompt 0');
   });
+
+  it('reads the accuracy before training, log-ratios and KL of a preference run', async () => {
+    const pairs = (chosenLogRatio: number) =>
+      Array.from({ length: 20 }, (_, i) => ({
+        id: `${i}`,
+        prompt: `${i}`,
+        loss: 1,
+        win: i < 15 ? 1 : 0,
+        chosenReward: i < 15 ? -1 : -3,
+        rejectedReward: -2,
+        chosenLogRatio: chosenLogRatio + i / 100,
+        rejectedLogRatio: 0,
+      }));
+    write('provenance.json', [{ data: { objective: { name: 'simpo', beta: 10 } } }]);
+    write('recipe.yaml', []);
+    write('metrics.jsonl', [
+      { step: 0, eval_loss: 1, 'eval_kl/on_policy': 0 },
+      { step: 4, loss: 1, eval_loss: 1, 'eval_kl/on_policy': 2.5 },
+    ]);
+    write('evaluations/step-0.jsonl', pairs(0));
+    write('evaluations/step-4.jsonl', pairs(2));
+    write(
+      'evaluations/step-4.kl.jsonl',
+      [2, 3].map((kl, i) => ({ id: `${i}`, prompt: `${i}`, kl })),
+    );
+    const { numbers, page } = await report();
+    expect(numbers.heldOut).toMatchObject({
+      accuracyBefore: 0.75,
+      accuracyChange: { estimate: 0, low: 0, high: 0 },
+      chosenLogRatio: { estimate: expect.closeTo(2.095, 12) },
+    });
+    expect(numbers.verdict.at(-1)).toMatch(
+      /^The reward of an answer under simpo is β = 10 times log π per token/,
+    );
+    expect(numbers.kl).toEqual([
+      { step: 0, kl: 0 },
+      { step: 4, kl: 2.5, interval: [2, 3] },
+    ]);
+    expect(page).toContain('They became more likely than under the reference');
+  });
 });

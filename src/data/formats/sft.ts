@@ -16,10 +16,12 @@ const withId = (row: Row, draft: Draft<SftExample>): Draft<SftExample>[] => [{ .
 
 const promptCompletion: SftFormat = {
   name: 'prompt-completion',
-  layout: '{prompt, completion}: text, or lists of {role, content}',
+  layout: '{prompt, completion}: text, or lists of {role, content}; or {completion} alone',
   columns: ['prompt', 'completion'],
-  matches: (row) => firstOf(row, PROMPT) !== undefined && firstOf(row, COMPLETION) !== undefined,
+  matches: (row) =>
+    isCompletionAlone(row) || (firstOf(row, PROMPT) !== undefined && firstOf(row, COMPLETION) !== undefined),
   read(row) {
+    if (isCompletionAlone(row)) return withId(row, { completion: textOrChat(row, 'completion') });
     const prompt = promptOf(row, promptColumn(row, PROMPT));
     const completion = textOrChat(row, firstOf(row, COMPLETION) ?? 'completion');
     if (typeof prompt === typeof completion) return withId(row, { prompt, completion });
@@ -27,6 +29,14 @@ const promptCompletion: SftFormat = {
     return withId(row, { prompt: chat.prompt, completion: chat.chosen });
   },
 };
+
+/** Nothing but a completion: beside another column, that one may be a prompt of which we do not know the name. */
+function isCompletionAlone(row: Row): boolean {
+  if (!has(row, 'completion')) return false;
+  return Object.keys(row).every(
+    (column) => ['id', 'completion'].includes(column) || row[column] === undefined,
+  );
+}
 
 /** Instructions with an output, as Alpaca has them: one user turn, one assistant turn. */
 const instruction: SftFormat = {

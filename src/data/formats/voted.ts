@@ -22,6 +22,8 @@ const responses: RowFormat<VotedPair> = {
 const pairs: readonly RowFormat<VotedPair>[] = PAIR_FORMATS.filter((format) => format !== votes).map(
   (format) => ({
     ...format,
+    layout: `${format.layout}; with "votes", or "votes_chosen" and "votes_rejected"`,
+    columns: [...format.columns, 'votes', 'votes_chosen', 'votes_rejected', 'votes_tie'],
     matches: (row) => (has(row, 'votes') || has(row, 'votes_chosen')) && format.matches(row),
     read: (row, context) =>
       format.read(row, context).map(({ id, part, prompt, chosen, rejected, votes: stated }) => {

@@ -145,3 +145,19 @@ function isUtf8Prefix(bytes: Uint8Array): boolean {
     return false;
   }
 }
+
+/**
+ * Bytes of a typed column that are not UTF-8. They may be no text at all (an image), so that only reading them as text is
+ * a fault of their row.
+ */
+export class InvalidText {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  toJSON(): string {
+    return describeInvalidUtf8(this.bytes);
+  }
+}

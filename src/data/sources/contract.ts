@@ -12,6 +12,15 @@ export type SourceRow =
 export type RowStream = AsyncIterable<SourceRow>;
 
 /**
+ * Rows that a program has or receives: an array, a generator, a database's cursor. Each row is an object of columns. What
+ * can be gone through once only is enough: rows are read once, in order.
+ */
+export type Rows = Iterable<object> | AsyncIterable<object>;
+
+/** What loaders read: a file, a pattern of files, a hub data set or a named one; several of them; or rows. */
+export type DataSource = string | readonly string[] | Rows;
+
+/**
  * Finds the files of a hub data set: lists the repository at a revision, lets `select` choose, and returns local copies.
  * Implemented by the layer that talks to the hub, so that this one needs no network to be tested.
  */

@@ -1,24 +1,38 @@
 import { basename } from 'node:path';
 import { UsageError } from '../../errors.ts';
-import type { HubFetcher, RowStream } from './contract.ts';
+import type { DataSource, HubFetcher, RowStream } from './contract.ts';
 import { expandPath, readRows } from './files.ts';
 import { parseHubDataset, selectSplit } from './hub.ts';
+import { MEMORY, readMemory, requireRows } from './memory.ts';
 import { NAMED_DATASETS } from './named.ts';
 
-export type { HubFetcher, Row, RowStream, SourceRow } from './contract.ts';
+export type { DataSource, HubFetcher, Row, RowStream, Rows, SourceRow } from './contract.ts';
 
-/** Data that was found and can be read from its first row, as often as wanted. */
+/** Data that was found and can be read from its first row. Files can be read again; rows of a program perhaps not. */
 export interface OpenSource {
-  /** What provenance records: the paths, or the hub data set at its commit. */
+  /** What provenance records: the paths, the hub data set at its commit, or `memory`. */
   readonly name: string;
   rows(): RowStream;
 }
 
 /**
  * Finds data by name: a file, a pattern of files, a hub data set (`hf:owner/name`), a named set (`hh`), or several.
- * Several files read as one, in the order given (within a pattern, by name).
+ * Several files read as one, in the order given (within a pattern, by name). Rows of a program are taken as they are.
+ * Throws `UsageError` for what is neither.
  */
-export async function openSource(source: string | readonly string[], hub?: HubFetcher): Promise<OpenSource> {
+export async function openSource(source: DataSource, hub?: HubFetcher): Promise<OpenSource> {
+  if (isNames(source)) return openNamed(source, hub);
+  requireRows(source);
+  return { name: MEMORY, rows: () => readMemory(source) };
+}
+
+/** An array of nothing is rows of which there are none. */
+function isNames(source: DataSource): source is string | readonly string[] {
+  if (!Array.isArray(source)) return typeof source === 'string';
+  return source.length > 0 && source.every((part) => typeof part === 'string');
+}
+
+async function openNamed(source: string | readonly string[], hub?: HubFetcher): Promise<OpenSource> {
   const parts: { name: string; files: { path: string; name: string }[] }[] = [];
   const given = typeof source === 'string' ? [source] : source;
   for (const { asked, part } of given.flatMap(named)) {

@@ -34,7 +34,10 @@ interface Element {
   readonly bytes: Buffer | undefined;
 }
 
-/** Cuts an array into its elements without parsing them, so that one broken element leaves the others readable. */
+/**
+ * Cuts an array into its elements without parsing them, so that one broken element leaves the others readable. Throws
+ * `DataError` where the array does not end with the file: rows that follow it would be lost.
+ */
 export async function* readElements(
   file: string,
   name = file,
@@ -44,21 +47,31 @@ export async function* readElements(
   const pieces = new Pieces(maxBytes);
   /** Where the element began that is being read; 0 between elements. */
   let line = 0;
+  let ended = false;
   for await (const chunk of readChunks(file)) {
     let start = 0;
     for (let i = 0; i < chunk.length; i++) {
       const place = scanner.next(chunk[i]!);
+      if (ended && chunk[i]! > SPACE) throw textFollows(name, scanner.line);
       if (place === 'inside' && line === 0) [start, line] = [i, scanner.line];
       if (place !== 'between' && place !== 'end') continue;
       if (line > 0) yield { line, bytes: pieces.take(chunk.subarray(start, i)) };
       line = 0;
-      if (place === 'end') return;
+      if (place === 'end') ended = true;
     }
     if (line > 0) pieces.add(chunk.subarray(start));
   }
+  if (ended) return;
   throw new DataError('damaged-file', `${name} ends inside its JSON array (line ${scanner.line}).`, {
     hint: 'Write or download the file again, or use one object a line (.jsonl).',
     at: { file: name, line: scanner.line },
+  });
+}
+
+function textFollows(name: string, line: number): DataError {
+  return new DataError('damaged-file', `${name} goes on after the end of its JSON array (line ${line}).`, {
+    hint: 'Put all rows into one array, or use one object a line (.jsonl); look for a bracket too many, or files that were joined.',
+    at: { file: name, line },
   });
 }
 

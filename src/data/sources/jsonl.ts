@@ -1,6 +1,7 @@
 import { excerpt } from '../text.ts';
 import { decodeUtf8, describeInvalidUtf8, MAX_LINE_BYTES, readLines } from './bytes.ts';
-import type { Row, RowStream, SourceRow } from './contract.ts';
+import type { RowStream, SourceRow } from './contract.ts';
+import { asRow } from './row.ts';
 
 /** JSON Lines: an object a line. Blank lines are skipped; line numbers are the file's own. */
 export const readJsonLines = (file: string, name = file): RowStream => readByLine(file, name, parseJsonRow);
@@ -47,10 +48,7 @@ export function parseJsonRow(text: string, file: string, line: number): SourceRo
       detail: `${(error as Error).message} in ${excerpt(text, 60)}`,
     };
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return { file, line, reason: 'wrong-type', detail: `expected an object, received ${excerpt(value, 60)}` };
-  }
-  return { file, line, row: value as Row };
+  return asRow(value, file, line);
 }
 
 /** May be a number that a double does not hold. */

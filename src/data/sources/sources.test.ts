@@ -2,6 +2,8 @@ import { gzipSync } from 'node:zlib';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { jsonLines, withFiles } from '../../../tests/support/data.ts';
+import { loadPairs } from '../pairs.ts';
+import { plainText } from '../text.ts';
 import { readLines } from './bytes.ts';
 import type { HubFetcher, SourceRow } from './contract.ts';
 import { parseHubDataset, selectSplit } from './hub.ts';
@@ -142,6 +144,22 @@ describe('JSON', () => {
     expect(await read({ 'a.json': '{"a":1}\n{"a":2}\n' })).toHaveLength(2);
   });
 
+  it.each([
+    ['another array, as joined files have', '[{"a":1}]\n\n[{"a":2}]\n', 3],
+    ['rows after a bracket too many', '[{"a":1}],\n{"a":2}]', 1],
+    ['an object', `[{"a":1}]${'\n'.repeat(100_000)}{"a":2}`, 100_001],
+  ])('refuses %s after the end of the array, instead of losing it', async (_, text, line) => {
+    await expect(read({ 'a.json': text })).rejects.toMatchObject({
+      code: 'damaged-file',
+      message: expect.stringContaining('after the end of its JSON array'),
+      at: { line },
+    });
+  });
+
+  it('takes white space after the end of the array', async () => {
+    expect(await read({ 'a.json': '[{"a":1}] \r\n\t\n' })).toEqual([[1, { a: 1 }]]);
+  });
+
   it('reports an array that does not end', async () => {
     await expect(read({ 'a.json': '[{"a":1},\n{"a":2}' })).rejects.toMatchObject({
       code: 'damaged-file',
@@ -203,6 +221,35 @@ describe('Parquet', () => {
     const rows = await read({ 'a.parquet': new Uint8Array(bytes) });
     expect(rows.map(([line]) => line)).toEqual([1, 2, 3, 4, 5]);
     expect(rows[4]![1]).toEqual({ prompt: messages, score: 5, id: '1234567890123456789' });
+  });
+
+  it('refuses text that is not UTF-8 where it is read, and passes over bytes that are no text', async () => {
+    const latin1 = (text: string) => new Uint8Array(Buffer.from(text, 'latin1'));
+    const column = (name: string, values: string[]) =>
+      ({ name, data: values.map(latin1), type: 'BYTE_ARRAY' }) as const;
+    const turn = (content: string) => [{ role: 'user', content }];
+    const bytes = parquetWriteBuffer({
+      columnData: [
+        { name: 'prompt', data: [turn('Hi'), turn('Hi'), turn('Hi')], type: 'JSON' },
+        column('chosen', ['yes', 'caf\u00e9', 'yes']),
+        column('rejected', ['no', 'no', 'no']),
+        column('image', ['\u0089PNG\0', '', 'note']),
+      ],
+    });
+    await withFiles({ 'a.parquet': new Uint8Array(bytes) }, async (path) => {
+      const { examples, badRows } = await loadPairs(path('a.parquet'));
+      expect(examples.map((pair) => [pair.id, plainText(pair.chosen)])).toEqual([
+        ['0', 'yes'],
+        ['2', 'yes'],
+      ]);
+      expect(badRows).toMatchObject([
+        {
+          line: 2,
+          reason: 'invalid-utf8',
+          detail: '"chosen" is not valid UTF-8 at byte 4 (0xe9, after "caf")',
+        },
+      ]);
+    });
   });
 
   it('reports a file that is not Parquet', async () => {

@@ -8,6 +8,8 @@ import { compareMethods } from './compare.ts';
 import { groupBySeed, loadEvidence } from './evidence.ts';
 import { frontiers } from './frontier.ts';
 import { formatMetric, type Method, type MetricName, type MetricValues } from './metrics.ts';
+import { RELATIVE_REWARD, rewardKind } from './reward-kind.ts';
+import { readWeights } from './weights.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mallows-compare-'));
 
@@ -273,7 +275,7 @@ describe('compareMethods', () => {
     });
     const { notes, verdict } = compareMethods([heldOut('a', [0, 45]), heldOut('b', [0, 45])]);
     expect(notes).toContain(
-      'b and a, held-out accuracy, log-ratio margin: 3 of 93 rows are the same in every run; the others are left out. The runs hold out different pairs: train them with one eval_data, so that every pair counts.',
+      'b and a, held-out accuracy, log-ratio margin: 3 of 93 rows are the same in every run; the others are left out. The runs hold out different pairs: train them with one eval_data and one choice of its rows (eval.max_pairs, max_length), so that every pair counts.',
     );
     expect(verdict[0]).toMatch(/^No difference shown .* on 3 prompts/);
     const disjoint = compareMethods([heldOut('a', [0, 48]), heldOut('b', [0, 48])]);
@@ -296,6 +298,41 @@ describe('compareMethods', () => {
     expect(compareMethods([shorter, b]).notes[0]).toBe(
       'The last evaluations are of different steps: 80 (a-0); 100 (b-0, b-1).',
     );
+  });
+
+  it('gives no interval of what cannot be', () => {
+    const few = (level: number) => ['0', '1'].map((id) => [id, level] as const);
+    const kl = (name: string, ...levels: number[]): Method => ({
+      name,
+      runs: levels.map((level, seed) => ({ ...WHOLE, seed, metrics: { kl: measured(few(level)) } })),
+    });
+    const report = compareMethods([kl('a', 1, 60), kl('b', 30, 31)]);
+    expect(report.methods[0]!.metrics.kl).toMatchObject({
+      estimate: 30.5,
+      interval: [0, expect.any(Number)],
+    });
+    // A difference may be less than none.
+    expect(report.comparisons[0]!.low).toBeLessThan(0);
+  });
+
+  it('tells whether a difference depends on w(x)', () => {
+    // The method helps where w(x) is high; on the first prompts w(x) is not known.
+    const w = (i: number) => (i - 20) / 60;
+    const gain = (i: number) => Math.max(0, w(i) - 2);
+    const answered = base.map((value, i) => value + gain(i) + 0.01 * Math.sin(i));
+    const weights = new Map(base.flatMap((_, i) => (i < 20 ? [] : [[`${i}`, w(i)] as const])));
+    const methods = [method('dpo', 'reward', base), method('theta', 'reward', answered)];
+    const { thirds } = compareMethods(methods, { weights: { answers: weights, heldOut: undefined } });
+    expect(thirds.map(({ metric, third, n, w: [low, high] }) => [metric, third, n, low, high])).toEqual([
+      ['reward', 'lowest', 60, 0, w(79)],
+      ['reward', 'middle', 60, w(80), w(139)],
+      ['reward', 'highest', 60, w(140), w(199)],
+    ]);
+    expect(thirds[0]!.estimate).toBeCloseTo(0, 2);
+    expect(thirds[2]!.estimate).toBeCloseTo(0.49, 1);
+    expect(thirds[2]!.adjustedPValue).toBeLessThan(0.001);
+    expect(compareMethods(methods, { weights: { answers: undefined, heldOut: weights } }).thirds).toEqual([]);
+    expect(compareMethods(methods).thirds).toEqual([]);
   });
 
   it('shows no negative zero', () => {
@@ -364,6 +401,8 @@ describe('evidence', () => {
       { id: 'x', prompt: 'p', kl: 3 },
       // A run of an earlier version.
       { id: 'y', kl: 4 },
+      // No KL is less; sums are rounded.
+      { id: 'z', kl: -1e-9 },
     ]);
     file('answers.jsonl', [{ id: 'x', prompt: 'Hi', completions: [{ text: 'a b a b' }, { text: 'a b c' }] }]);
     file('rewards.jsonl', [
@@ -376,12 +415,13 @@ describe('evidence', () => {
       { id: 'z' },
     ]);
     const { metrics, ...end } = await loadEvidence(path);
-    expect(end).toEqual({ path, seed: 1, step: 10, finished: true });
+    expect(end).toMatchObject({ path, seed: 1, step: 10, finished: true });
     const x = (value: number, prompt = 'x') => ['x', value, prompt] as const;
     const y = (value: number, prompt = 'y') => ['y', value, prompt] as const;
     expect(metrics.accuracy).toEqual(measured([x(1, 'p'), y(0, 'p')]));
+    expect(end.rewardAccuracy).toEqual({ kind: RELATIVE_REWARD, values: metrics.accuracy });
     expect(metrics.margin).toEqual(measured([x(5, 'p'), y(-2.5, 'p')]));
-    expect(metrics.kl).toEqual(measured([x(3, 'p'), y(4)]));
+    expect(metrics.kl).toEqual(measured([x(3, 'p'), y(4), ['z', 0]]));
     // As text, as a chat or as a transcript, a prompt is the same one.
     const hi = metrics.length!.get('x')!.prompt;
     expect(hi).not.toBe('x');
@@ -425,6 +465,98 @@ describe('evidence', () => {
     ]);
     await expect(loadEvidence(join(root, 'nowhere'))).rejects.toThrow(/is no run directory/);
   });
+
+  it('names runs by the directory above where their own says nothing but the seed', async () => {
+    const paths = ['dpo-5a3f1', 'theta'].flatMap((cell) =>
+      [0, 1].map((seed) => run(`sweep/${cell}/seed-${seed}`, { objective: { name: cell }, seed })),
+    );
+    const methods = groupBySeed(await Promise.all(paths.map((path) => loadEvidence(path))));
+    expect(methods.map(({ name, runs }) => [name, runs.length])).toEqual([
+      ['dpo-5a3f1', 2],
+      ['theta', 2],
+    ]);
+  });
+});
+
+describe('held-out accuracy', () => {
+  /** What a model that has learnt nothing measures: its own likelihoods order most pairs, its gains none. */
+  const untrained = (name: string, withLogRatios: boolean) => {
+    const reward = (i: number) => (name === 'dpo' ? 0 : i % 6 === 0 ? -1 : 1);
+    const rows = Array.from({ length: 24 }, (_, i) => ({
+      id: `${i}`,
+      prompt: `${i}`,
+      loss: 0.7,
+      win: (1 + Math.sign(reward(i))) / 2,
+      chosenReward: reward(i),
+      rejectedReward: 0,
+      ...(withLogRatios && { chosenLogRatio: 0, rejectedLogRatio: 0 }),
+    }));
+    const metrics = [
+      { step: 10, 'eval_kl/on_policy': 0, 'eval_rewards/accuracies': name === 'dpo' ? 0.5 : 5 / 6 },
+    ];
+    return run(`untrained-${name}-${withLogRatios}`, { objective: { name } }, rows, metrics);
+  };
+  const compared = async (...paths: string[]) =>
+    compareMethods(groupBySeed(await Promise.all(paths.map((path) => loadEvidence(path)))));
+
+  it('is alike for all objectives, so that a model that has learnt nothing is no better than another', async () => {
+    const paths = [untrained('dpo', true), untrained('simpo', true)];
+    const { methods, verdict } = await compared(...paths);
+    expect(methods.map(({ metrics }) => metrics.accuracy!.estimate)).toEqual([0.5, 0.5]);
+    expect(verdict[0]).toMatch(/^No difference shown .* held-out accuracy/);
+    const lines = frontiers(paths);
+    expect(lines.map(({ metric, points, notes }) => [metric, points[0]!.value, notes])).toEqual([
+      ['log_ratio/accuracies', 0.5, []],
+      ['log_ratio/accuracies', 0.5, []],
+    ]);
+  });
+
+  it('by rewards of different kinds is not compared, for want of log-ratios', async () => {
+    const [dpo, simpo, cpo] = [untrained('dpo', true), untrained('simpo', false), untrained('cpo', false)];
+    const { comparisons, verdict, notes } = await compared(dpo, simpo);
+    expect(comparisons.map(({ metric }) => metric)).not.toContain('accuracy');
+    const why = 'it goes by rewards of different kinds: the gain on the reference, the reward of simpo';
+    expect(verdict[0]).toContain(`not compared in held-out accuracy (${why})`);
+    expect(notes).toContain(
+      `Held-out accuracy goes by the reward of each run's own objective, as there are no log-ratios in ${simpo}.`,
+    );
+    expect((await compared(simpo, cpo)).verdict[0]).toContain('the reward of simpo, the reward of cpo');
+    const ipo = untrained('ipo', false);
+    expect((await compared(dpo, ipo)).comparisons.map(({ metric }) => metric)).toEqual(['accuracy']);
+    expect(frontiers([dpo, simpo])[1]).toMatchObject({
+      metric: 'rewards/accuracies',
+      points: [{ value: 5 / 6 }],
+      notes: [
+        'simpo: rewards/accuracies go by the reward of simpo; lines by another reward cannot be compared with it.',
+      ],
+    });
+  });
+
+  it('knows what the rewards of an objective are of', () => {
+    for (const name of ['dpo', 'wpo', 'odpo', 'f-dpo', 'mallows-phi', 'beta-dpo']) {
+      expect(rewardKind({ name }), name).toBe(RELATIVE_REWARD);
+    }
+    for (const name of ['simpo', 'cpo', 'orpo', 'simper', 'alpha-dpo', 'one of my own']) {
+      expect(rewardKind({ name }), name).toBe(`the reward of ${name}`);
+    }
+  });
+});
+
+it('w(x) of held-out pairs is what a run wrote of them, of answers what a file says', async () => {
+  const lines = (...rows: readonly (readonly [string, number])[]) =>
+    rows.map(([id, w]) => `${JSON.stringify({ id, negLogDispersion: w })}\n`).join('');
+  const control = run('w-shuffled', { dispersion: { shuffle: true } });
+  const theta = run('w-theta', { dispersion: { shuffle: false } });
+  const dpo = run('w-dpo', {});
+  writeFileSync(join(control, 'eval-dispersion.jsonl'), lines(['x', 9]));
+  writeFileSync(join(theta, 'eval-dispersion.jsonl'), lines(['x', 1.5]));
+  const file = join(root, 'w.jsonl');
+  writeFileSync(file, lines(['y', 0.5]));
+  const [own, given] = [new Map([['x', 1.5]]), new Map([['y', 0.5]])];
+  const all = [dpo, control, theta];
+  expect(await readWeights(all, undefined)).toEqual({ heldOut: own, answers: undefined });
+  expect(await readWeights(all, file)).toEqual({ heldOut: own, answers: given });
+  expect(await readWeights([dpo, control], file)).toEqual({ heldOut: given, answers: given });
 });
 
 describe('frontiers', () => {
@@ -443,6 +575,7 @@ describe('frontiers', () => {
     expect(frontiers(paths)).toEqual([
       {
         method: 'dpo, β = 0.1',
+        metric: 'rewards/accuracies',
         points: [
           { at: 10, kl: 1.5, value: 0.55, runs: 2 },
           { at: 20, kl: 3.5, value: 0.75, runs: 2 },
@@ -461,6 +594,7 @@ describe('frontiers', () => {
     expect(frontiers(paths, { over: 'beta' })).toEqual([
       {
         method: 'mallows-phi',
+        metric: 'rewards/accuracies',
         points: [
           { at: 0.1, kl: 9, value: 0.8, runs: 1 },
           { at: 0.5, kl: 2, value: 0.65, runs: 1 },

@@ -1,15 +1,10 @@
-import { crossedDifference, crossedMean, holm, mean, type SeedRuns } from '../../stats/index.ts';
-import {
-  isShare,
-  METRICS,
-  type Method,
-  type MetricComparison,
-  type MetricKind,
-  type MetricName,
-  type MetricValues,
-} from './metrics.ts';
-import { contestOf, type PairedMetric, pairRows, valuesOf } from './pairing.ts';
+import { crossedMean, holm, mean, type SeedRuns } from '../../stats/index.ts';
+import { alikeInAccuracy } from './accuracy.ts';
+import { compareThirds, type ThirdComparison } from './by-thirds.ts';
+import { METRICS, type Method, type MetricComparison, type MetricKind, type MetricName } from './metrics.ts';
+import { contestOf, differenceOn, type PairedMetric, pairRows, valuesAt, valuesOf } from './pairing.ts';
 import { notesOn, verdictOn } from './verdict.ts';
+import type { PromptWeights } from './weights.ts';
 
 export interface MetricEstimate {
   readonly estimate: number;
@@ -30,20 +25,29 @@ export interface ComparisonReport {
   readonly baseline: string;
   readonly methods: readonly MethodSummary[];
   readonly comparisons: readonly MetricComparison[];
+  /** Differences by thirds of w(x), of every metric that judges; empty where w(x) is not known. */
+  readonly thirds: readonly ThirdComparison[];
   /** The answer in words, one sentence a method. */
   readonly verdict: readonly string[];
   /** What the figures do not cover. */
   readonly notes: readonly string[];
 }
 
+export interface CompareOptions {
+  /** w(x) of what was measured, for the differences by thirds. Default: it is not known. */
+  readonly weights?: PromptWeights;
+}
+
 /**
  * Compares methods with the first one, metric by metric, on the prompts that they share (`crossedDifference`: single runs
- * by prompts, several by training seeds too), with Holm's correction over every comparison made. A metric that only some of two methods' runs have is not compared: which runs lack it is
- * said, as leaving them out would choose among the runs.
+ * by prompts, several by training seeds too), with Holm's correction over every comparison made. A metric that only some of
+ * two methods' runs have is not compared: which runs lack it is said, as leaving them out would choose among the runs.
+ * Held-out accuracy is by log-ratios for all runs, or for none.
  */
-export function compareMethods(methods: readonly Method[]): ComparisonReport {
+export function compareMethods(given: readonly Method[], options: CompareOptions = {}): ComparisonReport {
+  const { methods, lacking } = alikeInAccuracy(given);
   const [baseline, ...others] = methods as [Method, ...Method[]];
-  const contests = others.map((method) => contestOf(baseline, method));
+  const contests = others.map((method) => contestOf(baseline, method, lacking.length > 0));
   const raw = contests.flatMap(({ paired }) => paired.flatMap((each) => compareOn(each) ?? []));
   const adjusted = holm(raw.map(({ pValue }) => pValue));
   const comparisons = raw.map((each, i) => ({ ...each, adjustedPValue: adjusted[i]! }));
@@ -51,35 +55,32 @@ export function compareMethods(methods: readonly Method[]): ComparisonReport {
     baseline: baseline.name,
     methods: methods.map(summariseMethod),
     comparisons,
+    thirds: options.weights === undefined ? [] : compareThirds(contests, options.weights),
     verdict: contests.map((contest) => verdictOn(contest, baseline.name, comparisons)),
-    notes: notesOn(methods, contests, comparisons),
+    notes: [
+      ...notesOn(methods, contests, comparisons),
+      ...(lacking.length > 0
+        ? [
+            `Held-out accuracy goes by the reward of each run's own objective, as there are no log-ratios in ${lacking.join(', ')}.`,
+          ]
+        : []),
+    ],
   };
 }
 
-function compareOn({
-  kind,
-  method,
-  first,
-  second,
-  ids,
-  prompts,
-  count,
-  all,
-  range,
-}: PairedMetric): Omit<MetricComparison, 'adjustedPValue'> | undefined {
-  if (count < 2) return undefined;
-  return {
-    metric: kind.name,
-    method,
-    n: ids.length,
-    prompts: count,
-    unmatched: all - ids.length,
-    ...crossedDifference(valuesAt(ids, first), valuesAt(ids, second), prompts, range && { range }),
-  };
-}
-
-function valuesAt(ids: readonly string[], runs: readonly MetricValues[]): SeedRuns {
-  return runs.map((values) => Float64Array.from(ids, (id) => values.get(id)!.value));
+function compareOn(paired: PairedMetric): Omit<MetricComparison, 'adjustedPValue'> | undefined {
+  const { kind, method, first, second, ids, count, all, range } = paired;
+  const difference = differenceOn(paired, first, second, range);
+  return (
+    difference && {
+      metric: kind.name,
+      method,
+      n: ids.length,
+      prompts: count,
+      unmatched: all - ids.length,
+      ...difference,
+    }
+  );
 }
 
 function summariseMethod(method: Method): MethodSummary {
@@ -102,9 +103,9 @@ function estimateOf(
   runs: SeedRuns,
   prompts: readonly string[],
   count: number,
-  kind: MetricKind,
+  { range }: MetricKind,
 ): Pick<MetricEstimate, 'estimate' | 'interval'> {
   if (count < 2) return { estimate: mean(runs.map(mean)), interval: null };
-  const { estimate, low, high } = crossedMean(runs, prompts, isShare(kind) ? { range: [0, 1] } : {});
+  const { estimate, low, high } = crossedMean(runs, prompts, range && { range });
   return { estimate, interval: [low, high] };
 }

@@ -1,17 +1,22 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { canonicalJson, promptKey, type TextOrChat } from '../../data/index.ts';
 import { DataError, UsageError } from '../../errors.ts';
-import { readJsonLines } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
-import type { EvaluatedPair } from '../../train/evaluation.ts';
-import type { PromptKl } from '../../train/preference-evaluator.ts';
 import { readAnswers } from '../answers.ts';
 import { readEvaluationRows } from '../rows.ts';
 import { codePoints } from '../winrate/annotations.ts';
 import { distinctN, selfBleu, words } from './diversity.ts';
+import {
+  type HeldOutValues,
+  LOG_RATIO_ACCURACY,
+  lastEvaluation,
+  REWARD_ACCURACY,
+  readHeldOut,
+} from './held-out.ts';
 import type { Measurement, Method, MetricName, MetricValues, RunEvidence } from './metrics.ts';
+import { rewardKind } from './reward-kind.ts';
 import { hasFinished } from './run-end.ts';
 
 /** Files that say more about a run than its own evaluation does, by default looked for inside the run. */
@@ -24,7 +29,10 @@ export interface RunFiles {
   readonly judged?: string;
 }
 
-type Recipe = Readonly<Record<string, unknown>>;
+interface Recipe {
+  readonly objective?: Readonly<Record<string, unknown>>;
+  readonly [key: string]: unknown;
+}
 
 /** Gathers what is known of a run, pair by pair and prompt by prompt. */
 export async function loadEvidence(runPath: string, files: RunFiles = {}): Promise<RunEvidence> {
@@ -33,13 +41,18 @@ export async function loadEvidence(runPath: string, files: RunFiles = {}): Promi
   const [answers, rewards, judged] = (['answers', 'rewards', 'judged'] as const).map((name) =>
     runFile(runPath, name, files),
   );
+  const heldOut = step === undefined ? {} : readHeldOut(runPath, step);
+  const ownAccuracy = heldOut[REWARD_ACCURACY];
   return {
     path: runPath,
     step,
     finished: hasFinished(runPath),
     seed: typeof recipe.seed === 'number' ? recipe.seed : undefined,
+    ...(ownAccuracy !== undefined && {
+      rewardAccuracy: { kind: rewardKind(recipe.objective), values: ownAccuracy },
+    }),
     metrics: {
-      ...(step !== undefined && { ...pairMetrics(runPath, step), ...klMetric(runPath, step) }),
+      ...heldOutMetrics(heldOut),
       ...(answers !== undefined && (await answerMetrics(answers))),
       ...(rewards !== undefined && { reward: await readRewards(rewards) }),
       ...(judged !== undefined && { winRate: await readWins(judged) }),
@@ -71,15 +84,25 @@ function nameOfSeeds(first: string, count: number): string {
   return count === 1 ? first : first.replace(/[-_.]?(seed|s)?[-_.]?\d+$/i, '') || first;
 }
 
-/** Names groups of runs, each its own, by `nameOf` of the first's directory and how many they are. */
+/**
+ * Names groups of runs, each its own, by `nameOf` of the first's directory and how many they are; by the directory above
+ * where its own says nothing but the seed, as in a sweep.
+ */
 export function nameGroups(
   groups: readonly (readonly string[])[],
   nameOf: (first: string, count: number) => string = nameOfSeeds,
 ): string[] {
-  const names = groups.map((paths) => nameOf(basename(resolve(paths[0]!)), paths.length));
+  const names = groups.map((paths) => {
+    const path = resolve(paths[0]!);
+    return isSeedOnly(basename(path)) ? basename(dirname(path)) : nameOf(basename(path), paths.length);
+  });
   if (new Set(names).size === names.length) return names;
   // Directories of the same name in different places: the whole path tells them apart.
   return groups.map(([first]) => first!);
+}
+
+function isSeedOnly(name: string): boolean {
+  return /^(seed|s)?[-_.]?\d+$/i.test(name);
 }
 
 export function readRecipe(runPath: string): Recipe {
@@ -94,44 +117,20 @@ export function readRecipe(runPath: string): Recipe {
 
 type Metrics = Partial<Record<MetricName, MetricValues>>;
 
-function pairMetrics(runPath: string, step: number): Metrics {
-  const rows = readJsonLines(evaluationFile(runPath, step)).records as readonly EvaluatedPair[];
-  const each = (value: (row: EvaluatedPair) => number): MetricValues =>
-    // Runs of earlier versions do not name prompts.
-    new Map(rows.map((row) => [row.id, { value: value(row), prompt: row.prompt ?? row.id }]));
-  const accuracy = each(({ win }) => win);
-  const referenced = rows.filter(
-    (row) => row.chosenLogRatio !== undefined && row.rejectedLogRatio !== undefined,
+const HELD_OUT = {
+  accuracy: LOG_RATIO_ACCURACY,
+  margin: 'log_ratio/margins',
+  chosenLogRatio: 'log_ratio/chosen',
+  kl: 'kl/on_policy',
+} as const satisfies Partial<Record<MetricName, string>>;
+
+function heldOutMetrics(values: HeldOutValues): Metrics {
+  return Object.fromEntries(
+    Object.entries(HELD_OUT).flatMap(([metric, name]) => {
+      const found = values[name];
+      return found === undefined ? [] : [[metric, found] as const];
+    }),
   );
-  if (referenced.length < rows.length) return { accuracy };
-  return {
-    accuracy,
-    margin: each((row) => row.chosenLogRatio! - row.rejectedLogRatio!),
-    chosenLogRatio: each((row) => row.chosenLogRatio!),
-  };
-}
-
-/** Step of the last evaluation that the run kept. */
-function lastEvaluation(runPath: string): number | undefined {
-  const directory = join(runPath, 'evaluations');
-  if (!existsSync(directory)) return undefined;
-  const steps = readdirSync(directory).flatMap((name) => {
-    const step = /^step-(\d+)\.jsonl$/.exec(name)?.[1];
-    return step === undefined ? [] : [Number(step)];
-  });
-  return steps.length === 0 ? undefined : Math.max(...steps);
-}
-
-function evaluationFile(runPath: string, step: number, suffix: '' | '.kl' = ''): string {
-  return join(runPath, 'evaluations', `step-${step}${suffix}.jsonl`);
-}
-
-/** The on-policy KL at an evaluation, prompt by prompt. */
-function klMetric(runPath: string, step: number): Metrics {
-  const file = evaluationFile(runPath, step, '.kl');
-  if (!existsSync(file)) return {};
-  const rows = readJsonLines(file).records as readonly PromptKl[];
-  return { kl: new Map(rows.map(({ id, prompt, kl }) => [id, { value: kl, prompt: prompt ?? id }])) };
 }
 
 async function answerMetrics(path: string): Promise<Metrics> {

@@ -3,6 +3,8 @@ import { DataError } from '../../errors.ts';
 import { type MetricsRecord, readMetrics } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
 import { nameGroups, readRecipe } from './evidence.ts';
+import { LOG_RATIO_ACCURACY, REWARD_ACCURACY, readHeldOut } from './held-out.ts';
+import { rewardKind } from './reward-kind.ts';
 import { hasFinished, notesOnEnds, type RunEnd } from './run-end.ts';
 
 /** How far a model has moved from its reference, and what that bought. */
@@ -19,13 +21,18 @@ export interface FrontierPoint {
 export interface Frontier {
   /** The objective and what tells it from the others: β, `shuffled` for a control, else the run's name. */
   readonly method: string;
+  /** What was bought. */
+  readonly metric: string;
   readonly points: readonly FrontierPoint[];
-  /** Runs that did not go as far as the points take them for. */
+  /** Runs that did not go as far as the points take them for, and lines that cannot be compared with this one. */
   readonly notes: readonly string[];
 }
 
 export interface FrontierOptions {
-  /** What is bought, a name in `metrics.jsonl` without its `eval_`. Default `rewards/accuracies`. */
+  /**
+   * What is bought, a name in `metrics.jsonl` without its `eval_`. Default: `log_ratio/accuracies`, which is alike for all
+   * objectives; `rewards/accuracies` where some evaluation has no log-ratios.
+   */
   readonly metric?: string;
   /** Along training (default), or the ends of runs that differ in β. */
   readonly over?: 'steps' | 'beta';
@@ -33,6 +40,8 @@ export interface FrontierOptions {
 
 interface DrawnMethod {
   readonly name: string;
+  /** What its accuracies go by, if by its own rewards. */
+  readonly reward: string;
   readonly points: Map<number, { readonly kl: number; readonly value: number }[]>;
   readonly ends: RunEnd[];
 }
@@ -40,7 +49,11 @@ interface DrawnMethod {
 const KL = 'eval_kl/on_policy';
 
 interface TrainedRecipe {
-  readonly objective?: { readonly name?: string; readonly beta?: number };
+  readonly objective?: {
+    readonly name?: string;
+    readonly beta?: number;
+    readonly [option: string]: unknown;
+  };
   readonly dispersion?: { readonly shuffle?: boolean };
 }
 
@@ -49,7 +62,8 @@ interface TrainedRecipe {
  * evaluations, averaged over seeds; over β it is a recipe without seed and β, and its points are the ends of runs.
  */
 export function frontiers(runPaths: readonly string[], options: FrontierOptions = {}): Frontier[] {
-  const { metric = 'rewards/accuracies', over = 'steps' } = options;
+  const { over = 'steps' } = options;
+  const metric = options.metric ?? (runPaths.every(hasLogRatios) ? LOG_RATIO_ACCURACY : REWARD_ACCURACY);
   const methods = new Map<string, DrawnMethod>();
   for (const path of runPaths) {
     const { seed: _, output: __, ...rest } = readRecipe(path);
@@ -58,6 +72,7 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
     const key = canonicalJson(over === 'beta' ? { ...recipe, objective } : recipe);
     const method: DrawnMethod = methods.get(key) ?? {
       name: nameOf(recipe, over),
+      reward: rewardKind(recipe.objective),
       points: new Map(),
       ends: [],
     };
@@ -71,8 +86,10 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
   }
   const drawn = [...methods.values()];
   const names = tellApart(drawn, over);
-  return drawn.map(({ points, ends }, i) => ({
+  const rewards = [...new Set(drawn.map(({ reward }) => reward))];
+  return drawn.map(({ reward, points, ends }, i) => ({
     method: names[i]!,
+    metric,
     points: [...points]
       .sort(([a], [b]) => a - b)
       .map(([at, each]) => ({
@@ -81,7 +98,14 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
         value: mean(each.map(({ value }) => value)),
         runs: each.length,
       })),
-    notes: notesOnEnds(ends),
+    notes: [
+      ...notesOnEnds(ends),
+      ...(metric === REWARD_ACCURACY && rewards.length > 1
+        ? [
+            `${names[i]}: ${REWARD_ACCURACY} go by ${reward}; lines by another reward cannot be compared with it.`,
+          ]
+        : []),
+    ],
   }));
 }
 
@@ -112,7 +136,7 @@ function nameOfSeveral(first: string, count: number): string {
 function evaluationsOf(path: string, metric: string): { step: number; kl: number; value: number }[] {
   const records = readMetrics(path);
   const points = records.flatMap((record) => {
-    const [kl, value] = [record[KL], record[`eval_${metric}`]];
+    const [kl, value] = [record[KL], boughtAt(record, path, metric)];
     return typeof kl === 'number' && typeof value === 'number' ? [{ step: record.step, kl, value }] : [];
   });
   if (points.length > 0) return points;
@@ -121,6 +145,19 @@ function evaluationsOf(path: string, metric: string): { step: number; kl: number
     `${path} has no evaluation with both the KL to the reference and ${metric}; it has ${evaluated(records)}.`,
     { hint: 'Train with held-out pairs, eval.every and eval.kl_samples above 0.' },
   );
+}
+
+function boughtAt(record: MetricsRecord, path: string, metric: string): unknown {
+  if (metric !== LOG_RATIO_ACCURACY) return record[`eval_${metric}`];
+  const pairs = readHeldOut(path, record.step)[LOG_RATIO_ACCURACY];
+  return pairs && mean([...pairs.values()].map(({ value }) => value));
+}
+
+/** Whether log-ratios are there of every evaluation that a point is drawn of. */
+function hasLogRatios(path: string): boolean {
+  return readMetrics(path)
+    .filter((record) => record[KL] !== undefined)
+    .every(({ step }) => readHeldOut(path, step)[LOG_RATIO_ACCURACY] !== undefined);
 }
 
 function evaluated(records: readonly MetricsRecord[]): string {

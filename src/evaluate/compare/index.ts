@@ -1,4 +1,6 @@
+export type { ThirdComparison } from './by-thirds.ts';
 export {
+  type CompareOptions,
   type ComparisonReport,
   compareMethods,
   type MethodSummary,
@@ -7,7 +9,13 @@ export {
 export { bleu, distinctN, selfBleu, words } from './diversity.ts';
 export { groupBySeed, loadEvidence, type RunFiles, runFile } from './evidence.ts';
 export { type Frontier, type FrontierOptions, type FrontierPoint, frontiers } from './frontier.ts';
-export { type ReadablePair, readDispersion, readJudgedPairs } from './judged.ts';
+export {
+  type HeldOutValues,
+  LOG_RATIO_ACCURACY,
+  REWARD_ACCURACY,
+  readHeldOut,
+} from './held-out.ts';
+export { type ReadablePair, readJudgedPairs } from './judged.ts';
 export {
   type Difference as MetricDifference,
   formatMetric,
@@ -18,6 +26,10 @@ export {
   type MetricKind,
   type MetricName,
   type MetricValues,
+  type Range as MetricRange,
   type RunEvidence,
 } from './metrics.ts';
+export { rewardKind } from './reward-kind.ts';
 export { hasFinished, type RunEnd } from './run-end.ts';
+export type { Third } from './thirds.ts';
+export { type PromptWeights, readWeights } from './weights.ts';

@@ -28,9 +28,3 @@ export async function readJudgedPairs(path: string): Promise<ReadablePair[]> {
     };
   });
 }
-
-/** w(x) by id, from what `mallows dispersion` wrote. */
-export async function readDispersion(path: string): Promise<Map<string, number>> {
-  const rows = await readEvaluationRows(path);
-  return new Map(rows.map((row) => [String(row.raw('id')), row.number('negLogDispersion')]));
-}

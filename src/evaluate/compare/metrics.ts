@@ -13,11 +13,18 @@ export interface MetricKind {
   readonly digits: number;
   /** Whether it is of the pairs that the run held out, rather than of a file of answers. */
   readonly heldOut: boolean;
+  /** Least and largest value that there can be: no interval goes beyond. Absent: any number. */
+  readonly range?: Range;
 }
 
-/** Whether a metric is a share, shown in percent: from none to all. */
-export function isShare({ unit }: MetricKind): boolean {
-  return unit === '%';
+export type Range = readonly [least: number, largest: number];
+
+const SHARE: Range = [0, 1];
+const FROM_ZERO: Range = [0, Number.POSITIVE_INFINITY];
+
+/** Least and largest difference of two values of a metric; undefined where there is no limit. */
+export function differenceRange({ range }: MetricKind): Range | undefined {
+  return range && [range[0] - range[1], range[1] - range[0]];
 }
 
 /** A value of a metric as tables and verdicts show it, without its unit. */
@@ -37,18 +44,20 @@ const kind = (
 
 const heldOut = (of: MetricKind): MetricKind => ({ ...of, heldOut: true });
 
+const within = (range: Range, of: MetricKind): MetricKind => ({ ...of, range });
+
 /** Every metric, the most telling first: the first that is there decides the verdict. */
 export const METRICS = [
-  kind('winRate', 'win rate', '%', 'higher', 100, 1),
+  within(SHARE, kind('winRate', 'win rate', '%', 'higher', 100, 1)),
   kind('reward', 'reward', '', 'higher', 1, 3),
-  heldOut(kind('accuracy', 'held-out accuracy', '%', 'higher', 100, 1)),
+  heldOut(within(SHARE, kind('accuracy', 'held-out accuracy', '%', 'higher', 100, 1))),
   heldOut(kind('margin', 'log-ratio margin', 'nats', 'higher')),
   heldOut(kind('chosenLogRatio', 'chosen log-ratio', 'nats', 'none')),
-  heldOut(kind('kl', 'KL to the reference', 'nats', 'none')),
-  kind('length', 'answer length', 'characters', 'none', 1, 0),
-  kind('distinct1', 'distinct words', '%', 'none', 100, 1),
-  kind('distinct2', 'distinct word pairs', '%', 'none', 100, 1),
-  kind('selfBleu', 'self-BLEU', '', 'none', 1, 3),
+  heldOut(within(FROM_ZERO, kind('kl', 'KL to the reference', 'nats', 'none'))),
+  within(FROM_ZERO, kind('length', 'answer length', 'characters', 'none', 1, 0)),
+  within(SHARE, kind('distinct1', 'distinct words', '%', 'none', 100, 1)),
+  within(SHARE, kind('distinct2', 'distinct word pairs', '%', 'none', 100, 1)),
+  within(SHARE, kind('selfBleu', 'self-BLEU', '', 'none', 1, 3)),
 ] as const satisfies readonly MetricKind[];
 
 export type MetricName = (typeof METRICS)[number]['name'];
@@ -66,6 +75,8 @@ export type MetricValues = ReadonlyMap<string, Measurement>;
 /** One trained model and what is known of it. Held-out pairs and KL are of its last evaluation. */
 export interface RunEvidence extends RunEnd {
   readonly seed: number | undefined;
+  /** Held-out accuracy by the objective's own reward, for where some run has no log-ratios; `kind` says what that is. */
+  readonly rewardAccuracy?: { readonly kind: string; readonly values: MetricValues };
   readonly metrics: Readonly<Partial<Record<MetricName, MetricValues>>>;
 }
 

@@ -1,11 +1,14 @@
+import { type CrossedDifference, crossedDifference, type SeedRuns } from '../../stats/index.ts';
+import { accuracyKinds } from './accuracy.ts';
 import {
-  isShare,
+  differenceRange,
   METRICS,
   type Measurement,
   type Method,
   type MetricKind,
   type MetricName,
   type MetricValues,
+  type Range,
   type RunEvidence,
 } from './metrics.ts';
 
@@ -46,11 +49,27 @@ function namesPrompt({ prompt }: Measurement, id: string): boolean {
   return prompt !== id;
 }
 
-/** A method and the baseline: what both were measured on, and what only some of their runs were. */
+/** The rows' values, a run each: what `crossedDifference` takes. */
+export function valuesAt(ids: readonly string[], runs: readonly MetricValues[]): SeedRuns {
+  return runs.map((values) => Float64Array.from(ids, (id) => values.get(id)!.value));
+}
+
+/** Second less first on the rows that all their runs share; undefined for less than two prompts. */
+export function differenceOn(
+  { ids, prompts, count }: Pick<Paired, 'ids' | 'prompts' | 'count'>,
+  first: readonly MetricValues[],
+  second: readonly MetricValues[],
+  range?: Range,
+): CrossedDifference | undefined {
+  if (count < 2) return undefined;
+  return crossedDifference(valuesAt(ids, first), valuesAt(ids, second), prompts, range && { range });
+}
+
+/** A method and the baseline: what both were measured on, and what cannot be compared. */
 export interface Contest {
   readonly method: Method;
   readonly paired: readonly PairedMetric[];
-  readonly partial: readonly PartialMetric[];
+  readonly passedOver: readonly PassedOver[];
   /** Whether the method's win rate is taken to be against the baseline. */
   readonly headToHead: boolean;
 }
@@ -61,41 +80,51 @@ export interface PairedMetric extends Paired {
   readonly first: readonly MetricValues[];
   readonly second: readonly MetricValues[];
   /** Least and largest difference that there can be. */
-  readonly range?: readonly [number, number];
+  readonly range?: Range;
 }
 
-export interface PartialMetric {
+/** A metric that is not compared, although some runs have it. */
+export interface PassedOver {
   readonly kind: MetricKind;
-  /** A method or runs of one, for people. */
-  readonly lacking: string;
+  /** For people. */
+  readonly why: string;
 }
 
-export function contestOf(baseline: Method, method: Method): Contest {
+/** `byReward`: accuracies go by each run's own reward, so that only those of one kind of reward are compared. */
+export function contestOf(baseline: Method, method: Method, byReward: boolean): Contest {
   const paired: PairedMetric[] = [];
-  const partial: PartialMetric[] = [];
+  const passedOver: PassedOver[] = [];
   const headToHead = isHeadToHead(baseline, method);
+  const rewards = byReward ? accuracyKinds([baseline, method]) : [];
   for (const kind of METRICS) {
     const second = valuesOf(method, kind.name);
     const first = kind.name === 'winRate' && headToHead ? evenMatch(second!) : valuesOf(baseline, kind.name);
     if (first !== undefined && second !== undefined) {
-      const most = kind.name === 'winRate' && headToHead ? 0.5 : 1;
+      if (kind.name === 'accuracy' && rewards.length > 1) {
+        passedOver.push({ kind, why: `it goes by rewards of different kinds: ${rewards.join(', ')}` });
+        continue;
+      }
+      const range = kind.name === 'winRate' && headToHead ? HEAD_TO_HEAD : differenceRange(kind);
       paired.push({
         kind,
         method: method.name,
         first,
         second,
         ...pairRows([...first, ...second]),
-        ...(isShare(kind) && { range: [-most, most] }),
+        ...(range && { range }),
       });
     } else if ([baseline, method].some(({ runs }) => runs.some((run) => has(run, kind.name)))) {
       const lacking = expectedToHave(kind.name, baseline, method)
         .flatMap((each) => lackingIn(each, kind.name))
         .join(', ');
-      partial.push({ kind, lacking });
+      passedOver.push({ kind, why: `missing from ${lacking}` });
     }
   }
-  return { method, paired, partial, headToHead };
+  return { method, paired, passedOver, headToHead };
 }
+
+/** Of a win rate against the baseline itself from an even match. */
+const HEAD_TO_HEAD: Range = [-0.5, 0.5];
 
 /** A baseline that nobody judged lacks nothing: verdicts on the method are against the baseline itself. */
 function expectedToHave(metric: MetricName, baseline: Method, method: Method): Method[] {

@@ -9,7 +9,7 @@ const FEW_RUNS = 4;
 
 /** The answer on one method, in a sentence. */
 export function verdictOn(
-  { method: { name: method }, paired, partial }: Contest,
+  { method: { name: method }, paired, passedOver: notCompared }: Contest,
   baseline: string,
   comparisons: readonly MetricComparison[],
 ): string {
@@ -20,7 +20,7 @@ export function verdictOn(
   });
   const [leading, ...rest] = judging;
   const passedOver = [
-    ...partial.map(({ kind, lacking }) => ({ kind, why: `missing from ${lacking}` })),
+    ...notCompared,
     ...paired
       .filter(({ count }) => count < 2)
       .map(({ kind, count }) => ({ kind, why: `the runs share ${count === 0 ? 'no row' : 'one prompt'}` })),
@@ -98,14 +98,14 @@ export function notesOn(
       'Two or three runs of a method say little about the luck of training: intervals are wide where they differ, and more seeds narrow them.',
     );
   }
-  for (const { method, paired, partial, headToHead } of contests) {
+  for (const { method, paired, passedOver, headToHead } of contests) {
     if (headToHead)
       notes.push(
         `The win rate of ${method.name} is taken to be against ${baseline}, which has none of its own.`,
       );
     const both = `${method.name} and ${baseline}`;
-    for (const [lacking, labels] of groupLabels(partial, (each) => each.lacking)) {
-      notes.push(`${both} are not compared in ${labels}: missing from ${lacking}.`);
+    for (const [why, labels] of groupLabels(passedOver, (each) => each.why)) {
+      notes.push(`${both} are not compared in ${labels}: ${why}.`);
     }
     for (const [note, labels] of groupLabels(paired, noteOnRows)) {
       if (note !== '') notes.push(`${both}, ${labels}: ${note}`);
@@ -139,7 +139,7 @@ function noteOnRows({ kind, ids, all, otherPrompts }: PairedMetric): string {
       sentences.push('Measure every run on the same prompts, under ids of their own.');
   } else if (differing === undefined) {
     sentences.push(
-      'The runs hold out different pairs: train them with one eval_data, so that every pair counts.',
+      'The runs hold out different pairs: train them with one eval_data and one choice of its rows (eval.max_pairs, max_length), so that every pair counts.',
     );
   } else {
     sentences.push(

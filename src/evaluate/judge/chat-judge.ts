@@ -31,12 +31,12 @@ export class ChatJudge implements Judge {
     try {
       completion = await this.#server.post('/chat/completions', body, chatCompletion, { signal });
     } catch (error) {
-      if (error instanceof RequestRefused) return { text: error.message };
+      if (error instanceof RequestRefused) return { reason: 'refused', text: error.message };
       throw error;
     }
-    if (template.style === 'verdict') return parseVerdict(completion.text);
+    if (template.style === 'verdict') return verdictOf(completion);
     if (completion.firstTokens === undefined) {
-      return { text: 'The server sent no log-probabilities of the first token.' };
+      return { reason: 'unparsable', text: 'The server sent no log-probabilities of the first token.' };
     }
     return parseLogprobs(completion.firstTokens, template.labels);
   }
@@ -46,4 +46,10 @@ export class ChatJudge implements Judge {
   }
 
   async close(): Promise<void> {}
+}
+
+/** Where the answer ends at its length limit without a verdict, the verdict was still to come. */
+function verdictOf({ text, finish }: Completion): Verdict {
+  const verdict = parseVerdict(text);
+  return verdict.outcome === undefined && finish === 'length' ? { reason: 'cut-off', text } : verdict;
 }

@@ -156,7 +156,7 @@ export class CommandJudge implements Judge {
 
 function verdictOf(line: string): Verdict {
   const parsed = reply.safeParse(JSON.parse(line));
-  if (!parsed.success) return { text: line };
+  if (!parsed.success) return { reason: 'unparsable', text: line };
   const { text = line } = parsed.data;
   if ('verdict' in parsed.data) return { outcome: OUTCOMES[parsed.data.verdict], text };
   const { preference } = parsed.data;

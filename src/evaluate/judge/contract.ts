@@ -12,9 +12,17 @@ export interface ShownPair {
 
 export type Outcome = 'first' | 'second' | 'tie';
 
-/** A judge's word on a pair. `outcome` is absent when its answer could not be parsed: that is counted, never guessed. */
+/**
+ * Why there is no verdict: the judge would not answer, its answer ended at its length limit before the verdict, or it has
+ * none that can be read.
+ */
+export type NoVerdict = 'refused' | 'cut-off' | 'unparsable';
+
+/** A judge's word on a pair. `outcome` is absent when it gave none: that is counted, never guessed. */
 export interface Verdict {
   readonly outcome?: Outcome;
+  /** Where there is no outcome. Default `unparsable`. */
+  readonly reason?: NoVerdict;
   /** Probability that the first answer is better, from judges that give one. */
   readonly preference?: number;
   /** The judge's own words, or why there are none. */

@@ -1,6 +1,6 @@
 export { ChatJudge } from './chat-judge.ts';
 export { CommandJudge, type CommandJudgeOptions } from './command-judge.ts';
-export type { Judge, Outcome, ShownPair, Verdict } from './contract.ts';
+export type { Judge, NoVerdict, Outcome, ShownPair, Verdict } from './contract.ts';
 export {
   type AnswerPair,
   type JudgedPair,

@@ -13,6 +13,7 @@ import {
   type JudgedPair,
   judgePairs,
   loadTemplate,
+  type NoVerdict,
   parseLogprobs,
   parseTemplate,
   parseVerdict,
@@ -230,6 +231,26 @@ describe('summarizeVerdicts', () => {
     expect(summary.interval![1]).toBeGreaterThan(70);
   });
 
+  it('counts each pair that is left out once, under its gravest reason', () => {
+    const leftOut = (...reasons: (NoVerdict | undefined)[]): JudgedPair => ({
+      ...PAIR,
+      verdicts: reasons.map((reason) => ({ shownFirst: 'a', ...(reason && { reason }), text: `${reason}!` })),
+    });
+    const pairs = [
+      leftOut('unparsable', undefined),
+      leftOut('cut-off', 'unparsable'),
+      leftOut('cut-off', 'refused'),
+      leftOut('refused', 'refused'),
+      judged('a'),
+    ];
+    expect(summarizeVerdicts(pairs, 'hand')).toMatchObject({
+      ...{ n: 1, refused: 2, cutOff: 1, unparsable: 1, firstRefusal: 'refused!' },
+    });
+    expect(() => requireVerdicts(pairs.slice(3, 4))).toThrow(
+      expect.objectContaining({ hint: 'The judge refuses to answer: "refused!".' }),
+    );
+  });
+
   it('has no rate without a judged pair', () => {
     expect(summarizeVerdicts([judged(undefined)], 'none')).toMatchObject({
       n: 0,
@@ -238,7 +259,7 @@ describe('summarizeVerdicts', () => {
       unparsable: 1,
     });
     expect(() => requireVerdicts([judged(undefined), judged('tie')])).not.toThrow();
-    expect(() => requireVerdicts([judged(undefined)])).toThrow('None of the 1 pairs has a verdict');
+    expect(() => requireVerdicts([judged(undefined)])).toThrow('None of the 1 pairs has a verdict.');
   });
 });
 
@@ -292,11 +313,44 @@ describe('ChatJudge', () => {
     cache.close();
   });
 
+  it('tells verdicts that were withheld or cut off from those that cannot be read', async () => {
+    const replies = [
+      [null, 'content_filter', 'refused'],
+      ['[[A]], that is', 'content_filter', 'refused'],
+      [null, 'length', 'cut-off'],
+      ['Let me think about', 'length', 'cut-off'],
+      ['Neither.', 'stop', 'unparsable'],
+    ] as const;
+    const judge = await judgeWith('pairwise', ({ body }) => {
+      const [content, finish_reason] =
+        replies[Number(/Question (\d)/.exec(body.messages!.at(-1)!.content)![1])]!;
+      return { kind: 'answer', content: '', body: { choices: [{ message: { content }, finish_reason }] } };
+    });
+    const pairs = replies.map((_, i) => ({ ...PAIR, id: `${i}`, prompt: `Question ${i}` }));
+    const reasons = (await judgePairs(pairs, judge)).map(({ winner, verdicts }) => [
+      winner,
+      ...verdicts.map(({ reason }) => reason),
+    ]);
+    expect(reasons).toEqual(replies.map(([, , reason]) => [undefined, reason, reason]));
+  });
+
+  it('reads a verdict that comes before the length limit', async () => {
+    const judge = await judgeWith('pairwise', () => ({
+      kind: 'answer',
+      content: '',
+      body: { choices: [{ message: { content: '[[C]] because' }, finish_reason: 'length' }] },
+    }));
+    expect((await judgePairs([PAIR], judge))[0]!.winner).toBe('tie');
+  });
+
   it('counts a refused request and a server without log-probabilities as no verdict', async () => {
     const refused = await judgeWith('pairwise', () => ({ kind: 'status', status: 400, text: 'too long' }));
     const [first] = await judgePairs([PAIR], refused);
     expect(first!.winner).toBeUndefined();
-    expect(first!.verdicts[0]!.text).toMatch(/answered 400: too long/);
+    expect(first!.verdicts[0]).toMatchObject({
+      reason: 'refused',
+      text: expect.stringMatching(/answered 400: too long/),
+    });
     await server.close();
     const silent = await judgeWith('logprobs', () => ({ kind: 'answer', content: 'm' }));
     const [second] = await judgePairs([PAIR], silent);

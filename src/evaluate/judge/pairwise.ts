@@ -2,7 +2,7 @@ import { promptKey, type TextOrChat } from '../../data/index.ts';
 import { DataError } from '../../errors.ts';
 import { clusterBootstrap, type Interval, signTest, sumClusters } from '../../stats/index.ts';
 import { settleAll } from '../settle-all.ts';
-import type { Judge, Outcome, Verdict } from './contract.ts';
+import type { Judge, NoVerdict, Outcome, Verdict } from './contract.ts';
 
 /** Two models' answers to one prompt. */
 export interface AnswerPair {
@@ -15,7 +15,7 @@ export interface AnswerPair {
 export type Winner = 'a' | 'b' | 'tie';
 
 export interface JudgedPair extends AnswerPair {
-  /** Absent when a verdict could not be parsed. */
+  /** Absent when a verdict is missing. */
   readonly winner?: Winner;
   /** Probability that A is better, averaged over the orders, from judges that give one. */
   readonly preference?: number;
@@ -23,6 +23,8 @@ export interface JudgedPair extends AnswerPair {
   readonly verdicts: readonly {
     readonly shownFirst: 'a' | 'b';
     readonly winner?: Winner;
+    /** Why there is no winner. */
+    readonly reason?: NoVerdict;
     readonly text: string;
   }[];
 }
@@ -34,8 +36,16 @@ export interface JudgeSummary {
   readonly wins: number;
   readonly losses: number;
   readonly ties: number;
-  /** Pairs left out because a verdict could not be parsed or the judge refused the request. */
+  /**
+   * Pairs left out, each counted once, by the first of these that is true of a verdict on it: the judge refused it, it was cut
+   * off at its length limit, or it could not be read. Those are seldom any pairs (they are the long ones, say), so that the
+   * rates speak of the others alone.
+   */
+  readonly refused: number;
+  readonly cutOff: number;
   readonly unparsable: number;
+  /** The judge's words where it first refused; null where it refused nothing. */
+  readonly firstRefusal: string | null;
   /** (wins + ½ ties)/n of A, in points; null when no pair could be judged. */
   readonly winRate: number | null;
   /** 95 % bootstrap interval over prompts, in points; null for a single prompt. */
@@ -89,7 +99,8 @@ function combine(
 ): JudgedPair {
   const verdicts = shown.map(({ shownFirst, verdict }) => {
     const winner = winnerOf(shownFirst, verdict.outcome);
-    return { shownFirst, ...(winner && { winner }), text: verdict.text };
+    const outcome = winner ? { winner } : { reason: verdict.reason ?? ('unparsable' as const) };
+    return { shownFirst, ...outcome, text: verdict.text };
   });
   const preferences = shown.flatMap(({ shownFirst, verdict: { preference } }) =>
     preference === undefined ? [] : [shownFirst === 'a' ? preference : 1 - preference],
@@ -117,15 +128,21 @@ function winnerOf(shownFirst: 'a' | 'b', outcome: Outcome | undefined): Winner |
   return (outcome === 'first') === (shownFirst === 'a') ? 'a' : 'b';
 }
 
+const HINTS: Readonly<Record<NoVerdict, (words: string) => string>> = {
+  refused: (words) => `The judge refuses to answer: ${words}.`,
+  'cut-off': (words) =>
+    `Allow the judge longer answers (max_tokens of its template). Its first was: ${words}.`,
+  unparsable: (words) => `The judge's first answer was: ${words}.`,
+};
+
 /** Throws `DataError` when no pair at all has a winner or is a tie. */
 export function requireVerdicts(judged: readonly JudgedPair[]): void {
   if (judged.some(({ winner }) => winner !== undefined)) return;
-  const words = judged[0]?.verdicts[0]?.text ?? '';
-  throw new DataError(
-    'nothing-judged',
-    `None of the ${judged.length} pairs has a verdict that can be read.`,
-    { hint: `The judge's first answer was: ${JSON.stringify(words.slice(0, 200))}.` },
-  );
+  const first = judged[0]?.verdicts.find(({ winner }) => winner === undefined);
+  const words = JSON.stringify((first?.text ?? '').slice(0, 200));
+  throw new DataError('nothing-judged', `None of the ${judged.length} pairs has a verdict.`, {
+    hint: HINTS[first?.reason ?? 'unparsable'](words),
+  });
 }
 
 /** Win rate of A over the pairs that could be judged, and how far the judge depends on the order shown. */
@@ -144,7 +161,7 @@ export function summarizeVerdicts(judged: readonly JudgedPair[], judge: string):
     wins,
     losses: n - wins - ties,
     ties,
-    unparsable: judged.length - n,
+    ...leftOut(judged),
     winRate: n === 0 ? null : (100 * (wins + ties / 2)) / n,
     interval: sums.length < 2 ? null : points(clusterBootstrap(scores, prompts)),
     pValue:
@@ -157,6 +174,19 @@ export function summarizeVerdicts(judged: readonly JudgedPair[], judge: string):
     weightedWinRate: meanOrNull(preferences, 100),
     ...orderEffects(judged),
   };
+}
+
+function leftOut(judged: readonly JudgedPair[]) {
+  const counts = { refused: 0, 'cut-off': 0, unparsable: 0 };
+  for (const { winner, verdicts } of judged) {
+    if (winner !== undefined) continue;
+    const reasons = verdicts.map(({ reason }) => reason);
+    const counted = (['refused', 'cut-off'] as const).find((reason) => reasons.includes(reason));
+    counts[counted ?? 'unparsable']++;
+  }
+  const refusal = judged.flatMap(({ verdicts }) => verdicts).find(({ reason }) => reason === 'refused');
+  const { refused, 'cut-off': cutOff, unparsable } = counts;
+  return { refused, cutOff, unparsable, firstRefusal: refusal?.text ?? null };
 }
 
 function points({ low, high }: Interval): [number, number] {

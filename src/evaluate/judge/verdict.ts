@@ -11,7 +11,7 @@ export function parseVerdict(text: string): Verdict {
     Array.from(text.matchAll(/\[\[([ABC])\]\]/g), (match) => match[1] as 'A' | 'B' | 'C'),
   );
   const [only] = found;
-  return found.size === 1 ? { outcome: OUTCOMES[only!], text } : { text };
+  return found.size === 1 ? { outcome: OUTCOMES[only!], text } : { reason: 'unparsable', text };
 }
 
 /**
@@ -30,7 +30,7 @@ export function parseLogprobs(
   const text = tokens
     .map(({ token, logprob }) => `${JSON.stringify(token)} ${logprob.toFixed(3)}`)
     .join(', ');
-  if (!(first + second > 0)) return { text };
+  if (!(first + second > 0)) return { reason: 'unparsable', text };
   const preference = first / (first + second);
   return { outcome: preference === 0.5 ? 'tie' : preference > 0.5 ? 'first' : 'second', preference, text };
 }

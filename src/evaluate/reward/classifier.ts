@@ -34,7 +34,7 @@ export async function trainClassifier(options: ClassifierOptions): Promise<Score
     const heldOut = new LabelTask(loaded.model, tokens(evalData));
     return {
       task,
-      ...(evalData.length > 0 && { evaluate: () => evaluateLabels(heldOut) }),
+      ...(evalData.length > 0 && { evaluate: (signal?: AbortSignal) => evaluateLabels(heldOut, signal) }),
       facts: { train: { source, rows: data.length }, eval: { rows: evalData.length } },
       objective: 'binary cross-entropy',
       label: 'positive',
@@ -44,8 +44,11 @@ export async function trainClassifier(options: ClassifierOptions): Promise<Score
 }
 
 /** Held-out loss, and accuracy with its 95 % interval. */
-async function evaluateLabels(task: LabelTask): Promise<Record<string, number>> {
-  const results = await task.evaluateAll();
+async function evaluateLabels(
+  task: LabelTask,
+  signal: AbortSignal | undefined,
+): Promise<Record<string, number>> {
+  const results = await task.evaluateAll(signal);
   const correct = results.flatMap((result) => result.items.map((_, i) => task.correct(result, i)));
   if (correct.length < 2) return task.metrics(results);
   const { low, high } = bootstrap(correct, { resamples: 2000 });

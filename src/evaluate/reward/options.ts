@@ -39,6 +39,8 @@ export interface ScorerOptions
 export interface ScorerResult extends LoopResult {
   /**
    * The trained model, in the compute dtype. Its `source` is what was saved, or says that no file holds these weights.
+   *
+   * @remarks The caller frees it (`model.dispose()`).
    */
   readonly model: LoadedModel<SequenceClassifier>;
 }

@@ -66,6 +66,7 @@ export class ScorerSession extends TrainingSession<SequenceClassifier> {
       mergeLora(linearsOf(loaded.model));
       const parts = trainedParts(loaded.model, options, generator);
       session = new ScorerSession(options, setup, loaded, parts);
+      session.requireInputsKept();
       return await train(session);
     } catch (error) {
       session?.weights?.release();
@@ -84,11 +85,11 @@ export class ScorerSession extends TrainingSession<SequenceClassifier> {
     return { ...this.commonLoopOptions(run), task, rowPass: task.rowPass({ recompute }) };
   }
 
-  /** Says beforehand what a step takes, and whether it fits. */
-  checkMemory(task: ScorerTask): void {
+  /** Says beforehand what training takes, and whether it fits. */
+  checkNeeds(task: ScorerTask): void {
     // A score head is as good as none beside one over the vocabulary.
     const withoutHead = { ...this.loaded.config, tiedEmbeddings: true };
-    this.noteMemory(withoutHead, task, (items) => ({
+    this.noteNeeds(withoutHead, task, (items) => ({
       rowTokens: items.reduce((sum, item) => sum + task.tokens(item), 0),
       headPositions: 0,
     }));

@@ -62,12 +62,17 @@ export abstract class ScoringTask<Item extends { readonly id: string }, Result e
     );
   }
 
-  /** Losses of all items, rows packed from items of similar length. */
-  async evaluateAll(): Promise<Result[]> {
+  /**
+   * Losses of all items, rows packed from items of similar length.
+   *
+   * @param signal stops between two rows by throwing its reason
+   */
+  async evaluateAll(signal?: AbortSignal): Promise<Result[]> {
     const results: Result[] = [];
     for (const items of packByLength(this.#items.map((_, item) => this.tokens(item)))) {
       results.push(this.evaluate(items));
       await new Promise(setImmediate);
+      signal?.throwIfAborted();
     }
     return results;
   }

@@ -28,7 +28,9 @@ export async function trainReward(options: RewardOptions): Promise<RewardResult>
     const heldOutTask = new RewardTask(session.model, heldOut.tokens, centering);
     return {
       task,
-      ...(heldOutTask.items > 0 && { evaluate: () => evaluateReward(heldOutTask, prompts) }),
+      ...(heldOutTask.items > 0 && {
+        evaluate: (signal?: AbortSignal) => evaluateReward(heldOutTask, prompts, signal),
+      }),
       facts,
       objective: 'bradley-terry',
       label: 'reward',
@@ -38,8 +40,12 @@ export async function trainReward(options: RewardOptions): Promise<RewardResult>
 }
 
 /** Held-out loss, accuracy with its 95 % interval over prompts (`prompts[item]` names an item's), and margins. */
-async function evaluateReward(task: RewardTask, prompts: readonly string[]): Promise<Record<string, number>> {
-  const results = await task.evaluateAll();
+async function evaluateReward(
+  task: RewardTask,
+  prompts: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<Record<string, number>> {
+  const results = await task.evaluateAll(signal);
   const wins = results.flatMap((result) => result.items.map((_, i) => rewardWin(result, i)));
   const promptOfWins = results.flatMap(({ items }) => items.map((item) => prompts[item]!));
   return { ...task.metrics(results), ...intervalOverPrompts('rewards/accuracies', wins, promptOfWins) };

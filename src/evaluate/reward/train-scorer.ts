@@ -10,7 +10,7 @@ import { ScorerSession, type ScorerTask } from './scorer-session.ts';
 export interface Scoring {
   readonly task: ScorerTask;
   /** Metrics on held-out items. */
-  readonly evaluate?: () => Promise<Record<string, number>>;
+  readonly evaluate?: (signal?: AbortSignal) => Promise<Record<string, number>>;
   /** For provenance.json. */
   readonly facts: { readonly train: { readonly source: string }; readonly eval: unknown };
   /** For the model card. */
@@ -32,11 +32,16 @@ export async function trainScorer(
     const run = session.openRun(scoring.facts);
     try {
       session.startTraining();
-      session.checkMemory(task);
+      session.checkNeeds(task);
       session.phase('train');
       const result = await runLoop({
         ...session.loopOptions(run, task),
-        ...(evaluate && { evaluation: { every: options.evaluation?.every ?? 0, evaluate } }),
+        ...(evaluate && {
+          evaluation: {
+            every: options.evaluation?.every ?? 0,
+            evaluate: (_, signal) => evaluate(signal),
+          },
+        }),
       });
       return { ...result, model: await end(session, options, scoring, result, run) };
     } finally {

@@ -42,7 +42,7 @@ export class ResponseCache {
       if (!(cause instanceof UsageError)) throw cause;
       throw new UsageError('cache-in-use', `Another process is using the cache ${path}.`, {
         cause,
-        hint: `Wait for it, or choose another cache file (--cache). If there is none, delete ${path}.lock.`,
+        hint: `If there is none, delete ${path}.lock; else wait for it, or choose another file.`,
       });
     }
     try {

@@ -86,7 +86,7 @@ describe('ChatServer', () => {
     );
     const outcomes = await Promise.allSettled(Array.from({ length: 12 }, (_, i) => ask(`patient ${i}`)));
     process.off('warning', warn);
-    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'server-refused' } });
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'api-key-refused' } });
     expect(client.usage.requests).toBe(13);
     expect(warnings).toEqual([]);
   });
@@ -159,13 +159,13 @@ describe('ChatServer', () => {
   });
 
   it('does not retry what no wait can cure', async () => {
-    for (const [status, text] of [
-      [401, 'wrong key'],
-      [404, 'no such model'],
-      [429, '{"error":{"code":"insufficient_quota"}}'],
+    for (const [status, text, code] of [
+      [401, 'wrong key', 'api-key-refused'],
+      [404, 'no such model', 'server-refused'],
+      [429, '{"error":{"code":"insufficient_quota"}}', 'server-refused'],
     ] as const) {
       const { ask, client } = await serve(() => ({ kind: 'status', status, text }));
-      await expect(ask('?')).rejects.toMatchObject({ code: 'server-refused' });
+      await expect(ask('?')).rejects.toMatchObject({ code });
       expect(client.usage.requests).toBe(1);
     }
     const { ask } = await serve(() => ({ kind: 'status', status: 429, headers: { 'retry-after': '3600' } }));
@@ -204,6 +204,24 @@ describe('ChatServer', () => {
       expect(text).not.toContain(apiKey);
     }
     expect(() => new ChatServer({ url: 'http://user:pass@localhost/v1' })).toThrow(/user name or password/);
+  });
+
+  it('pays for an answer that is withheld, shows no key of it, and does not try again', async () => {
+    const apiKey = 'sk-secret-123-of-the-test';
+    const message = { content: null, refusal: `Not with ${apiKey}.` };
+    const { ask, client } = await serve(
+      () => ({
+        kind: 'answer',
+        content: '',
+        body: { choices: [{ message }], usage: { prompt_tokens: 7, completion_tokens: 0 } },
+      }),
+      { apiKey },
+    );
+    await expect(ask('?')).rejects.toMatchObject({
+      code: 'answer-withheld',
+      message: 'it refused: Not with [API key].',
+    });
+    expect(client.usage).toMatchObject({ requests: 1, promptTokens: 7 });
   });
 
   it('leaves answers as they are, whatever the key, and errors too where the key is a mere word', async () => {

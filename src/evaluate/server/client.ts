@@ -130,7 +130,7 @@ export class ChatServer {
   /**
    * Posts `body` to `path` (`/chat/completions`) and returns the parsed response. Answers come from the cache where it
    * has them; equal requests in flight share one answer. `check` rejects a response that lacks what the caller needs, as
-   * a damaged one.
+   * a damaged one, or with `RequestRefused` as one that no other attempt would better; that is not kept.
    */
   async post<T>(
     path: string,
@@ -183,7 +183,7 @@ export class ChatServer {
         this.#ended.abort(
           error instanceof TransientFailure
             ? new ServerError('server-unavailable', `${error.message} (after ${retries + 1} attempts)`, {
-                hint: 'Run the same command again when the server answers: what it has answered is kept.',
+                hint: 'Run again when the server answers: what the cache has is not asked again.',
               })
             : error,
         );
@@ -246,7 +246,12 @@ export class ChatServer {
     try {
       response = JSON.parse(text);
       check(response);
-    } catch {
+    } catch (error) {
+      // Not kept, as it may be had another time; but paid for.
+      if (error instanceof RequestRefused) {
+        this.#paid.add(response);
+        throw new RequestRefused(error.code, this.#scrub(error.message).slice(0, 300));
+      }
       const sent = this.#scrub(text).slice(0, 120);
       throw new TransientFailure(`${this.url} sent something that is no completion: "${sent}"`);
     }
@@ -260,7 +265,7 @@ export class ChatServer {
     const longest = this.#options.longestWaitMs ?? 300_000;
     if (wait !== undefined && wait > longest) {
       return new ServerError('server-busy', `${message} and asks to wait ${Math.ceil(wait / 1000)} s.`, {
-        hint: 'Run the same command again later: what it has answered is kept.',
+        hint: 'Run again later: what the cache has is not asked again.',
       });
     }
     // An exhausted account also answers 429, but no wait cures it.
@@ -268,13 +273,12 @@ export class ChatServer {
       return new TransientFailure(message, { retryAfterMs: wait });
     }
     if (REFUSED_STATUS.has(status)) return new RequestRefused('request-refused', message);
-    const hint =
-      status === 401 || status === 403
-        ? 'Set the API key in the environment (OPENAI_API_KEY, or the variable named by --key-env).'
-        : status === 404
-          ? 'Check the address (it usually ends in /v1) and the model’s name.'
-          : undefined;
-    return new ServerError('server-refused', message, hint === undefined ? {} : { hint });
+    if (status === 401 || status === 403) {
+      return new ServerError('api-key-refused', message, { hint: 'Give the API key of this server.' });
+    }
+    return new ServerError('server-refused', message, {
+      ...(status === 404 && { hint: 'Check the address (it usually ends in /v1) and the model’s name.' }),
+    });
   }
 
   /** Servers echo keys in error texts, which go into logs and reports. Answers are never touched. */

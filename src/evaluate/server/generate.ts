@@ -40,7 +40,7 @@ export interface GeneratedRow {
  * Completes prompts on an OpenAI-compatible server, as many at once as the client allows. Rows come in the order of
  * `prompts`. Sample i of a prompt has the seed `seed + i`, so that samples differ and can be had again.
  *
- * Prompts that the server refuses (`RequestRefused`) are named when all others are answered. Whatever is thrown, nothing
+ * Prompts that the server refuses, or whose answers it withholds, are named when all others are answered. Whatever is thrown, nothing
  * is under way any more, and the client's cache has every answer.
  */
 export async function generateOnServer(
@@ -59,14 +59,9 @@ export async function generateOnServer(
   const completionOf = async ({ id, prompt }: PromptExample, sample: number): Promise<ServerCompletion[]> => {
     try {
       const { text, finish, completionTokens } = await complete(server, prompt, options, sample);
+      if (text === '' && finish === 'length') throw nothingBeforeLimit(options.maxNewTokens);
       options.onProgress?.(++done, prompts.length * samples);
-      return [
-        {
-          text,
-          finish: finish === 'length' ? 'length' : 'stop',
-          ...(completionTokens !== undefined && { tokenCount: completionTokens }),
-        },
-      ];
+      return [{ text, finish, ...(completionTokens !== undefined && { tokenCount: completionTokens }) }];
     } catch (error) {
       if (!(error instanceof RequestRefused)) throw error;
       refused.set(id, error);
@@ -83,6 +78,13 @@ export async function generateOnServer(
   return rows;
 }
 
+/** A model that reasons may spend all its tokens on that; what it would have answered is not an empty text. */
+function nothingBeforeLimit(maxNewTokens: number): RequestRefused {
+  return new RequestRefused('answer-withheld', `it sent no text within ${maxNewTokens} tokens`, {
+    hint: 'Allow longer answers: of a model that reasons, what it thinks counts too.',
+  });
+}
+
 const NAMED_PROMPTS = 5;
 
 function promptsRefused(
@@ -95,13 +97,15 @@ function promptsRefused(
   const cause = refused.get(ids[0]!)!;
   return new RequestRefused(
     'request-refused',
-    `The server refused ${ids.length} of ${prompts.length} prompts (${names.join(', ')}): ${cause.message}`,
+    `The server gave no answer to ${ids.length} of ${prompts.length} prompts (${names.join(', ')}): ${cause.message}`,
     {
       cause,
+      ...(cause.hint !== undefined && { hint: cause.hint }),
       // When all are refused, it is not for what they say.
-      ...(ids.length < prompts.length && {
-        hint: 'Shorten them or leave them out, and run the same command again: what was answered and kept is not asked again.',
-      }),
+      ...(cause.hint === undefined &&
+        ids.length < prompts.length && {
+          hint: 'Shorten or reword them, or leave them out, and run again: what was answered and kept is not asked again.',
+        }),
     },
   );
 }

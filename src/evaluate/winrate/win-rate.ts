@@ -85,9 +85,7 @@ function lengthControlled(annotations: ModelAnnotations, context: WinRateContext
     return { winRate: 50, standardError: 0, coefficients: null, c: null };
   }
   if (items === undefined && rows.some((row) => row.baselineLength === undefined)) {
-    notes.push(
-      'No length-controlled win rate: the baseline’s lengths are not known. Pass them with --items.',
-    );
+    notes.push('No length-controlled win rate: without items, the baseline’s lengths are not known.');
     return undefined;
   }
   if (items === undefined) notes.push('Approximate LC win rate: instruction difficulty unknown (no items).');

@@ -41,7 +41,7 @@ export interface ArmTraining {
   readonly accumulate: number;
   readonly epochs: number;
   readonly maxLength: number;
-  /** Steps between checkpoints, from which a killed run goes on; 0: only when interrupted, when an evaluation fails, and at the end. */
+  /** Steps between checkpoints, from which a killed run goes on, beside those by the clock; 0: none. */
   readonly checkpointEvery: number;
 }
 

@@ -1,10 +1,12 @@
-import type { TTestResult } from '../../stats/index.ts';
+import type { HeldOutValues, MetricValues } from '../../evaluate/index.ts';
 
 /** One finished run of a sweep: which cell of the grid, under which seed, and the measured value. */
 export interface SweepRun {
   readonly cell: string;
   readonly seed: number | string;
   readonly value: number;
+  /** What the value is the mean of, by the id of the held-out pair or prompt. Absent: not known. */
+  readonly rows?: MetricValues;
 }
 
 export interface SweepCell {
@@ -19,9 +21,20 @@ export interface SweepCell {
 export interface SweepComparison {
   readonly first: string;
   readonly second: string;
-  readonly test: TTestResult;
-  /** `sign-flip` where the difference is the same under every seed. */
-  readonly kind: 't' | 'sign-flip';
+  /** First less second: of means over the held-out rows that all runs of both share, or over seeds. */
+  readonly difference: number;
+  /** 95 %; null where the seeds' differences do not spread. */
+  readonly interval: readonly [number, number] | null;
+  /**
+   * What chance is taken to move: `seeds-and-prompts` (`crossedDifference`), or seeds alone where there are no rows, by `t`
+   * or, with the same difference under every seed, by `sign-flip`.
+   */
+  readonly kind: 'seeds-and-prompts' | 't' | 'sign-flip';
+  readonly seeds: number;
+  /** Of the rows; null where there are none. */
+  readonly prompts: number | null;
+  /** Rows that only some of the runs have, and that are left out. */
+  readonly unmatched: number;
   /** Adjusted (Holm) over the sweep's comparisons. */
   readonly pValue: number;
 }
@@ -29,7 +42,8 @@ export interface SweepComparison {
 export interface SweepSummary {
   /** In the order in which cells first appear. */
   readonly cells: readonly SweepCell[];
-  readonly best: SweepCell;
+  /** All cells with the best mean; none where the cells' values are not of one kind. */
+  readonly best: readonly SweepCell[];
   readonly comparisons: readonly SweepComparison[];
   /** Comparisons with fewer than two common seeds. */
   readonly unmeasured: readonly (readonly [first: string, second: string])[];
@@ -41,6 +55,8 @@ export interface SweepOptions {
   readonly baseline?: string;
   /** Leaves out pairs of cells whose comparison answers no question. Default: none. */
   readonly compares?: (first: string, second: string) => boolean;
+  /** Least and largest difference that there can be. Default: any. */
+  readonly range?: readonly [number, number];
 }
 
 /** A run that finished: its last evaluation, metrics without their `eval_`. */
@@ -49,6 +65,8 @@ export interface MeasuredRun {
   readonly seed: number;
   readonly path: string;
   readonly metrics: Readonly<Record<string, number>>;
+  /** The held-out pairs and prompts of that evaluation; report.json leaves them out. */
+  readonly heldOut?: HeldOutValues;
 }
 
 export interface FailedRun {
@@ -74,9 +92,11 @@ export interface SweepReport {
     readonly controls: readonly string[];
   };
   readonly summary: SweepSummary | null;
+  /** Cells by the reward that their accuracies go by, where that is not the same and nothing compares them; else null. */
+  readonly rewards: Readonly<Record<string, readonly string[]>> | null;
   /** Mean and sd over seeds of every metric of every cell. */
   readonly cells: readonly { readonly cell: string; readonly metrics: Readonly<Record<string, Spread>> }[];
-  readonly runs: readonly MeasuredRun[];
+  readonly runs: readonly Omit<MeasuredRun, 'heldOut'>[];
   readonly failed: readonly FailedRun[];
   readonly unfinished: readonly { readonly cell: string; readonly seed: number }[];
 }
@@ -94,4 +114,6 @@ export interface SweepResults {
   readonly unfinished: SweepReport['unfinished'];
   /** Which two cells are tested against each other. */
   readonly compares: (first: string, second: string) => boolean;
+  /** What the rewards of a cell's objective are of (`rewardKind`). Default: of one kind everywhere. */
+  readonly rewardOf?: (cell: string) => string;
 }

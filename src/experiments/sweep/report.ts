@@ -1,3 +1,4 @@
+import { LOG_RATIO_ACCURACY, REWARD_ACCURACY } from '../../evaluate/index.ts';
 import {
   barChart,
   dataTable,
@@ -10,11 +11,11 @@ import {
   scatterChart,
 } from '../../report/index.ts';
 import { writeExperiment } from '../shared/write-report.ts';
-import type { Spread, SweepReport } from './contract.ts';
+import type { Spread, SweepComparison, SweepReport } from './contract.ts';
 import { showValue, sweepVerdict } from './results.ts';
 
 /** Metrics that every preference run has, in the order of the table. */
-const SHOWN = ['rewards/accuracies', 'rewards/margins', 'loss', 'kl/on_policy'];
+const SHOWN = [LOG_RATIO_ACCURACY, REWARD_ACCURACY, 'rewards/margins', 'loss', 'kl/on_policy'];
 
 export function sweepFigures({ cells, settings, runs }: SweepReport): Figure[] {
   const { metric, controls } = settings;
@@ -113,20 +114,26 @@ function cellTable({ cells, summary, settings }: SweepReport) {
       ...shown.map((heading) => ({ heading, numeric: true })),
     ],
     cells.map(({ cell, metrics }) => [
-      cell === summary?.best.cell ? html`<strong>${cell}</strong>` : cell,
+      summary?.best.some((best) => best.cell === cell) === true ? html`<strong>${cell}</strong>` : cell,
       summary?.cells.find((one) => one.cell === cell)?.seeds ?? 0,
       ...shown.map((name) => text(metrics[name])),
     ]),
     'Mean ± sd over seeds, on held-out pairs',
   );
-  return html`${table}<p>Losses and margins of different objectives or β are on different scales; accuracies and KL can be compared.</p>`;
+  return html`${table}<p>Losses, rewards and margins of different objectives or β are on different scales, and ${REWARD_ACCURACY} go by each objective’s own reward, which without a reference orders pairs before it is trained. ${LOG_RATIO_ACCURACY} and KL can be compared.</p>`;
 }
+
+const COVERED = {
+  'seeds-and-prompts': 'seeds and prompts',
+  t: 'seeds',
+  'sign-flip': 'seeds (sign-flip)',
+} as const satisfies Record<SweepComparison['kind'], string>;
 
 function comparisonSection({ summary, settings }: SweepReport): ReportSection[] {
   if (summary === null || summary.comparisons.length === 0) return [];
   return [
     {
-      heading: 'Differences over seeds',
+      heading: 'Differences',
       body: dataTable(
         [
           { heading: 'Cell' },
@@ -135,14 +142,18 @@ function comparisonSection({ summary, settings }: SweepReport): ReportSection[] 
           { heading: '95 % interval', numeric: true },
           { heading: 'p, corrected', numeric: true },
           { heading: 'Seeds', numeric: true },
+          { heading: 'Prompts', numeric: true },
+          { heading: 'Covers' },
         ],
-        summary.comparisons.map(({ first, second, test, pValue }) => [
-          first,
-          second,
-          showValue(test.difference),
-          test.interval === null ? '–' : `${showValue(test.interval[0])} to ${showValue(test.interval[1])}`,
-          pValue < 0.001 ? '< 0.001' : pValue.toPrecision(2),
-          test.count,
+        summary.comparisons.map((each) => [
+          each.first,
+          each.second,
+          showValue(each.difference),
+          each.interval === null ? '–' : `${showValue(each.interval[0])} to ${showValue(each.interval[1])}`,
+          each.pValue < 0.001 ? '< 0.001' : each.pValue.toPrecision(2),
+          each.seeds,
+          each.prompts ?? '–',
+          COVERED[each.kind],
         ]),
       ),
     },

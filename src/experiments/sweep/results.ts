@@ -1,27 +1,28 @@
+import { LOG_RATIO_ACCURACY, REWARD_ACCURACY } from '../../evaluate/index.ts';
 import { mean, standardDeviation } from '../../stats/index.ts';
-import type { Spread, SweepReport, SweepResults, SweepSummary } from './contract.ts';
+import type {
+  MeasuredRun,
+  Spread,
+  SweepCell,
+  SweepComparison,
+  SweepReport,
+  SweepResults,
+  SweepRun,
+  SweepSummary,
+} from './contract.ts';
 import { summarizeSweep } from './summary.ts';
+
+const SIGNIFICANT = 0.05;
 
 /** What a sweep found, for report.json. */
 export function sweepReport(results: SweepResults): SweepReport {
-  const { settings, runs, failed, unfinished, compares } = results;
-  const values = runs.flatMap(({ cell, seed, metrics }) => {
-    const value = metrics[settings.metric];
-    return value === undefined ? [] : [{ cell, seed, value }];
-  });
+  const { settings, runs, failed, unfinished } = results;
   const names = [...new Set(runs.map(({ cell }) => cell))];
-  const { baseline, higherIsBetter } = settings;
-  const tests =
-    baseline === null
-      ? { compares }
-      : values.some(({ cell }) => cell === baseline)
-        ? { compares, baseline }
-        : // Tests that nobody asked for do not replace those that were.
-          { compares: () => false };
   return {
     experiment: 'sweep',
     settings,
-    summary: values.length === 0 ? null : summarizeSweep(values, { higherIsBetter, ...tests }),
+    summary: summaryOf(results),
+    rewards: settings.metric === REWARD_ACCURACY ? differentRewards(names, results) : null,
     cells: names.map((cell) => {
       const own = runs.filter((run) => run.cell === cell);
       const metrics = [...new Set(own.flatMap((run) => Object.keys(run.metrics)))];
@@ -32,10 +33,48 @@ export function sweepReport(results: SweepResults): SweepReport {
         ),
       };
     }),
-    runs,
+    runs: runs.map(({ heldOut: _, ...run }) => run),
     failed,
     unfinished,
   };
+}
+
+/** Accuracy alike for all objectives where every run has it, else that by their own rewards. */
+export function sweepAccuracy(runs: readonly MeasuredRun[]): string {
+  return runs.every(({ metrics }) => metrics[LOG_RATIO_ACCURACY] !== undefined)
+    ? LOG_RATIO_ACCURACY
+    : REWARD_ACCURACY;
+}
+
+function summaryOf({ settings, runs, compares, rewardOf }: SweepResults): SweepSummary | null {
+  const { metric, baseline, higherIsBetter } = settings;
+  const measured = runs.flatMap(({ cell, seed, metrics, heldOut }): SweepRun[] => {
+    const value = metrics[metric];
+    const rows = heldOut?.[metric];
+    return value === undefined ? [] : [{ cell, seed, value, ...(rows && { rows }) }];
+  });
+  if (measured.length === 0) return null;
+  const kindOf = (cell: string) => (metric === REWARD_ACCURACY ? rewardOf?.(cell) : undefined);
+  const alike = (first: string, second: string) => kindOf(first) === kindOf(second);
+  // Tests that nobody asked for do not replace those that were.
+  const lacksBaseline = baseline !== null && !measured.some(({ cell }) => cell === baseline);
+  const summary = summarizeSweep(measured, {
+    higherIsBetter,
+    compares: (first, second) => !lacksBaseline && compares(first, second) && alike(first, second),
+    ...(baseline !== null && !lacksBaseline && { baseline }),
+    ...([LOG_RATIO_ACCURACY, REWARD_ACCURACY].includes(metric) && { range: [-1, 1] as const }),
+  });
+  const oneKind = measured.every(({ cell }) => alike(cell, measured[0]!.cell));
+  return oneKind ? summary : { ...summary, best: [] };
+}
+
+function differentRewards(
+  cells: readonly string[],
+  { rewardOf = () => '' }: SweepResults,
+): SweepReport['rewards'] {
+  const byReward: Record<string, string[]> = {};
+  for (const cell of cells) byReward[rewardOf(cell)] = [...(byReward[rewardOf(cell)] ?? []), cell];
+  return Object.keys(byReward).length > 1 ? byReward : null;
 }
 
 function spread(values: readonly number[]): Spread {
@@ -43,44 +82,95 @@ function spread(values: readonly number[]): Spread {
 }
 
 /** What the sweep says in plain sentences. */
-export function sweepVerdict({ summary, settings, failed, unfinished }: SweepReport): string[] {
+export function sweepVerdict({ summary, settings, rewards, failed, unfinished }: SweepReport): string[] {
   return [
     ...(summary === null
       ? [`No run was measured by ${settings.metric}.`]
-      : summaryVerdict(summary, settings)),
+      : [...bestVerdict(summary, settings.metric, rewards), ...testVerdict(summary, settings)]),
     ...(failed.length > 0 ? [`${failed.length} runs failed; see below.`] : []),
     ...(unfinished.length > 0 ? [`${unfinished.length} runs are not finished.`] : []),
   ];
 }
 
-function summaryVerdict(
-  { best, cells, comparisons, unmeasured }: SweepSummary,
-  { metric, baseline }: SweepReport['settings'],
+function bestVerdict(
+  { best, cells, comparisons }: SweepSummary,
+  metric: string,
+  rewards: SweepReport['rewards'],
 ): string[] {
-  const sure = comparisons.filter(({ pValue }) => pValue < 0.05);
-  const equal = comparisons.filter(({ kind }) => kind === 'sign-flip').length;
-  const seeds = (count: number) => `${count} ${count === 1 ? 'seed' : 'seeds'}`;
+  if (rewards !== null) {
+    const kinds = Object.entries(rewards).map(([kind, names]) => `${kind} (${names.join('; ')})`);
+    return [
+      `Cells of different rewards are not compared in ${metric}, and none is called best: it goes by ${kinds.join(', by ')}.`,
+    ];
+  }
+  const isBest = (cell: string) => best.some((one) => one.cell === cell);
+  const close = cells
+    .map(({ cell }) => cell)
+    .filter((cell) => !isBest(cell) && comparisons.some((one) => isUnclear(one, cell, isBest)));
   return [
-    `Best by ${metric}: ${best.cell}, ${showValue(best.mean)}${Number.isNaN(best.sd) ? '' : ` ± ${showValue(best.sd)}`} over ${seeds(best.seeds)}.`,
-    ...(baseline === null || cells.some(({ cell }) => cell === baseline)
-      ? []
-      : [`No run of the baseline, ${baseline}, was measured: nothing is tested against it.`]),
-    ...(comparisons.length > 0
+    `Best by ${metric}: ${best.map(describeCell).join(' and ')}${close.length > 0 ? `; not shown better than ${close.join('; ')}` : ''}.`,
+    ...(cells.length > 1
       ? [
-          sure.length === 0
-            ? `None of ${comparisons.length} comparisons over seeds is significant at 5 % (paired t-tests, Holm).`
-            : `${sure.length} of ${comparisons.length} comparisons over seeds are significant at 5 % (paired t-tests, Holm): ${sure.map(({ first, second, test }) => `${first} ${test.difference > 0 ? 'above' : 'below'} ${second}`).join('; ')}.`,
+          `The best of ${cells.length} cells, chosen on these held-out pairs, looks better on them than it is: measure it on others.`,
         ]
-      : []),
-    ...(equal > 0
-      ? [
-          `In ${equal} of them the difference is the same under every seed, which does not show how far chance moves it: a sign-flip test stands in for the t-test.`,
-        ]
-      : []),
-    ...(unmeasured.length > 0
-      ? ['With fewer than two common seeds nothing can be said about differences: give --seeds.']
       : []),
   ];
+}
+
+function describeCell({ cell, mean: value, sd, seeds }: SweepCell): string {
+  const spread = Number.isNaN(sd) ? '' : ` ± ${showValue(sd)}`;
+  return `${cell} (${showValue(value)}${spread} over ${seeds} ${seeds === 1 ? 'seed' : 'seeds'})`;
+}
+
+/** Whether a comparison of this cell with one of the best shows no difference. */
+function isUnclear(
+  { first, second, pValue }: SweepComparison,
+  cell: string,
+  isBest: (cell: string) => boolean,
+): boolean {
+  const other = first === cell ? second : second === cell ? first : undefined;
+  return other !== undefined && isBest(other) && pValue >= SIGNIFICANT;
+}
+
+function testVerdict(
+  { cells, comparisons, unmeasured }: SweepSummary,
+  { baseline }: SweepReport['settings'],
+): string[] {
+  const of = (...kinds: SweepComparison['kind'][]) =>
+    comparisons.filter(({ kind }) => kinds.includes(kind)).length;
+  const said: (readonly [boolean, string])[] = [
+    [
+      baseline !== null && !cells.some(({ cell }) => cell === baseline),
+      `No run of the baseline, ${baseline}, was measured: nothing is tested against it.`,
+    ],
+    [comparisons.length > 0, significance(comparisons)],
+    [
+      of('t', 'sign-flip') > 0,
+      `${of('t', 'sign-flip')} of them are tested over seeds alone, for want of records pair by pair: the choice of held-out prompts is not covered.`,
+    ],
+    [
+      of('sign-flip') > 0,
+      `In ${of('sign-flip')} of them the difference is the same under every seed, which does not show how far chance moves it: a sign-flip test stands in for the t-test.`,
+    ],
+    [
+      comparisons.some(({ unmatched }) => unmatched > 0),
+      'Not all runs have the same held-out rows: differences are of those that both cells have, means of a cell of all its own.',
+    ],
+    [
+      unmeasured.length > 0,
+      'With fewer than two common seeds nothing can be said about differences: give --seeds.',
+    ],
+  ];
+  return said.filter(([holds]) => holds).map(([, sentence]) => sentence);
+}
+
+function significance(comparisons: readonly SweepComparison[]): string {
+  const sure = comparisons.filter(({ pValue }) => pValue < SIGNIFICANT);
+  if (sure.length === 0) return `None of ${comparisons.length} comparisons is significant at 5 % (Holm).`;
+  const words = sure.map(
+    ({ first, second, difference }) => `${first} ${difference > 0 ? 'above' : 'below'} ${second}`,
+  );
+  return `${sure.length} of ${comparisons.length} comparisons are significant at 5 % (Holm): ${words.join('; ')}.`;
 }
 
 /** A measured value in a few digits. */

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { Figure } from './figure.ts';
-import { type TrainingReportInput, trainingReport, type UsedDispersion } from './training.ts';
+import type { Figure } from '../figure.ts';
+import type { TrainingReportInput, UsedDispersion } from './contract.ts';
+import { trainingReport } from './page.ts';
 
 const pairs = 120;
 const run = (shift: number): TrainingReportInput => ({
-  method: 'preference',
+  objective: { name: 'mallows-theta', beta: 0.1 },
   title: 'SmolLM2-135M-Instruct under mallows-theta',
   subtitle: 'Example',
   finished: true,
@@ -29,7 +30,9 @@ const run = (shift: number): TrainingReportInput => ({
     lossesAfter: Float64Array.from({ length: pairs }, (_, i) => Math.LN2 + shift + 0.05 * Math.sin(i)),
     marginsBefore: new Float64Array(pairs),
     marginsAfter: Float64Array.from({ length: pairs }, (_, i) => -2 * shift + 0.1 * Math.sin(i)),
+    correctBefore: new Float64Array(pairs).fill(0.5),
     correctAfter: Float64Array.from({ length: pairs }, (_, i) => (i % 3 === 0 ? 0 : 1)),
+    chosenLogRatios: Float64Array.from({ length: pairs }, (_, i) => -0.8 + 0.1 * Math.sin(i)),
   },
   dispersion: {
     phiStar: 0.29,
@@ -67,7 +70,7 @@ function withTerm(margin: number, correct: number): TrainingReportInput {
 
 /** Supervised fine-tuning: held-out loss with its interval before and after, by step. */
 function texts(before: readonly number[], after: readonly number[]): TrainingReportInput {
-  const { heldOut: _, dispersion: __, ...rest } = run(0);
+  const { objective: _, heldOut: __, dispersion: ___, ...rest } = run(0);
   const line = (step: number, [loss, low, high]: readonly number[]) => ({
     step,
     loss: loss!,
@@ -75,7 +78,7 @@ function texts(before: readonly number[], after: readonly number[]): TrainingRep
     eval_perplexity: Math.exp(loss!),
     ...(low !== undefined && { 'eval_loss/low': low, 'eval_loss/high': high! }),
   });
-  return { ...rest, method: 'sft', metrics: [line(0, before), { step: 1, loss: 3 }, line(2, after)] };
+  return { ...rest, metrics: [line(0, before), { step: 1, loss: 3 }, line(2, after)] };
 }
 
 describe('trainingReport', () => {
@@ -120,7 +123,7 @@ describe('trainingReport', () => {
       /^The loss fell, but this does not show that the model learnt the preference: .* fell from 1\.900 to 1\.50/,
     );
     expect(numbers.verdict[1]).toMatch(/ fell from 0\.000 to −0\.\d+ \(/);
-    expect(numbers.verdict[2]).toContain('less often than chance');
+    expect(numbers.verdict[2]).toContain('training lowered it');
     expect(numbers.heldOut).not.toHaveProperty('belowLn2');
     expect(svgOf(figures, 'loss')).not.toContain('ln 2');
     expect(html).not.toContain('ln 2');
@@ -140,6 +143,129 @@ describe('trainingReport', () => {
     const marginsAfter = worse.heldOut!.marginsAfter.map((margin) => -margin);
     const { numbers } = await trainingReport({ ...worse, heldOut: { ...worse.heldOut!, marginsAfter } });
     expect(numbers.verdict[0]).toMatch(/^The loss rose, although chosen and rejected answers moved apart: /);
+  });
+
+  it('takes no credit for an accuracy that the base model had', async () => {
+    const correct = Float64Array.from({ length: pairs }, (_, i) => (i % 6 === 0 ? 0 : 1));
+    const of = async (objective: TrainingReportInput['objective'], after: Float64Array) => {
+      const { heldOut, ...rest } = run(0);
+      return trainingReport({
+        ...rest,
+        objective: objective!,
+        heldOut: { ...heldOut!, correctBefore: correct, correctAfter: after },
+      });
+    };
+    const untrained = await of({ name: 'simpo' }, correct);
+    expect(untrained.numbers.heldOut).toMatchObject({
+      accuracyBefore: expect.closeTo(5 / 6, 12),
+      accuracyChange: { estimate: 0, low: 0, high: 0 },
+    });
+    expect(untrained.numbers.verdict[2]).toMatch(
+      /in 83\.3\u00a0% of the pairs .*, against 83\.3\u00a0% before training: training has not changed it beyond chance \(change 0\.0 points/,
+    );
+    expect(untrained.numbers.verdict[3]).toBe(
+      'The reward of an answer under simpo is β = 10 times log π per token, without a reference: the base model orders pairs by it already.',
+    );
+    expect(untrained.html).toContain('83.3\u00a0% before training');
+    expect(svgOf(untrained.figures, 'accuracy')).toContain('before training');
+    expect(svgOf(untrained.figures, 'accuracy')).not.toContain('chance');
+
+    const better = await of({ name: 'simpo' }, new Float64Array(pairs).fill(1));
+    expect(better.numbers.verdict[2]).toMatch(
+      /training raised it \(change 16\.7 points, 95 % interval 1\d\.\d to 2/,
+    );
+    const worse = await of({ name: 'simpo' }, new Float64Array(pairs));
+    expect(worse.numbers.verdict[2]).toContain('training lowered it (change −83.3 points');
+
+    // A policy that is its reference ties every pair, whatever rounding makes of it.
+    const dpo = await of({ name: 'dpo' }, correct);
+    expect(dpo.numbers.heldOut?.accuracyBefore).toBe(0.5);
+    expect(dpo.numbers.verdict[2]).toMatch(
+      /against 50\.0\u00a0% before training, when all pairs tie: training raised it/,
+    );
+    expect(dpo.numbers.verdict).toHaveLength(3);
+    expect(svgOf(dpo.figures, 'accuracy')).toContain('chance');
+    // Of an objective that a user defined nothing is known but what was measured.
+    const own = await of({ name: 'mine' }, correct);
+    expect(own.numbers.heldOut?.accuracyBefore).toBeCloseTo(5 / 6, 12);
+  });
+
+  it('says what became of the chosen answers only as far as the interval over prompts does', async () => {
+    const page = async (shift: number, spread: number, name = 'dpo') => {
+      const { heldOut, ...rest } = run(-0.1);
+      const chosenLogRatios = Float64Array.from({ length: pairs }, (_, i) => shift + spread * Math.sin(i));
+      return trainingReport({ ...rest, objective: { name }, heldOut: { ...heldOut!, chosenLogRatios } });
+    };
+    const rose = await page(1.25, 1);
+    expect(rose.html).toMatch(/They became more likely than under the reference: .* is 1\.25 nats/);
+    expect(rose.html).not.toContain('Why do the chosen answers');
+    const fell = await page(-1.25, 1);
+    expect(fell.html).toContain('Why do the chosen answers become less likely too?');
+    expect(fell.html).toMatch(/is −1\.25 nats on average \(95 % interval −1\.\d\d to −1\.\d\d\)/);
+    const unclear = await page(1.25, 40);
+    expect(unclear.html).toMatch(/or less is unclear: .* is 1\.\d\d nats on average \(95 % interval −/);
+    expect(unclear.html).not.toContain('Why do the chosen answers');
+    expect(unclear.numbers.heldOut?.chosenLogRatio?.low).toBeLessThan(0);
+    // Many pairs of few prompts are little evidence.
+    const { heldOut, ...rest } = run(-0.1);
+    const prompts = heldOut!.prompts.map((_, i) => `${i % 2}`);
+    const chosenLogRatios = heldOut!.lossesAfter.map((_, i) => (i % 2 === 0 ? 3 : -1));
+    const few = await trainingReport({ ...rest, heldOut: { ...heldOut!, prompts, chosenLogRatios } });
+    expect(few.html).toContain('is unclear');
+    // No log-ratios, no sentence.
+    const { chosenLogRatios: _, ...without } = heldOut!;
+    expect((await trainingReport({ ...rest, heldOut: without })).html).not.toMatch(
+      /the chosen answers become/,
+    );
+  });
+
+  it('advises by the objective', async () => {
+    const page = async (name: string) => (await trainingReport({ ...run(-0.1), objective: { name } })).html;
+    expect(await page('dpo')).toContain('add the likelihood term (objective rpo)');
+    const rpo = await page('rpo');
+    expect(rpo).toContain('raise α');
+    expect(rpo).not.toContain('objective rpo');
+    const own = await page('mine');
+    expect(own).toContain('Why do the chosen answers become less likely too?');
+    expect(own).not.toMatch(/objective rpo|only asks/);
+  });
+
+  it('says how margins follow from log-ratios under the objective', async () => {
+    const page = async (objective: TrainingReportInput['objective']) =>
+      (await trainingReport({ ...run(-0.1), objective: objective! })).html;
+    expect(await page({ name: 'dpo', beta: 0.25 })).toContain(
+      'The margin is β = 0.25 times their difference.',
+    );
+    const simpo = await page({ name: 'simpo' });
+    expect(simpo).toContain('The rewards of simpo do without a reference and are not made of these.');
+    expect(simpo).toContain('Under simpo the reward of an answer is β = 10 times log π per token.');
+    expect(simpo).not.toContain('their difference.');
+    expect(await page({ name: 'mine' })).not.toContain('The margin is');
+  });
+
+  it('draws the KL where it was measured, with its interval over prompts', async () => {
+    const { metrics, ...rest } = run(-0.1);
+    const measured = metrics.map((line) =>
+      line.step % 20 === 0 ? { ...line, 'eval_kl/on_policy': line.step / 10 } : line,
+    );
+    const kls = Float64Array.from({ length: 30 }, (_, i) => 4 + Math.sin(i));
+    const prompts = Array.from(kls, (_, i) => `${i}`);
+    const { numbers, figures, html } = await trainingReport({
+      ...rest,
+      metrics: measured,
+      kl: [{ step: 40, prompts, kls }],
+    });
+    expect(numbers.kl).toEqual([
+      { step: 0, kl: 0 },
+      { step: 20, kl: 2 },
+      { step: 40, kl: 4, interval: [expect.closeTo(3.75, 0), expect.closeTo(4.25, 0)] },
+    ]);
+    expect(svgOf(figures, 'kl')).toContain(
+      'KL by step: policy from 0.000 to 4.000'.replace('KL', 'KL to the reference'),
+    );
+    expect(html).toContain('nats an answer');
+    expect(html).toContain('<dt>KL to the reference</dt>');
+    expect((await trainingReport(run(-0.1))).figures.map(({ name }) => name)).not.toContain('kl');
   });
 
   it('judges supervised fine-tuning by the held-out loss a token', async () => {
@@ -182,16 +308,38 @@ describe('trainingReport', () => {
     expect(entropy.html).toContain('scales each pair’s margin');
     expect(entropy.html).toContain('Where the model would accept many answers');
     expect(entropy.html).toContain('Prompt &lt;0&gt;');
-    for (const [source, words] of [
-      ['votes', 'Where annotators disagreed'],
-      ['column', 'Where the data say that opinions differ'],
+    expect(entropy.html).toContain('where the model is surer of the next words than on average');
+    expect(entropy.html).not.toMatch(/opinions differ|annotators|settled/);
+    expect(svgOf(entropy.figures, 'dispersion')).toContain(
+      'many answers would do ← → one answer, to the model',
+    );
+    for (const [source, words, sides, axis] of [
+      [
+        'votes',
+        'Where annotators disagreed',
+        'above 1 where annotators agreed',
+        'annotators disagreed ← → agreed',
+      ],
+      [
+        'column',
+        'Where the data say that opinions differ',
+        'above 1 where the column says',
+        'by the data’s column',
+      ],
     ] as const) {
-      const { html, numbers } = await page({ source });
+      const { html, figures, numbers } = await page({ source });
       expect(html).toContain(words);
+      expect(html).toContain(sides);
+      expect(svgOf(figures, 'dispersion')).toContain(axis);
       expect(html).not.toContain('Where the model would');
       expect(numbers.dispersion).toMatchObject({ source, shuffled: false });
     }
+    expect((await trainingReport({ ...input, objective: { name: 'mallows-phi' } })).html).toContain(
+      'scales each pair’s −log φ',
+    );
     const control = await page({ shuffled: true });
+    expect(svgOf(control.figures, 'dispersion')).toContain('dealt to the prompts at random');
+    expect(svgOf(control.figures, 'dispersion')).not.toContain('← →');
     expect(control.html).toContain('This run is a control');
     expect(control.html).not.toMatch(/dispersed prompts|Prompt &lt;|above 1 where/);
     expect(control.numbers.verdict.at(-1)).toMatch(/^This run is a control: /);
