@@ -1,12 +1,13 @@
 /**
- * What the commands compute, as a library. Recipes, the running of a sweep and the report that is made of a run directory
- * belong to the command line (src/cli) and are not exported.
+ * What the commands compute, as a library. The running of a sweep and the report that is made of a run directory belong to the
+ * command line (src/cli) and are not exported.
  *
  *     import { trainPreference } from 'mallowspo';
  *
  *     await trainPreference({ model: 'smollm2-135m', data: 'pairs.jsonl', output: 'runs/first' });
  */
 export * from './checkpoints/index.ts';
+export { type ReadRecipe, readPreferenceRecipe, readSftRecipe } from './config/index.ts';
 export * from './data/index.ts';
 export * from './engine/index.ts';
 export * from './errors.ts';

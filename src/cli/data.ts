@@ -1,25 +1,8 @@
-import type { BadRow, LoadPairsOptions, PairStyle } from '../data/index.ts';
+import type { BadRow } from '../data/index.ts';
 import type { CliContext } from './context.ts';
-import type { Columns } from './options.ts';
 import { plainLine } from './paint.ts';
 
 const SHOWN_ROWS = 5;
-
-/** `--format` says how completions are written (`chat`, `text`) or names a data layout (`hh`, `generic`, …). */
-export function readingOptions(
-  format: string,
-  {
-    columns,
-    ...options
-  }: Pick<LoadPairsOptions, 'chatTemplate' | 'strict'> & { readonly columns?: Columns | undefined },
-): LoadPairsOptions {
-  const styles: readonly string[] = ['auto', 'chat', 'text'] satisfies PairStyle[];
-  return {
-    ...options,
-    ...(columns !== undefined && { columns }),
-    ...(styles.includes(format) ? { style: format as PairStyle } : { format }),
-  };
-}
 
 /** What happened to the rows of a file, in a few lines on stderr, or above a line of progress. */
 export async function noteRows(

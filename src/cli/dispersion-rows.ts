@@ -1,8 +1,9 @@
+import { readingOptions } from '../config/reading.ts';
 import type { PreferencePair } from '../data/index.ts';
 import { UsageError } from '../errors.ts';
 import type { DispersionRow, DispersionSource } from '../objectives/index.ts';
 import type { CliContext } from './context.ts';
-import { noteRows, readingOptions } from './data.ts';
+import { noteRows } from './data.ts';
 import { hubData } from './model.ts';
 import { type ScoringOptions, scoreData } from './scoring.ts';
 

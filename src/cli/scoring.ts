@@ -1,7 +1,8 @@
+import { readingOptions } from '../config/reading.ts';
 import type { PreferencePair } from '../data/index.ts';
 import type { PairScore } from '../train/index.ts';
 import type { CliContext } from './context.ts';
-import { noteRows, readingOptions } from './data.ts';
+import { noteRows } from './data.ts';
 import { asInterrupted } from './interrupt.ts';
 import { hubData, type ModelOptions, openModel } from './model.ts';
 import type { Columns } from './options.ts';

@@ -18,7 +18,7 @@ export interface LoadPairsOptions extends ReadOptions {
   readonly style?: PairStyle;
   /** Whether the model has a chat template. Without one, `auto` means `text`. Default true. */
   readonly chatTemplate?: boolean;
-  /** Needed for `hf:owner/name`. */
+  /** Access to `hf:owner/name`. Default: the hub that `HF_ENDPOINT` names. */
   readonly hub?: HubFetcher;
 }
 

@@ -1,6 +1,6 @@
+import { readingOptions } from '../../config/reading.ts';
 import type { PromptExample } from '../../data/index.ts';
 import type { CliContext } from '../context.ts';
-import { readingOptions } from '../data.ts';
 import { hubData } from '../model.ts';
 import type { Columns } from '../options.ts';
 

@@ -1,8 +1,8 @@
+import { readingOptions } from '../../config/reading.ts';
 import type { PromptExample } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { Answers } from '../../evaluate/index.ts';
 import type { CliContext } from '../context.ts';
-import { readingOptions } from '../data.ts';
 import { asInterrupted } from '../interrupt.ts';
 import { hubData, type ModelOptions } from '../model.ts';
 import type { Columns } from '../options.ts';

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { readingOptions } from '../../config/reading.ts';
 import type { Device } from '../../engine/index.ts';
 import type { Judge } from '../../evaluate/index.ts';
 import type { AlignmentKind } from '../../experiments/index.ts';
 import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { readingOptions } from '../data.ts';
 import {
   AUTO_DEVICE_HELP,
   pipelineOptions,

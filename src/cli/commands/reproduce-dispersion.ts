@@ -1,7 +1,7 @@
 import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
+import { readingOptions } from '../../config/reading.ts';
 import { collect, command, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { readingOptions } from '../data.ts';
 import { announceReport } from '../experiment-report.ts';
 import { asInterrupted } from '../interrupt.ts';
 import { computeTypeOption, DEVICE_HELP, MODEL_HELP, threadsOption } from '../options.ts';

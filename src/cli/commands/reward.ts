@@ -1,4 +1,5 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { readingOptions } from '../../config/reading.ts';
 import type { Device } from '../../engine/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { AnswerToScore, RewardOptions } from '../../evaluate/index.ts';
@@ -6,7 +7,7 @@ import { defined } from '../../train/defined.ts';
 import { DEFAULT_CHECKPOINT_MINUTES, DEFAULT_LEARNING_RATES, defaultLoraAlpha } from '../../train/options.ts';
 import { command, commandGroup, decimal, positiveInteger, wholeNumber } from '../command.ts';
 import type { CliContext } from '../context.ts';
-import { noteRows, readingOptions } from '../data.ts';
+import { noteRows } from '../data.ts';
 import { hubData, hubOptions, placementOf } from '../model.ts';
 import {
   type Columns,

@@ -1,5 +1,6 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { SftRecipe } from '../../config/index.ts';
+import type { SftOptions } from '../../train/index.ts';
 import { collect, command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { columnOption, MODEL_HELP } from '../options.ts';
@@ -27,20 +28,20 @@ export function sftCommand(context: CliContext): CommandUnknownOpts {
     .option('--explain', 'print the resolved recipe and where each value came from; train nothing')
     .option('--schema', 'print the recipe’s JSON Schema, for editors')
     .action(async (recipeArgument, flags) => {
-      const { recipeJsonSchema, sftRecipe, sftSchema } = await import('../../config/index.ts');
+      const { recipeJsonSchema, sftOptions, sftRecipe, sftSchema } = await import('../../config/index.ts');
       if (flags.schema === true) {
         printSchema(context, recipeJsonSchema(sftSchema));
         return;
       }
       const { runRecipe } = await import('../training/run.ts');
-      await runRecipe<SftRecipe>(context, recipeArgument, flags, {
+      await runRecipe<SftRecipe, SftOptions>(context, recipeArgument, flags, {
         kind: sftRecipe,
         name: 'sft',
         describe: () => 'supervised fine-tuning',
-        train: async (recipe, options) => {
+        options: sftOptions,
+        train: async (options) => {
           const { trainSft } = await import('../../train/index.ts');
-          const evalData = recipe.eval_data === undefined ? {} : { evalData: recipe.eval_data };
-          return trainSft({ ...options, data: recipe.data, ...evalData });
+          return trainSft(options);
         },
       });
     });

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { findRecipe } from '../../config/index.ts';
 import { TrainingError } from '../../errors.ts';
 import { rewardKind } from '../../evaluate/index.ts';
 import {
@@ -13,7 +14,6 @@ import {
 import type { CliContext } from '../context.ts';
 import { Interrupted } from '../errors.ts';
 import { plainLine } from '../paint.ts';
-import { findRecipe } from '../training/recipe.ts';
 import { comparable, type GridAxis, parseGrid, planSweep, requireCell, type SweepPlan } from './plan.ts';
 import { collectResults } from './results.ts';
 import { type RunOutcome, runSweep, type SweepEvent } from './run.ts';

@@ -1,5 +1,5 @@
 import type { TrainRecipe } from '../../config/index.ts';
-import type { PreferenceOptions, PreferenceResult } from '../../train/index.ts';
+import type { PreferenceOptions } from '../../train/index.ts';
 import type { CliContext } from '../context.ts';
 import { printSchema } from './recipe.ts';
 import type { TrainFlags } from './run.ts';
@@ -11,28 +11,23 @@ export async function runPreference(
   flags: TrainFlags,
   again?: string,
 ): Promise<void> {
-  const { recipeJsonSchema, trainRecipe, trainSchema } = await import('../../config/index.ts');
+  const { preferenceOptions, recipeJsonSchema, trainRecipe, trainSchema } = await import(
+    '../../config/index.ts'
+  );
   if (flags.schema === true) {
     printSchema(context, recipeJsonSchema(trainSchema));
     return;
   }
   const { runRecipe } = await import('./run.ts');
-  await runRecipe<TrainRecipe>(context, recipeArgument, flags, {
+  await runRecipe<TrainRecipe, PreferenceOptions>(context, recipeArgument, flags, {
     kind: trainRecipe,
     name: 'train',
     ...(again !== undefined && { again }),
     describe: (recipe) => `${recipe.objective.name}, β ${String(recipe.objective.beta ?? '–')}`,
-    train: async (recipe, options): Promise<PreferenceResult> => {
+    options: preferenceOptions,
+    train: async (options) => {
       const { trainPreference } = await import('../../train/index.ts');
-      const { floor, shuffle, source } = recipe.dispersion;
-      const preference: PreferenceOptions = {
-        ...options,
-        data: recipe.data,
-        ...(recipe.eval_data !== undefined && { evalData: recipe.eval_data }),
-        objective: recipe.objective,
-        dispersion: { source, shuffle, ...(floor !== undefined && { floor }) },
-      };
-      return trainPreference(preference);
+      return trainPreference(options);
     },
   });
 }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { runMallows } from '../../../tests/support/mallows.ts';
-import { type TrainRecipe, trainRecipe } from '../../config/index.ts';
+import { preferenceOptions, type TrainRecipe, trainRecipe } from '../../config/index.ts';
+import type { PreferenceOptions } from '../../train/index.ts';
 import { createContext } from '../context.ts';
 import { runRecipe, type TrainFlags, type Training } from './run.ts';
 
@@ -18,10 +19,11 @@ beforeEach(() => {
   writeFileSync(join(run, 'provenance.json'), '{}\n');
 });
 
-const training: Training<TrainRecipe> = {
+const training: Training<TrainRecipe, PreferenceOptions> = {
   kind: trainRecipe,
   name: 'train',
   describe: () => '',
+  options: preferenceOptions,
   train: () => expect.unreachable('nothing is to be trained'),
 };
 
@@ -32,10 +34,10 @@ async function outputOf(
   note: (text: string) => void = () => {},
 ): Promise<string> {
   let output = '';
-  const running = runRecipe<TrainRecipe>({ ...createContext(), note }, file, flags, {
+  const running = runRecipe({ ...createContext(), note }, file, flags, {
     ...training,
     train: async (asked) => {
-      output = asked.output;
+      output = asked.output!;
       throw new Error('asked');
     },
   });
@@ -63,7 +65,7 @@ it('says what of the recipe holds no longer', async () => {
   expect(notes).toContain(`without eval_data of ${recipe}:3, because of --data`);
   const records: object[] = [];
   const context = { ...createContext(), json: true, emit: (record: object) => records.push(record) };
-  await runRecipe<TrainRecipe>(context, recipe, { data: 'mine.jsonl', explain: true }, training);
+  await runRecipe(context, recipe, { data: 'mine.jsonl', explain: true }, training);
   const dropped = [{ key: 'eval_data', was: `${recipe}:3`, by: '--data' }];
   expect(records).toMatchObject([{ event: 'recipe', dropped }]);
 });

@@ -5,7 +5,9 @@ import {
   describeDropped,
   explainRecipe,
   type FlagValue,
+  findRecipe,
   type RecipeKind,
+  readingOf,
   resolveRecipe,
   type SftRecipe,
   type TrainRecipe,
@@ -14,10 +16,9 @@ import {
 import { setMatmulPrecision, setThreads } from '../../engine/index.ts';
 import type { LoopResult, TrainOptions } from '../../train/index.ts';
 import type { CliContext } from '../context.ts';
+import { hubData } from '../model.ts';
 import type { Columns } from '../options.ts';
 import { shellWord } from '../shell.ts';
-import { readingOf, trainOptions } from './options.ts';
-import { findRecipe } from './recipe.ts';
 import { type Prompts, writeRunReport } from './report.ts';
 import { watched } from './watched.ts';
 
@@ -37,22 +38,23 @@ export interface TrainFlags {
 }
 
 /** What differs between preference tuning and SFT as commands. */
-export interface Training<Recipe extends TrainRecipe | SftRecipe> {
+export interface Training<Recipe extends TrainRecipe | SftRecipe, Options extends TrainOptions> {
   readonly kind: RecipeKind<z.ZodType<Recipe>>;
   readonly name: string;
   /** The command that goes on with an interrupted run. Default: this one, with the run's recipe. */
   readonly again?: string;
   /** The method in a few words, for the report's head. */
   describe(recipe: Recipe): string;
-  train(recipe: Recipe, options: TrainOptions): Promise<LoopResult>;
+  options(recipe: Recipe): Options;
+  train(options: Options): Promise<LoopResult>;
 }
 
 /** Resolves a recipe, trains by it and writes the report; the whole of `train` and `sft`. */
-export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
+export async function runRecipe<Recipe extends TrainRecipe | SftRecipe, Options extends TrainOptions>(
   context: CliContext,
   recipeArgument: string | undefined,
   flags: TrainFlags,
-  training: Training<Recipe>,
+  training: Training<Recipe, Options>,
 ): Promise<void> {
   const file = findRecipe(recipeArgument);
   const { set = [] } = flags;
@@ -68,8 +70,9 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe>(
   if (recipe.threads !== undefined) setThreads(recipe.threads);
   setMatmulPrecision(recipe.matmul_precision ?? 'highest');
   const result = await watched(context, goOn(training, recipe.output), async (watch) =>
-    training.train(recipe, {
-      ...(await trainOptions(context, recipe)),
+    training.train({
+      ...training.options(recipe),
+      reading: await readingHere(context, recipe),
       ...watch,
       resume: flags.resume === true,
       overwrite: flags.overwrite === true,
@@ -115,7 +118,7 @@ function runOfRecipe(file: string | undefined): string | undefined {
 }
 
 /** The command that goes on with a run. */
-function goOn({ name, again }: Pick<Training<never>, 'name' | 'again'>, output: string): string {
+function goOn({ name, again }: Pick<Training<never, never>, 'name' | 'again'>, output: string): string {
   return again ?? `mallows ${name} ${shellWord(join(output, 'recipe.yaml'))} --resume`;
 }
 
@@ -133,6 +136,11 @@ function modelName(spec: string): string {
 async function promptsOf(context: CliContext, recipe: TrainRecipe | SftRecipe): Promise<Prompts> {
   if (!('dispersion' in recipe)) return new Map();
   const { loadPairs } = await import('../../data/index.ts');
-  const { examples } = await loadPairs(recipe.data, await readingOf(context, recipe));
+  const { examples } = await loadPairs(recipe.data, await readingHere(context, recipe));
   return new Map(examples.map(({ id, prompt }) => [id, prompt]));
+}
+
+/** How a recipe's data are read, telling on stderr what the hub does. */
+async function readingHere(context: CliContext, recipe: TrainRecipe | SftRecipe) {
+  return { ...readingOf(recipe), hub: await hubData(context) };
 }

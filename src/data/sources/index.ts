@@ -1,5 +1,4 @@
 import { basename } from 'node:path';
-import { UsageError } from '../../errors.ts';
 import type { DataSource, HubFetcher, RowStream } from './contract.ts';
 import { expandPath, readRows } from './files.ts';
 import { parseHubDataset, selectSplit } from './hub.ts';
@@ -45,10 +44,8 @@ async function openNamed(source: string | readonly string[], hub?: HubFetcher): 
       });
       continue;
     }
-    if (hub === undefined)
-      throw new UsageError('no-hub', `"${part}" is a hub data set, and no hub access was given.`);
     const { repository, revision } = dataset;
-    const found = await hub({
+    const found = await (hub ?? (await usualHub()))({
       repository,
       ...(revision !== undefined && { revision }),
       select: (paths) => selectSplit(paths, dataset),
@@ -70,4 +67,10 @@ async function openNamed(source: string | readonly string[], hub?: HubFetcher): 
 /** What a name stands for, which is mostly itself. */
 function named(asked: string): { readonly asked: string; readonly part: string }[] {
   return (NAMED_DATASETS.get(asked) ?? [asked]).map((part) => ({ asked, part }));
+}
+
+/** The hub that the environment names, asked without a word about progress. */
+async function usualHub(): Promise<HubFetcher> {
+  const { hubDatasets, hubSettings } = await import('../../checkpoints/index.ts');
+  return hubDatasets({ settings: hubSettings() });
 }

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { jsonLines, withFiles } from '../../../tests/support/data.ts';
 import { loadPairs } from '../pairs.ts';
 import { plainText } from '../text.ts';
@@ -363,6 +363,14 @@ describe('hub data sets', () => {
       for await (const item of source.rows())
         expect(item).toEqual({ file: 'hf:o/n/test.jsonl', line: 1, row: { a: 1 } });
     });
-    await expect(openSource('hf:o/n')).rejects.toMatchObject({ code: 'no-hub' });
+  });
+
+  it('come from the hub that the environment names, where no other is given', async () => {
+    await withFiles({}, async (path) => {
+      vi.stubEnv('HF_HUB_OFFLINE', '1');
+      vi.stubEnv('HF_HOME', path('.'));
+      await expect(openSource('hf:o/n')).rejects.toMatchObject({ code: 'hub-offline' });
+      vi.unstubAllEnvs();
+    });
   });
 });

@@ -1,22 +1,44 @@
-import { type SftRecipe, type TrainRecipe, writtenRecipe } from '../../config/index.ts';
-import type { LoadPairsOptions } from '../../data/index.ts';
-import type { Device } from '../../engine/index.ts';
-import type { TrainOptions } from '../../train/index.ts';
-import type { CliContext } from '../context.ts';
-import { readingOptions } from '../data.ts';
-import { hubData } from '../model.ts';
+import type { LoadPairsOptions } from '../data/index.ts';
+import type { Device } from '../engine/index.ts';
+import type { PreferenceOptions, SftOptions, TrainOptions } from '../train/index.ts';
+import { writtenRecipe } from './objective.ts';
+import { readingOptions } from './reading.ts';
+import type { SftRecipe, TrainRecipe } from './schema.ts';
 
-/** The library's options from a recipe. Undefined values are left out: they mean the library's own default. */
-export async function trainOptions(
-  context: CliContext,
-  recipe: TrainRecipe | SftRecipe,
-): Promise<Omit<TrainOptions, 'observer' | 'signal' | 'resume' | 'overwrite'>> {
+/** `trainPreference`'s options from a recipe. */
+export function preferenceOptions(recipe: TrainRecipe): PreferenceOptions {
+  const { floor, shuffle, source } = recipe.dispersion;
+  return {
+    ...trainOptions(recipe),
+    ...dataOf(recipe),
+    objective: recipe.objective,
+    dispersion: { source, shuffle, ...(floor !== undefined && { floor }) },
+  };
+}
+
+/** `trainSft`'s options from a recipe. */
+export function sftOptions(recipe: SftRecipe): SftOptions {
+  return { ...trainOptions(recipe), ...dataOf(recipe) };
+}
+
+/** How a recipe's data are read. */
+export function readingOf({ format, strict, columns }: TrainRecipe | SftRecipe): LoadPairsOptions {
+  // `auto` leaves the choice to the tokenizer: a model without a chat template reads text.
+  return readingOptions(format, { strict, columns });
+}
+
+function dataOf({ data, eval_data: evalData }: TrainRecipe | SftRecipe) {
+  return { data, ...(evalData !== undefined && { evalData }) };
+}
+
+/** What both have in common. Undefined values are left out: they mean the library's own default. */
+function trainOptions(recipe: TrainRecipe | SftRecipe): TrainOptions {
   const { optimizer, schedule, batch, lora, checkpoint, eval: evaluation } = recipe;
   const { name, lr, max_grad_norm: maxGradNorm, weight_decay: weightDecay, ...coefficients } = optimizer;
   return {
     model: recipe.model,
     output: recipe.output,
-    reading: await readingOf(context, recipe),
+    reading: readingOf(recipe),
     ...(recipe.max_length !== undefined && { maxLength: recipe.max_length }),
     evalFraction: recipe.eval_fraction,
     ...(recipe.steps !== undefined && { steps: recipe.steps }),
@@ -58,13 +80,4 @@ export async function trainOptions(
     checkpoint,
     recipe: writtenRecipe(recipe),
   };
-}
-
-/** How a recipe's data are read. */
-export async function readingOf(
-  context: CliContext,
-  { format, strict, columns }: TrainRecipe | SftRecipe,
-): Promise<LoadPairsOptions> {
-  // `auto` leaves the choice to the tokenizer: a model without a chat template reads text.
-  return { ...readingOptions(format, { strict, columns }), hub: await hubData(context) };
 }
