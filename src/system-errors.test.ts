@@ -20,6 +20,11 @@ it('names the file of a write that failed', () => {
     'runs/a/metrics.jsonl: no space left on the disk',
   );
   expect(namingPath(systemError('EACCES', { path: 'there' }), 'here')).toMatchObject({ path: 'there' });
+  // Without words of its own: what Node says, with the file where Node does not know it.
+  const broken = namingPath(systemError('EIO'), 'runs/a/metrics.jsonl');
+  expect(isSystemError(broken) && describeSystemError(broken)).toBe('runs/a/metrics.jsonl: EIO');
+  const opened = Object.assign(systemError('EMFILE', { path: 'a.txt' }), { message: "EMFILE: open 'a.txt'" });
+  expect(describeSystemError(opened)).toBe("EMFILE: open 'a.txt'");
   const other = new Error('no path of this');
   expect(namingPath(other, 'here')).toBe(other);
   expect(other).not.toHaveProperty('path');

@@ -27,8 +27,9 @@ const WORDS: Readonly<Record<string, string>> = {
 /** `runs/a/metrics.jsonl: no space left on the disk` */
 export function describeSystemError(error: SystemError): string {
   const what = WORDS[error.code];
-  if (what === undefined) return error.message;
-  return error.path === undefined ? `${what} (${error.syscall})` : `${error.path}: ${what}`;
+  if (error.path === undefined) return what === undefined ? error.message : `${what} (${error.syscall})`;
+  if (what !== undefined) return `${error.path}: ${what}`;
+  return error.message.includes(error.path) ? error.message : `${error.path}: ${error.message}`;
 }
 
 /** The same error with the file that was written: for a write, Node knows only the descriptor. */

@@ -345,6 +345,11 @@ it('compare weighs runs against the first and writes a page', async () => {
   const crashed = fakeRun('crashed', { objective: { name: 'ipo' }, seed: 1 }, 0);
   rmSync(join(crashed, 'model'), { recursive: true });
   renameSync(join(crashed, 'evaluations', 'step-30.jsonl'), join(crashed, 'evaluations', 'step-20.jsonl'));
+  const logged = readFileSync(join(crashed, 'metrics.jsonl'), 'utf8').split('\n');
+  writeFileSync(
+    join(crashed, 'metrics.jsonl'),
+    logged.filter((line) => !line.startsWith('{"step":30,')).join('\n'),
+  );
   const notes = [
     `${crashed} did not finish: it holds no trained model, and its last evaluation is of step 20.`,
     `The last evaluations are of different steps: 20 (${crashed}); 30 (${dpo}).`,

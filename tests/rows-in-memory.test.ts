@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { Rows } from '../src/data/index.ts';
 import { setThreads } from '../src/engine/index.ts';
 import { trainReward } from '../src/evaluate/index.ts';
-import { readProvenance } from '../src/runs/index.ts';
+import { RunReader } from '../src/runs/index.ts';
 import { type PreferenceOptions, type TrainEvent, trainPreference, trainSft } from '../src/train/index.ts';
 import { jsonLines } from './support/data.ts';
 
@@ -107,7 +107,9 @@ describe('trainPreference of rows in memory', () => {
     const first = await trainPreference({ ...options, data: pairs, observer, signal: stop.signal });
     first.model.model.dispose();
     expect(first.status).toBe('interrupted');
-    expect(readProvenance(output)).toMatchObject({ data: { train: { source: 'memory', rows: 8 } } });
+    expect(new RunReader(output).provenance()).toMatchObject({
+      data: { train: { source: 'memory', rows: 8 } },
+    });
     const others = trainPreference({ ...options, data: pairs.slice(1), resume: true });
     await expect(others).rejects.toMatchObject({ code: 'run-differs' });
     const again = await trainPreference({ ...options, data: cursor(pairs), resume: true });

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { loadModel } from '../src/checkpoints/index.ts';
 import type { PreferencePair } from '../src/data/index.ts';
 import { memory, setThreads } from '../src/engine/index.ts';
-import { readMetrics, readProvenance } from '../src/runs/index.ts';
+import { RunReader } from '../src/runs/index.ts';
 import {
   type PreferenceOptions,
   scorePairs,
@@ -74,7 +74,7 @@ describe('trainPreference', () => {
       'samples.jsonl',
       'timing.jsonl',
     ]);
-    const metrics = readMetrics(output);
+    const metrics = new RunReader(output).metrics();
     expect(metrics.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5, 6]);
     // At the start the policy is the reference.
     expect(metrics[0]!.eval_loss).toBeCloseTo(Math.LN2, 5);
@@ -94,7 +94,10 @@ describe('trainPreference', () => {
       expect(sample.before.length).toBeGreaterThan(0);
       expect(sample.after.length).toBeGreaterThan(0);
     }
-    expect(readProvenance(output)).toMatchObject({ seed: 0, data: { train: { rows: 12, badRows: 0 } } });
+    expect(new RunReader(output).provenance()).toMatchObject({
+      seed: 0,
+      data: { train: { rows: 12, badRows: 0 } },
+    });
     expect(events.map(({ type }) => type)).toContain('evaluation');
     expect(events.filter((event) => event.type === 'phase').map(({ phase }) => phase)).toEqual([
       'load',

@@ -32,6 +32,8 @@ async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
     await directory.sync();
+  } catch (error) {
+    throw namingPath(error, path);
   } finally {
     await directory.close();
   }

@@ -1,6 +1,11 @@
 import { ops, type Tensor, tidy } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
 
+/** `requireFinite` of every weight. */
+export function requireAllFinite(tensors: ReadonlyMap<string, Tensor>): void {
+  for (const [name, tensor] of tensors) requireFinite(name, tensor);
+}
+
 /**
  * Throws `weights-not-finite` for a weight that holds infinities or NaN, or numbers that the type in which it is to be
  * stored would make infinite.

@@ -8,7 +8,7 @@ import { Tokenizer, type TokenizerFiles } from '../text/tokenizer.ts';
 import { readTokenizerFiles, withModelTokens, writeTokenizerFiles } from '../text/tokenizer-files.ts';
 import { writeAtomically } from './atomic-file.ts';
 import { readJsonObject, writeJson } from './files.ts';
-import { requireFinite } from './finite.ts';
+import { requireAllFinite } from './finite.ts';
 import { type ModelCard, renderModelCard } from './model-card.ts';
 import { openSafetensorsDirectory } from './safetensors.ts';
 import { writeSafetensorsDirectory } from './safetensors-write.ts';
@@ -55,7 +55,7 @@ export interface CheckpointToSave {
  * `weights-not-finite`, before anything is written, for weights with infinities or NaN.
  */
 export async function saveDirectory(directory: string, checkpoint: CheckpointToSave): Promise<void> {
-  for (const [name, tensor] of checkpoint.tensors) requireFinite(name, tensor);
+  requireAllFinite(checkpoint.tensors);
   await mkdir(directory, { recursive: true });
   const dtype = [...checkpoint.tensors.values()][0]?.dtype ?? 'float32';
   await writeJson(join(directory, 'config.json'), withDtype(checkpoint.config, dtype));

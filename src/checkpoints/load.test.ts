@@ -1,10 +1,19 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { hiddenStates, sequenceRow } from '../../tests/parity/compute.ts';
-import { full, Generator, memory, ops, type Tensor, tidy } from '../engine/index.ts';
+import { full, Generator, memory, noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
 import { type CausalLM, createModel, readModelConfig, type Trunk } from '../models/index.ts';
 import { linearsOf } from '../models/linears.ts';
 import { mergeLora } from '../nn/index.ts';
@@ -15,6 +24,7 @@ import { loadClassifier, loadModel, modelTensors, openModel } from './load.ts';
 import { renderModelCard } from './model-card.ts';
 import { baseSpecification, resolveModel } from './resolve.ts';
 import { openSafetensorsDirectory } from './safetensors.ts';
+import { saveModel } from './save.ts';
 import type { ModelSource } from './source.ts';
 
 const MODELS = fileURLToPath(new URL('../../tests/fixtures/models/', import.meta.url));
@@ -252,6 +262,24 @@ describe('saveDirectory', () => {
     await saved(wide);
     expect(existsSync(join(path, 'model.safetensors'))).toBe(true);
     for (const owned of [wide, narrow, damaged, model]) owned.dispose();
+  });
+
+  it('leaves the model that is there, its card included, where the new one cannot be saved', async () => {
+    const loaded = await loadModel(modelDirectory('qwen3'));
+    const path = join(directory, 'card-of-before');
+    await saveModel(loaded, path);
+    const contents = () => readdirSync(path).map((file) => readFileSync(join(path, file), 'latin1'));
+    const before = contents();
+    const [weight] = modelTensors(loaded.model).values();
+    noGrad(() => ops.fill_(weight!, Number.NaN));
+    const notice = vi.fn();
+    for (const type of [undefined, 'bf16'] as const) {
+      const saved = saveModel(loaded, path, { overwrite: true, notice, ...(type && { type }) });
+      await expect(saved).rejects.toMatchObject({ code: 'weights-not-finite' });
+    }
+    expect(contents()).toEqual(before);
+    expect(notice).not.toHaveBeenCalled();
+    loaded.model.dispose();
   });
 });
 

@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { noGrad, ops, type Tensor } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import { isGguf } from './files.ts';
+import { requireAllFinite } from './finite.ts';
 import { exportGguf } from './gguf/export.ts';
 import { saveDirectory } from './huggingface.ts';
 import { keepingReadme } from './kept-readme.ts';
@@ -26,7 +27,8 @@ export interface SaveOptions {
  *     await saveModel(loaded, 'tuned.gguf', { type: 'q8_0' });
  *
  * @throws ModelError `adapter-attached` for a model with LoRA adapters (see `mergeAdapters`); UsageError `export-exists`
- * where a model is in the way, `export-dtype` for a directory of q8_0.
+ * where a model is in the way, `export-dtype` for a directory of q8_0; ModelError `weights-not-finite` for infinities or NaN,
+ * before anything there changes.
  */
 export async function saveModel(loaded: LoadedModel, path: string, options: SaveOptions = {}): Promise<void> {
   await requireSavable(path, options);
@@ -46,15 +48,18 @@ export async function saveModel(loaded: LoadedModel, path: string, options: Save
     ...(revision !== undefined && { baseRevision: revision }),
     ...(license !== undefined && { license }),
   };
-  const save = (converted: ReadonlyMap<string, Tensor>) =>
-    saveDirectory(path, {
+  await withType(tensors, type, async (converted) => {
+    // `saveDirectory` refuses them too, but by then a card of the model that is there would have another name.
+    requireAllFinite(converted);
+    const checkpoint = {
       config: config.raw,
       generationConfig,
       tokenizer: tokenizer.files,
       tensors: converted,
       card,
-    });
-  await keepingReadme(path, () => withType(tensors, type, save), notice);
+    };
+    await keepingReadme(path, () => saveDirectory(path, checkpoint), notice);
+  });
 }
 
 /** Throws what `saveModel` throws for a place and its options, before a model is loaded for it. */

@@ -1,6 +1,6 @@
 import { readingOptions } from '../config/reading.ts';
 import type { PreferencePair } from '../data/index.ts';
-import type { PairScore } from '../train/index.ts';
+import type { PairScore } from '../runs/index.ts';
 import type { CliContext } from './context.ts';
 import { noteRows } from './data.ts';
 import { asInterrupted } from './interrupt.ts';

@@ -103,7 +103,7 @@ const evaluation = z
       .int()
       .min(0)
       .default(4)
-      .describe('held-out prompts answered before and after training, shown in the report'),
+      .describe('held-out prompts, drawn, answered before and after training, shown in the report'),
     max_new_tokens: count.default(DEFAULT_MAX_NEW_TOKENS).describe('length limit of those answers'),
     kl_samples: z
       .int()

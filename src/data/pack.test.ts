@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { packedLength, packPairs, packSequences } from './pack.ts';
+import { packByLength, packedLength, packPairs, packSequences } from './pack.ts';
 import type { PackedRow } from './packed.ts';
 
 const pair = (prompt: number[], chosen: number[], rejected: number[]) => ({
@@ -167,3 +167,9 @@ function visible({ segments, tokens, positions }: PackedRow, at: number): number
   expect(seen.map((i) => positions[i])).toEqual(seen.map((_, i) => i));
   return seen.map((i) => tokens[i]!);
 }
+
+describe('rows by length', () => {
+  it('by hand: longest first, up to the budget, a longer one alone', () => {
+    expect(packByLength([3, 9, 2, 4, 5], 8)).toEqual([[1], [4], [3, 0], [2]]);
+  });
+});

@@ -53,6 +53,29 @@ export function packedLength({
   return prompt.length + Math.max(0, chosen.length - 1) + Math.max(0, rejected.length - 1);
 }
 
+/** Tokens of one packed row where nothing else is asked for. */
+export const DEFAULT_ROW_TOKENS = 2048;
+
+/**
+ * Groups items into rows of at most `rowTokens`: longest first, so that memory peaks at once and not after an hour. An
+ * item longer than the budget goes alone.
+ */
+export function packByLength(lengths: readonly number[], rowTokens = DEFAULT_ROW_TOKENS): number[][] {
+  const order = lengths.map((tokens, index) => ({ index, tokens }));
+  order.sort((a, b) => b.tokens - a.tokens || a.index - b.index);
+  const rows: number[][] = [];
+  let room = 0;
+  for (const { index, tokens } of order) {
+    if (tokens > room || rows.length === 0) {
+      rows.push([]);
+      room = rowTokens;
+    }
+    rows.at(-1)!.push(index);
+    room -= tokens;
+  }
+  return rows;
+}
+
 /** Pairs by their prompts, for batching those of one prompt together (`groups` of `epochSteps`). */
 export function promptGroups(pairs: readonly Pick<TokenizedPair, 'prompt'>[]): ItemGroups {
   return {

@@ -3,7 +3,7 @@ import { noGrad, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import { KeyValueCache } from '../models/attention/cached.ts';
 import { contextNotice } from '../models/context-length.ts';
-import type { AttentionPlan, CausalLM } from '../models/contract.ts';
+import type { AttentionPlan, CausalLM, ModelConfig } from '../models/contract.ts';
 import { packWeights } from '../models/packed-weights.ts';
 import { RandomStream } from '../stats/index.ts';
 import { createSampler, type Sampler, type SamplingOptions } from './sampler.ts';
@@ -22,7 +22,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly batchSize?: number;
   /** Called after every step, e.g. for a progress bar. */
   readonly onProgress?: (progress: GenerateProgress) => void;
-  /** Told of prompts that are longer than the context that the model was made for. */
+  /** Told of prompts, and at the end of answers, that are longer than the context that the model was made for. */
   readonly notice?: (message: string) => void;
   /** Stops between two steps by throwing the signal's reason. */
   readonly signal?: AbortSignal;
@@ -60,8 +60,10 @@ export async function generate(
   options: GenerateOptions,
 ): Promise<Completion[][]> {
   checkPrompts(model, prompts, options);
-  const beyond = contextNotice(lengthsOf(prompts), 'prompts', model.config);
-  if (beyond !== undefined) options.notice?.(beyond);
+  const tell = (message: string | undefined) => {
+    if (message !== undefined) options.notice?.(message);
+  };
+  tell(contextNotice(lengthsOf(prompts), 'prompts', model.config));
   const samples = options.samplesPerPrompt ?? 1;
   const results: Completion[][] = prompts.map(() => []);
   const total = prompts.length * samples;
@@ -94,7 +96,25 @@ export async function generate(
     unpack();
     run.dispose();
   }
+  tell(outgrownNotice(prompts, results, model.config));
   return results;
+}
+
+/**
+ * Says how many answers went on past the context that the model was made for; undefined where none did. Those to prompts that
+ * are longer by themselves are not counted.
+ *
+ * @param answers of each prompt, as `generate` returns them
+ */
+export function outgrownNotice(
+  prompts: readonly Int32Array[],
+  answers: readonly (readonly { readonly tokens: ArrayLike<number> }[])[],
+  config: ModelConfig,
+): string | undefined {
+  const lengths = prompts.flatMap(({ length: asked }, prompt) =>
+    asked > config.maxPositions ? [] : answers[prompt]!.map(({ tokens }) => asked + tokens.length),
+  );
+  return contextNotice(lengths, 'answers with their prompts', config);
 }
 
 function lengthsOf(prompts: readonly Int32Array[]): number[] {

@@ -5,6 +5,7 @@ export {
   type GenerateOptions,
   type GenerateProgress,
   generate,
+  outgrownNotice,
 } from './generate.ts';
 export { type ChosenTokens, createSampler, type Sampler, type SamplingOptions } from './sampler.ts';
 export { chatGenerationConfig, stopTokensFor } from './stop-tokens.ts';

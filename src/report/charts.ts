@@ -4,7 +4,16 @@ import type { Figure } from './figure.ts';
 import { dashes, legend, type Naming, nameSeries } from './labels.ts';
 import { type Look, looksOf } from './looks.ts';
 import { LIGHT, type SeriesColor } from './palette.ts';
-import { draw, type Frame, plotHeight } from './plot.ts';
+import { type Drawing, draw, type Frame, plotHeight } from './plot.ts';
+import {
+  type Box,
+  LABEL_HEIGHT,
+  labelsAbove,
+  type Obstacles,
+  type ReferenceLine,
+  referenceLabels,
+  referenceLines,
+} from './reference-labels.ts';
 import { textWidth, wrapText } from './text.ts';
 
 export interface Axis {
@@ -12,13 +21,8 @@ export interface Axis {
   readonly label: string;
   readonly scale?: 'linear' | 'log';
   readonly domain?: readonly [number, number];
-}
-
-/** A value to compare with, drawn as a thin line with its name. */
-export interface ReferenceLine {
-  readonly axis: 'x' | 'y';
-  readonly value: number;
-  readonly label: string;
+  /** Least and largest value that there can be: no axis without a `domain` goes beyond. */
+  readonly range?: readonly [least: number, largest: number];
 }
 
 export interface ChartOptions {
@@ -82,26 +86,69 @@ export function lineChart(options: LineChartOptions): Figure {
     plotHeight(options),
     { line: true, dots: series.some(({ dots }) => dots === true) },
   );
-  const frame = frameOf({ ...options, y: withRoom(options.y, heights(options)) });
-  return draw({ ...frame, ...roomOf(names) }, [...marks, ...referenceMarks(options)], names.marks);
+  const frame = frameOf({ ...options, y: fitted(options.y, valuesOn('y', options)) });
+  return draw({ ...frame, ...roomOf(names) }, [...marks, ...referenceLines(options.references)], (plot) => [
+    ...names.marks(plot),
+    ...referenceLabels(options.references, plot, curvesOf(series, plot, true)),
+  ]);
 }
 
-/** Everything that a line chart places on its vertical axis. */
-function heights({ series, references = [] }: LineChartOptions): number[] {
+/** Everything that a chart places on an axis. */
+function valuesOn(
+  axis: 'x' | 'y',
+  { series, references = [] }: Pick<LineChartOptions, 'series' | 'references'>,
+): number[] {
   return [
     ...series.flatMap(({ points, band = [] }) => [
-      ...points.map(({ y }) => y),
-      ...band.flatMap(({ low, high }) => [low, high]),
+      ...points.map((point) => point[axis]),
+      ...(axis === 'y' ? band.flatMap(({ low, high }) => [low, high]) : []),
     ]),
-    ...references.filter(({ axis }) => axis === 'y').map(({ value }) => value),
+    ...references.filter((reference) => reference.axis === axis).map(({ value }) => value),
   ].filter(Number.isFinite);
 }
 
-/** An axis of one value only would have no length; it gets some on both sides. */
-function withRoom(axis: Axis, values: readonly number[]): Axis {
-  const [only] = values;
-  if (only === undefined || axis.domain !== undefined || axis.scale === 'log') return axis;
-  return values.every((value) => value === only) ? { ...axis, domain: [only - 0.5, only + 0.5] } : axis;
+/** An axis of one value only would have no length; it gets some on both sides. None goes beyond what there can be. */
+function fitted(axis: Axis, values: readonly number[]): Axis {
+  const { domain, scale, range: [least, largest] = [-Infinity, Infinity] } = axis;
+  if (values.length === 0 || domain !== undefined || scale === 'log') return axis;
+  const { min, max } = summarize(values);
+  const bounded = (value: number) => Math.max(least, Math.min(value, largest));
+  const [low, high] = [bounded(min), bounded(max)];
+  if (low === high) return { ...axis, domain: [bounded(low - 0.5), bounded(high + 0.5)] };
+  return low === min && high === max ? axis : { ...axis, domain: [low, high] };
+}
+
+/** Where series lie. Points that are not finite leave a gap. */
+function curvesOf(series: readonly Series[], plot: Drawing, joined: boolean): Obstacles {
+  const at = ({ x, y }: Point): Point => ({ x: plot.toX(x), y: plot.toY(y) });
+  const lines = joined ? series.flatMap(({ points }) => unbroken(points).map((line) => line.map(at))) : [];
+  const dotted = series.filter(({ dots }) => dots === true || !joined);
+  const boxes = dotted.flatMap(({ points }) =>
+    points.filter(isFinitePoint).map((point) => around(at(point))),
+  );
+  const bands = series.flatMap(({ band = [] }) => {
+    const edges = band.map(({ x, low, high }) => [at({ x, y: low }), at({ x, y: high })] as const);
+    return edges.slice(1).map((edge, before) => spanning([...edge, ...edges[before]!]));
+  });
+  return { lines, boxes, bands };
+}
+
+function unbroken(points: readonly Point[]): Point[][] {
+  const lines: Point[][] = [[]];
+  for (const point of points) {
+    if (isFinitePoint(point)) lines.at(-1)!.push(point);
+    else lines.push([]);
+  }
+  return lines;
+}
+
+function around({ x, y }: Point): Box {
+  return { left: x - 4, right: x + 4, top: y - 4, bottom: y + 4 };
+}
+
+function spanning(points: readonly Point[]): Box {
+  const [xs, ys] = [points.map(({ x }) => x), points.map(({ y }) => y)];
+  return { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) };
 }
 
 export interface ScatterChartOptions extends ChartOptions {
@@ -152,7 +199,19 @@ export function scatterChart(options: ScatterChartOptions): Figure {
     plotHeight(options),
     { line: joined, dots: true },
   );
-  return draw({ ...frameOf(options), ...roomOf(names) }, [...marks, ...referenceMarks(options)], names.marks);
+  const [x, y] = [fitted(options.x, valuesOn('x', options)), fitted(options.y, valuesOn('y', options))];
+  return draw(
+    { ...frameOf({ ...options, x, y }), ...roomOf(names) },
+    [...marks, ...referenceLines(options.references)],
+    (plot) => {
+      const curves = curvesOf(
+        series.map((one) => ({ ...one, dots: true })),
+        plot,
+        joined,
+      );
+      return [...names.marks(plot), ...referenceLabels(options.references, plot, curves)];
+    },
+  );
 }
 
 export interface HistogramOptions extends Omit<ChartOptions, 'y'> {
@@ -195,13 +254,38 @@ export function histogramChart(options: HistogramOptions): Figure {
   const frame = frameOf({
     ...options,
     x: { ...options.x, domain: [range[0], range[1]] as const },
-    y: { label: 'share of rows (%)' },
+    y: { label: 'share of rows (%)', ...roomAbove(binned, options) },
   });
   return draw(
     { ...frame, ...roomOf(names), yFromZero: true },
-    [...marks, ...referenceMarks(options)],
-    names.marks,
+    [...marks, ...referenceLines(options.references)],
+    (plot) => [
+      ...names.marks(plot),
+      ...referenceLabels(options.references, plot, {
+        boxes: binned.flatMap(({ bars }) =>
+          bars.map(({ low, high, share }) =>
+            spanning([
+              { x: plot.toX(low), y: plot.toY(share) },
+              { x: plot.toX(high), y: plot.bottom },
+            ]),
+          ),
+        ),
+        lines: [],
+        bands: [],
+      }),
+    ],
   );
+}
+
+/** For the label of a vertical line above the highest bar. */
+function roomAbove(
+  groups: readonly { readonly bars: readonly Bar[] }[],
+  options: HistogramOptions,
+): Pick<Axis, 'domain'> {
+  const { references = [] } = options;
+  if (!references.some(({ axis, label }) => axis === 'x' && label !== '')) return {};
+  const highest = Math.max(...groups.flatMap(({ bars }) => bars.map(({ share }) => share)));
+  return { domain: [0, highest / (1 - (LABEL_HEIGHT + 3) / plotHeight(options))] };
 }
 
 interface Bar {
@@ -247,10 +331,13 @@ const BAR_LABEL = 204;
 /** Horizontal bars with their values written beside them, and intervals where given. */
 export function barChart(options: BarChartOptions): Figure {
   const format = options.format ?? ((value: number) => value.toPrecision(3));
-  const bars = options.bars.map((bar) => ({
+  const [least, largest] = options.x.range ?? [-Infinity, Infinity];
+  const bars = options.bars.map(({ low, high, ...bar }) => ({
     ...bar,
+    ...(low !== undefined && { low: Math.max(least, low) }),
+    ...(high !== undefined && { high: Math.min(largest, high) }),
     ink: LIGHT[bar.color ?? 'blue'],
-    end: Math.max(bar.value, bar.high ?? bar.value, 0),
+    end: Math.max(bar.value, Math.min(largest, high ?? bar.value), 0),
   }));
   const marks: Plot.Markish[] = [
     Plot.barX(bars, { x: 'value', y: 'label', fill: 'ink', fillOpacity: 0.85, insetTop: 3, insetBottom: 3 }),
@@ -266,7 +353,7 @@ export function barChart(options: BarChartOptions): Figure {
       textAnchor: 'start',
       dx: 6,
     }),
-    ...referenceMarks(options),
+    ...referenceLines(options.references),
   ];
   const names = new Map(bars.map(({ label }) => [label, wrapText(label, BAR_LABEL)]));
   const lines = [...names.values()];
@@ -278,7 +365,7 @@ export function barChart(options: BarChartOptions): Figure {
     marginLeft: 16 + Math.max(0, ...lines.flat().map(textWidth)),
     marginRight: Math.max(56, 12 + Math.max(0, ...bars.map((bar) => textWidth(format(bar.value))))),
   };
-  return draw(frame, marks);
+  return draw(frame, marks, (plot) => labelsAbove(options.references, plot));
 }
 
 function frameOf(options: ChartOptions): Frame {
@@ -295,35 +382,4 @@ function roomOf({ marginRight, legendHeight }: Naming): Pick<Frame, 'marginRight
 
 function isFinitePoint(point: Point): boolean {
   return Number.isFinite(point.x) && Number.isFinite(point.y);
-}
-
-function referenceMarks(options: { readonly references?: readonly ReferenceLine[] }): Plot.Markish[] {
-  return (options.references ?? []).flatMap(({ axis, value, label }) => {
-    const style = { stroke: LIGHT.muted, strokeWidth: 1, strokeDasharray: '2 3' };
-    const words = { text: [label], fill: LIGHT.muted, fontSize: 12, stroke: LIGHT.paper, strokeWidth: 4 };
-    if (axis === 'y') {
-      return [
-        Plot.ruleY([value], style),
-        Plot.text([value], {
-          ...words,
-          y: (d: number) => d,
-          frameAnchor: 'right',
-          textAnchor: 'end',
-          dx: -4,
-          dy: -9,
-        }),
-      ];
-    }
-    return [
-      Plot.ruleX([value], style),
-      Plot.text([value], {
-        ...words,
-        x: (d: number) => d,
-        frameAnchor: 'top',
-        textAnchor: 'start',
-        dx: 5,
-        dy: 6,
-      }),
-    ];
-  });
 }

@@ -69,7 +69,7 @@ export async function writeComparisonReport(path: string, page: ComparisonPage):
 }
 
 function metricFigure(report: ComparisonReport, metric: MetricKind & (typeof METRICS)[number]): Figure {
-  const { name, label, unit, scale, digits } = metric;
+  const { name, label, unit, scale, digits, range } = metric;
   const bars = report.methods.flatMap(({ method, metrics }) => {
     const estimate: MetricEstimate | undefined = metrics[name];
     if (estimate === undefined) return [];
@@ -85,7 +85,7 @@ function metricFigure(report: ComparisonReport, metric: MetricKind & (typeof MET
     name: `compare-${name}`,
     title: label,
     description: `${quantity}: ${bars.map((bar) => `${bar.label} ${bar.value.toFixed(digits)}`).join(', ')}.`,
-    x: { label: quantity },
+    x: { label: quantity, ...(range && { range: [scale * range[0], scale * range[1]] as const }) },
     bars,
     ...(name === 'winRate' && {
       references: [{ axis: 'x', value: 50, label: '' }],

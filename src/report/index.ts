@@ -9,7 +9,6 @@ export {
   type LineChartOptions,
   lineChart,
   type Point,
-  type ReferenceLine,
   type ScatterChartOptions,
   type Series,
   scatterChart,
@@ -36,7 +35,9 @@ export {
   type TableColumn,
 } from './page.ts';
 export type { SeriesColor } from './palette.ts';
+export type { ReferenceLine } from './reference-labels.ts';
 export type {
+  DataNumbers,
   Estimate,
   HeldOutLoss,
   HeldOutNumbers,

@@ -3,7 +3,7 @@ import { parseHTML } from 'linkedom';
 import type { Figure } from './figure.ts';
 import { escapeHtml, replaceControls } from './html.ts';
 import { FONT_STACK, LIGHT } from './palette.ts';
-import { FONT_SIZE } from './text.ts';
+import { FONT_SIZE, textWidth } from './text.ts';
 
 /** What every chart has in common: words, axes and size. */
 export interface Frame {
@@ -27,12 +27,15 @@ interface AxisFrame {
   readonly label: string;
   readonly scale?: 'linear' | 'log';
   readonly domain?: readonly [number, number];
+  /** Ticks as `2e−7`, not 0.0000002. */
+  readonly compact?: boolean;
 }
 
 /** The part of the DOM that finishing a drawing needs; the project compiles without browser types. */
 interface SvgElement {
   readonly outerHTML: string;
   querySelector(selector: string): { remove(): void } | null;
+  querySelectorAll(selector: string): Iterable<{ readonly textContent: string | null }>;
   setAttribute(name: string, value: string): void;
   removeAttribute(name: string): void;
 }
@@ -56,6 +59,7 @@ const TOP = 64;
 const BOTTOM = 46;
 // Room for ticks of seven characters: −0.0025.
 const MARGIN_LEFT = 56;
+const TICK_LENGTH = { x: 9, y: 7 } as const;
 const MARGIN_RIGHT = 20;
 
 /** Height of the part where data lie, of a frame whose height is not given. */
@@ -68,14 +72,32 @@ function topOf({ subtitle }: { readonly subtitle?: string }): number {
 }
 
 /**
- * Draws marks in a frame. `annotate` sees where the data fell and adds marks that depend on it (end labels), which
- * takes a second pass.
+ * Draws marks in a frame, with ticks that fit. `annotate` sees where the data fell and adds marks that depend on it (labels),
+ * which takes a second pass.
  */
 export function draw(
-  frame: Frame,
+  given: Frame,
   marks: readonly Plot.Markish[],
-  annotate?: (drawing: Drawing) => readonly Plot.Markish[],
+  annotate: (drawing: Drawing) => readonly Plot.Markish[],
 ): Figure {
+  const frame = withRoomForTicks(given, render(given, marks).svg);
+  const { svg: plain, ...size } = render(frame, marks);
+  const x = plain.scale('x');
+  const y = plain.scale('y');
+  const { svg } = render(frame, [
+    ...marks,
+    ...annotate({
+      ...size,
+      legendTop: size.bottom + BOTTOM,
+      toX: (value) => x?.apply(value) as number,
+      toY: (value) => y?.apply(value) as number,
+    }),
+  ]);
+  const { height } = size;
+  return { ...finish(elementOf(svg), frame, height), width: WIDTH, height };
+}
+
+function render(frame: Frame, marks: readonly Plot.Markish[]) {
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
   const { legendHeight = 0 } = frame;
   const height = (frame.height ?? HEIGHT) + legendHeight;
@@ -83,45 +105,62 @@ export function draw(
   const bottom = height - BOTTOM - legendHeight;
   const left = frame.marginLeft ?? MARGIN_LEFT;
   const right = frame.marginRight ?? MARGIN_RIGHT;
-  const render = (all: readonly Plot.Markish[]) =>
-    Plot.plot({
-      document,
-      width: WIDTH,
-      height,
-      marginTop: top,
-      marginBottom: height - bottom,
-      marginLeft: left,
-      marginRight: right,
-      style: {
-        fontFamily: FONT_STACK,
-        fontSize: `${FONT_SIZE}px`,
-        color: LIGHT.muted,
-        background: 'none',
-        overflow: 'visible',
-      },
-      x: { label: null, ...scaleOf(frame.x), ...(frame.band === undefined ? {} : { grid: false }) },
-      y:
-        frame.band === undefined
-          ? { label: null, ...scaleOf(frame.y), zero: frame.yFromZero === true }
-          : { type: 'band', domain: frame.band.map(({ label }) => label), label: null },
-      marks: [...axes(frame), ...all],
-    });
-  let svg = render(marks);
-  if (annotate !== undefined) {
-    const x = svg.scale('x');
-    const y = svg.scale('y');
-    const drawing: Drawing = {
-      left,
-      right: WIDTH - right,
-      top,
-      bottom,
-      legendTop: bottom + BOTTOM,
-      toX: (value) => x?.apply(value) as number,
-      toY: (value) => y?.apply(value) as number,
-    };
-    svg = render([...marks, ...annotate(drawing)]);
-  }
-  return { ...finish(svg as unknown as SvgElement, frame, height), width: WIDTH, height };
+  const svg = Plot.plot({
+    document,
+    width: WIDTH,
+    height,
+    marginTop: top,
+    marginBottom: height - bottom,
+    marginLeft: left,
+    marginRight: right,
+    style: {
+      fontFamily: FONT_STACK,
+      fontSize: `${FONT_SIZE}px`,
+      color: LIGHT.muted,
+      background: 'none',
+      overflow: 'visible',
+    },
+    x: { label: null, ...scaleOf(frame.x), ...(frame.band === undefined ? {} : { grid: false }) },
+    y:
+      frame.band === undefined
+        ? { label: null, ...scaleOf(frame.y), zero: frame.yFromZero === true }
+        : { type: 'band', domain: frame.band.map(({ label }) => label), label: null },
+    marks: [...axes(frame), ...marks],
+  });
+  return { svg, height, left, right: WIDTH - right, top, bottom };
+}
+
+function elementOf(svg: ReturnType<typeof Plot.plot>): SvgElement {
+  return svg as unknown as SvgElement;
+}
+
+/** Long ticks become compact where that is shorter; those of the vertical axis that stay long get a wider margin. */
+function withRoomForTicks(frame: Frame, svg: ReturnType<typeof Plot.plot>): Frame {
+  const ticksOf = (axis: 'x' | 'y'): string[] =>
+    Array.from(
+      elementOf(svg).querySelectorAll(`[aria-label="${axis}-axis tick label"] text`),
+      ({ textContent }) => textContent ?? '',
+    );
+  const longest = (ticks: readonly string[]) => Math.max(0, ...ticks.map(({ length }) => length));
+  const fitted = (axis: 'x' | 'y') => {
+    const ticks = ticksOf(axis);
+    const short = ticks.map((text) => compactNumber(Number(text.replace('−', '-').replaceAll(',', ''))));
+    const compact = longest(ticks) > TICK_LENGTH[axis] && longest(short) < longest(ticks);
+    return { axis: compact ? { ...frame[axis], compact } : frame[axis], ticks: compact ? short : ticks };
+  };
+  const x = fitted('x').axis;
+  if (frame.band !== undefined) return { ...frame, x };
+  const { axis: y, ticks } = fitted('y');
+  const margin = frame.marginLeft ?? MARGIN_LEFT;
+  const marginLeft =
+    longest(ticks) > TICK_LENGTH.y ? Math.max(margin, 10 + Math.max(...ticks.map(textWidth))) : margin;
+  return { ...frame, x, y, marginLeft };
+}
+
+/** `−2e−7` */
+function compactNumber(value: number): string {
+  if (value === 0) return '0';
+  return Number(value.toPrecision(12)).toExponential().replace('+', '').replaceAll('-', '−');
 }
 
 function axes(frame: Frame): Plot.Markish[] {
@@ -132,7 +171,7 @@ function axes(frame: Frame): Plot.Markish[] {
     const texts = new Map(frame.band.map(({ label, text }) => [label, text]));
     return [
       Plot.gridX({ ...grid, ...ticks }),
-      Plot.axisX({ ...color, ...ticks, label: null }),
+      Plot.axisX({ ...color, ...tickOptions(frame.x, 5), label: null }),
       Plot.axisY({ ...color, label: null, tickFormat: (label: string) => texts.get(label) ?? label }),
     ];
   }
@@ -144,8 +183,9 @@ function axes(frame: Frame): Plot.Markish[] {
 }
 
 /** Log axes choose their own ticks, and would write .01 as 10m. */
-function tickOptions({ scale }: AxisFrame, ticks: number): Plot.AxisOptions {
-  return scale === 'log' ? { tickFormat: plainDecimal } : { ticks };
+function tickOptions({ scale, compact }: AxisFrame, ticks: number): Plot.AxisOptions {
+  if (scale === 'log') return { tickFormat: compact === true ? compactNumber : plainDecimal };
+  return compact === true ? { ticks, tickFormat: compactNumber } : { ticks };
 }
 
 function plainDecimal(value: number): string {

@@ -2,7 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { holdsRun, RunDirectory, runStart } from './directory.ts';
+import { RunDirectory, runStart } from './directory.ts';
+import type { Provenance } from './records.ts';
+import { holdsRun } from './same-run.ts';
 
 const recipe = { model: 'tiny', data: 'pairs.jsonl' };
 const origins = {
@@ -16,13 +18,13 @@ const origins = {
 };
 const shared = { ...origins.data, eval: { heldOutFraction: 0.1, rows: 3 } };
 
-function begun(provenance: unknown): string {
+function begun(provenance: Provenance): string {
   const path = join(mkdtempSync(join(tmpdir(), 'mallows-directory-')), 'run');
   RunDirectory.open(path, { recipe, provenance }).close();
   return path;
 }
 
-const resume = (path: string, provenance: unknown) =>
+const resume = (path: string, provenance: Provenance) =>
   RunDirectory.open(path, { recipe, provenance, resume: true }).close();
 
 describe('resuming', () => {

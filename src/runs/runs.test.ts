@@ -19,13 +19,22 @@ import {
   JsonLinesWriter,
   RunDirectory,
   RunLock,
+  RunReader,
   readJsonLines,
-  readMetrics,
   writeFileAtomic,
   writeJsonLines,
 } from './index.ts';
 
 const temporary = () => mkdtempSync(join(tmpdir(), 'mallows-runs-'));
+const timing = {
+  step: 2,
+  seconds: 1,
+  tokens: 8,
+  tokensPerSecond: 8,
+  itemsPerSecond: 1,
+  residentBytes: 1,
+  secondsLeft: 0,
+};
 const options = { recipe: { model: 'tiny', steps: 3 }, provenance: { seed: 1 } };
 
 describe('JSON lines', () => {
@@ -221,13 +230,13 @@ describe('run directory', () => {
     run.logMetrics({ step: 1, loss: 0.5 });
     const mark = run.metricsBytes;
     run.logMetrics({ step: 2, loss: 0.25 });
-    run.logTiming({ step: 2, seconds: 1 });
+    run.logTiming(timing);
     run.close();
     const again = RunDirectory.open(path, { ...options, resume: true });
     again.startLogs(mark);
     again.logMetrics({ step: 2, loss: 0.125 });
     again.close();
-    expect(readMetrics(path)).toEqual([
+    expect(new RunReader(path).metrics()).toEqual([
       { step: 1, loss: 0.5 },
       { step: 2, loss: 0.125 },
     ]);
@@ -258,7 +267,7 @@ describe('run directory', () => {
     expect(notices).toEqual([
       expect.stringMatching(/^metrics-incomplete: .*metrics\.jsonl has 19 bytes .* remembers 22:/),
     ]);
-    expect(readMetrics(path)).toEqual([{ step: 1 }, { step: 3 }]);
+    expect(new RunReader(path).metrics()).toEqual([{ step: 1 }, { step: 3 }]);
   });
 
   it.each(['{"started":"2026', 'null'])('names a provenance.json that is damaged: %s', (content) => {

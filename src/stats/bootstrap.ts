@@ -179,3 +179,14 @@ export function clusterBootstrap(
   };
   return bootstrapIndices(sums.length, meanOf, options);
 }
+
+/** `NAME/low` and `NAME/high`: the 95 % interval of a mean over held-out items; nothing for a single prompt. */
+export function intervalOverPrompts(
+  name: string,
+  values: readonly number[],
+  prompts: readonly unknown[],
+): Record<string, number> {
+  if (new Set(prompts).size < 2) return {};
+  const { low, high } = clusterBootstrap(values, prompts, { resamples: 2000 });
+  return { [`${name}/low`]: low, [`${name}/high`]: high };
+}

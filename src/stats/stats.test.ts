@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { intervalOverPrompts } from './bootstrap.ts';
 import * as stats from './index.ts';
+import { win } from './summary.ts';
 
 /** Written by scripts/fixtures/stats.py. */
 const scipy = JSON.parse(readFileSync(new URL('./fixtures/scipy.json', import.meta.url), 'utf8'));
@@ -252,4 +254,13 @@ describe('bootstrap', () => {
     expect(covered.clusters).toBeLessThanOrEqual(199);
     expect(covered.singles).toBeLessThan(200 * 0.75);
   });
+});
+
+it('counts a tie as half a win', () => {
+  expect([win(2, 1), win(1, 1), win(1, 2)]).toEqual([1, 0.5, 0]);
+});
+
+it('has an interval over prompts from two of them on', () => {
+  expect(intervalOverPrompts('loss', [1, 2], ['a', 'a'])).toEqual({});
+  expect(intervalOverPrompts('loss', [1, 2], ['a', 'b'])).toEqual({ 'loss/low': 1, 'loss/high': 2 });
 });

@@ -142,3 +142,9 @@ export function histogram(values: Numbers, bins = 40, range?: readonly [number, 
     density: count / (values.length * width),
   }));
 }
+
+/** 1 when a beats b, ½ for a tie: the mean over pairs is the share of wins. */
+export function win(a: number, b: number): 0 | 0.5 | 1 {
+  const margin = a - b;
+  return margin > 0 ? 1 : margin === 0 ? 0.5 : 0;
+}

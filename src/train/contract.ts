@@ -1,5 +1,5 @@
 import type { BadRow } from '../data/contract.ts';
-import type { MetricsRecord } from '../runs/index.ts';
+import type { MetricsRecord, StepTiming } from '../runs/index.ts';
 
 /** How much an update reads: `pairs` (or up to `tokens` tokens) at once, `accumulate` times. */
 export interface BatchOptions {
@@ -56,20 +56,6 @@ export type TrainEvent =
 export type TrainPhase = 'load' | 'tokenize' | 'reference' | 'train' | 'save';
 
 export type TrainObserver = (event: TrainEvent) => void;
-
-/** A line of `timing.jsonl`. */
-export interface StepTiming {
-  readonly step: number;
-  /** Wall-clock of this step, without evaluations and checkpoints. */
-  readonly seconds: number;
-  /** Tokens that went through the network, prompts once. */
-  readonly tokens: number;
-  readonly tokensPerSecond: number;
-  readonly itemsPerSecond: number;
-  readonly residentBytes: number;
-  /** At the mean pace of the steps so far. */
-  readonly secondsLeft: number;
-}
 
 /** How a run ended. */
 export type TrainStatus = 'finished' | 'interrupted';

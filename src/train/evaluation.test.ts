@@ -5,7 +5,7 @@ import { createObjective } from '../objectives/index.ts';
 import { clusterBootstrap } from '../stats/index.ts';
 import { evaluateTask, summarizePreferences } from './evaluation.ts';
 import { PreferenceTask } from './preference-task.ts';
-import { scoreRow } from './reference.ts';
+import { scoreRow } from './score.ts';
 
 it('intervals of held-out figures are over prompts, and pairs say which prompt is theirs', async () => {
   const pairs = tinyPairs(12, 5);

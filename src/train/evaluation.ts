@@ -1,27 +1,12 @@
+import { packByLength } from '../data/pack.ts';
 import type { CausalLM } from '../models/contract.ts';
-import { clusterBootstrap, mean } from '../stats/index.ts';
+import type { EvaluatedPair, PairLogps } from '../runs/index.ts';
+import { intervalOverPrompts } from '../stats/bootstrap.ts';
+import { mean } from '../stats/index.ts';
+import { win } from '../stats/summary.ts';
 import { evaluatePass } from './pass.ts';
-import { type PreferenceResults, preferenceMetrics, win } from './preference-task.ts';
-import { packByLength } from './reference.ts';
+import { type PreferenceResults, preferenceMetrics } from './preference-task.ts';
 import type { ItemResults, Task } from './task.ts';
-
-/** A held-out pair at one moment of training: a line of `evaluations/step-N.jsonl`. */
-export interface EvaluatedPair {
-  readonly id: string;
-  /** `promptKey` of its prompt: pairs of one prompt are one piece of evidence. */
-  readonly prompt: string;
-  readonly loss: number;
-  /** 1 when chosen has the higher reward, ½ for a tie. */
-  readonly win: number;
-  readonly chosenReward: number;
-  readonly rejectedReward: number;
-  /**
-   * log π − log π_ref of each completion, nats. Unlike rewards, comparable across objectives: where the objective has no
-   * reference, it is the model before training. Files of earlier versions lack it then.
-   */
-  readonly chosenLogRatio?: number;
-  readonly rejectedLogRatio?: number;
-}
 
 export interface EvaluateOptions {
   /** Tokens of a packed row. */
@@ -46,19 +31,15 @@ export async function evaluateTask<Result extends ItemResults>(
   return results;
 }
 
-/** Summed log-probabilities of a held-out pair's completions before training: the reference of objectives that have none. */
-export interface StartLogps {
-  readonly id: string;
-  readonly chosen: { readonly tokens: number; readonly logp: number };
-  readonly rejected: { readonly tokens: number; readonly logp: number };
-}
-
 /** What is known of the held-out pairs' start. */
 export interface EvaluationStart {
   /** Their evaluation then; absent at the start itself. */
   readonly pairs?: readonly EvaluatedPair[] | undefined;
-  /** In the data's order; absent where the objective has its reference. */
-  readonly logps?: readonly StartLogps[] | undefined;
+  /**
+   * In the data's order, the reference of objectives that have none: the model before training. Absent where the objective has
+   * its reference.
+   */
+  readonly logps?: readonly PairLogps[] | undefined;
 }
 
 export interface PreferenceEvaluation {
@@ -89,7 +70,7 @@ export function summarizePreferences(
       byItem.set(item, {
         ...describe(item),
         loss: losses[index]!,
-        win: win(outcome, index),
+        win: win(outcome.chosenRewards[index]!, outcome.rejectedRewards[index]!),
         chosenReward: outcome.chosenRewards[index]!,
         rejectedReward: outcome.rejectedRewards[index]!,
         ...(reference.chosen !== undefined &&
@@ -142,15 +123,4 @@ export function samePairs<Start extends { readonly id: string }>(
   pairs: readonly { readonly id: string }[],
 ): start is readonly Start[] {
   return start?.length === pairs.length && pairs.every(({ id }, index) => id === start[index]!.id);
-}
-
-/** `NAME/low` and `NAME/high`: the 95 % interval of a mean over held-out items; nothing for a single prompt. */
-export function intervalOverPrompts(
-  name: string,
-  values: readonly number[],
-  prompts: readonly unknown[],
-): Record<string, number> {
-  if (new Set(prompts).size < 2) return {};
-  const { low, high } = clusterBootstrap(values, prompts, { resamples: 2000 });
-  return { [`${name}/low`]: low, [`${name}/high`]: high };
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { type LoadedModel, loadModel, openModel } from '../checkpoints/index.ts';
 import { setThreads } from '../engine/index.ts';
-import { readProvenance } from '../runs/index.ts';
+import { RunReader } from '../runs/index.ts';
 import { type PreferenceOptions, trainPreference } from './preference.ts';
 import { type SftOptions, trainSft } from './sft.ts';
 
@@ -195,7 +195,7 @@ describe('a model trained and saved', () => {
     const adapted = await tune({ model: trained.model, output, lora: { rank: 2 }, referenceCache });
     expect(adapted.metrics[0]!.eval_loss).toBeCloseTo(Math.LN2, 6);
     expect(readdirSync(referenceCache)).toEqual(kept);
-    expect(readProvenance(output)).toMatchObject({ model: { hash: source.hash } });
+    expect(new RunReader(output).provenance()).toMatchObject({ model: { hash: source.hash } });
     const config = JSON.parse(readFileSync(join(output, 'model/adapter_config.json'), 'utf8'));
     expect(config.base_model_name_or_path).toBe(join(saved, 'model'));
     // Base and adapters in memory are not a model that a file holds.

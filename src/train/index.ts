@@ -1,13 +1,11 @@
 /** Training: preference tuning and SFT as two callers of one loop, and the scores that both start from. */
 export type {
   BatchOptions,
-  StepTiming,
   TrainEvent,
   TrainObserver,
   TrainPhase,
   TrainStatus,
 } from './contract.ts';
-export type { EvaluatedPair } from './evaluation.ts';
 export { sequenceKl, type WithReference } from './kl.ts';
 export type { LoopResult } from './loop.ts';
 export {
@@ -27,14 +25,7 @@ export type {
   PreferenceDataOptions,
 } from './preference-data.ts';
 export type { Probe, ProbedPolicy } from './preference-evaluator.ts';
-export {
-  type CompletionScore,
-  type PairScore,
-  type ReferenceCache,
-  type ReferenceKey,
-  type ScoreOptions,
-  scorePairs,
-} from './reference.ts';
-export type { Sample } from './samples.ts';
+export { type ScoreOptions, scorePairs } from './score.ts';
+export type { ReferenceCache, ReferenceKey } from './score-store.ts';
 export { type SftInput, type SftOptions, type SftResult, trainSft } from './sft.ts';
 export { memoryFacts, type RowsInput, type SplitOptions } from './splits.ts';

@@ -1,5 +1,5 @@
 import type { TokenizedSequence } from '../data/contract.ts';
-import { packSequences } from '../data/pack.ts';
+import { packByLength, packSequences } from '../data/pack.ts';
 import type { PackedRow } from '../data/packed.ts';
 import { noGrad, ops, type Tensor, tidy } from '../engine/index.ts';
 import { type GenerateOptions, generate } from '../generate/index.ts';
@@ -8,7 +8,6 @@ import { packWeights } from '../models/packed-weights.ts';
 import type { Linear } from '../nn/linear.ts';
 import { headPositions, sumByCompletion } from './completions.ts';
 import { headKernel } from './head-kernels.ts';
-import { packByLength } from './reference.ts';
 import { walk } from './walk.ts';
 
 /** Lends the reference model for a moment: reloaded, or the policy with its adapters off. */

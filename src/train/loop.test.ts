@@ -8,12 +8,12 @@ import { memory, noGrad, ops, setThreads, tensor, tidy } from '../engine/index.t
 import { UsageError } from '../errors.ts';
 import { createObjective, type Objective } from '../objectives/index.ts';
 import { MasterWeights } from '../optim/index.ts';
-import { RunDirectory, readMetrics } from '../runs/index.ts';
+import { RunDirectory, RunReader } from '../runs/index.ts';
 import type { BatchOptions, TrainEvent } from './contract.ts';
 import { type LoopOptions, runLoop } from './loop.ts';
 import { languageModelPass } from './pass.ts';
 import { type PreferenceResults, PreferenceTask } from './preference-task.ts';
-import { scoreRow } from './reference.ts';
+import { scoreRow } from './score.ts';
 import { SftTask } from './sft-task.ts';
 
 setThreads(1);
@@ -139,7 +139,7 @@ describe('the loop', () => {
         readFileSync(join(whole.path, 'metrics.jsonl')),
       );
       expect(weights(second.path, 6).equals(weights(whole.path, 6))).toBe(true);
-      expect(readMetrics(whole.path).map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+      expect(new RunReader(whole.path).metrics().map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
     },
   );
 
@@ -268,7 +268,7 @@ describe('the loop', () => {
     const { outcome } = await train({ checkpointMinutes }, { path });
     expect(outcome).toMatchObject({ status: 'finished', resumedFrom: 3 });
     expect(weights(path, 6).equals(weights(whole.path, 6))).toBe(true);
-    expect(readMetrics(path)).toEqual(readMetrics(whole.path));
+    expect(new RunReader(path).metrics()).toEqual(new RunReader(whole.path).metrics());
   });
 
   it.each([
@@ -294,7 +294,7 @@ describe('the loop', () => {
     });
     expect(notes).toEqual([]);
     expect(weights(path, 3).equals(before)).toBe(true);
-    expect(readMetrics(path)).toHaveLength(4);
+    expect(new RunReader(path).metrics()).toHaveLength(4);
   });
 
   it('names the checkpoint that is used in place of a damaged one', async () => {
@@ -328,10 +328,10 @@ describe('the loop', () => {
       },
     });
     expect(first.outcome).toMatchObject({ status: 'interrupted', step: at });
-    expect(readMetrics(first.path).some(({ step }) => step === at)).toBe(false);
+    expect(new RunReader(first.path).metrics().some(({ step }) => step === at)).toBe(false);
     const second = await train({ evaluation: { every: 2, evaluate: values } }, { path: first.path });
     expect(second.outcome).toMatchObject({ status: 'finished', step: 6, resumedFrom: at });
-    expect(readMetrics(first.path)).toEqual(readMetrics(whole.path));
+    expect(new RunReader(first.path).metrics()).toEqual(new RunReader(whole.path).metrics());
     expect(weights(first.path, 6).equals(weights(whole.path, 6))).toBe(true);
   });
 
@@ -409,10 +409,10 @@ describe('the loop', () => {
       hint: expect.stringContaining('resumed'),
       cause: expect.any(RangeError),
     });
-    expect(readMetrics(failed.path).at(-1)!.step).toBe(failing - 1);
+    expect(new RunReader(failed.path).metrics().at(-1)!.step).toBe(failing - 1);
     // Failing once more, it stays as it is.
     await train(failed.path, async () => Promise.reject(new Error('still')));
-    expect(readMetrics(failed.path).at(-1)!.step).toBe(failing - 1);
+    expect(new RunReader(failed.path).metrics().at(-1)!.step).toBe(failing - 1);
     const resumed = await train(failed.path);
     expect(resumed.outcome).toMatchObject({ status: 'finished', step: 6, resumedFrom: failing });
     const again = await train(failed.path);
@@ -435,7 +435,7 @@ describe('the loop', () => {
       hint: expect.stringMatching(/kept in .*step-6\.$/),
     });
     run.close();
-    expect(readMetrics(path).at(-1)!.step).toBe(5);
+    expect(new RunReader(path).metrics().at(-1)!.step).toBe(5);
     model.dispose();
   });
 
@@ -474,7 +474,7 @@ describe('the loop', () => {
       hint: expect.stringContaining('checkpoint of step 2'),
     });
     run.close();
-    expect(readMetrics(path)).toHaveLength(3);
+    expect(new RunReader(path).metrics()).toHaveLength(3);
     model.dispose();
   });
 

@@ -12,9 +12,9 @@ import {
   type Schedule,
   type ScheduleOptions,
 } from '../optim/index.ts';
-import { type MetricsRecord, type RunDirectory, readMetrics } from '../runs/index.ts';
+import type { MetricsRecord, RunDirectory, StepTiming } from '../runs/index.ts';
 import { isSystemError } from '../system-errors.ts';
-import type { BatchOptions, StepTiming, TrainObserver, TrainStatus } from './contract.ts';
+import type { BatchOptions, TrainObserver, TrainStatus } from './contract.ts';
 import { GradientStore } from './gradients.ts';
 import {
   checkpointNotWritten,
@@ -207,7 +207,7 @@ class Loop<Result extends ItemResults> {
     this.#savedStep = checkpoint.step;
     this.#pending = state.pending;
     if (checkpoint.step === this.#plan.totalSteps && state.pending === undefined) {
-      this.#metrics.push(...readMetrics(run.path).slice(-1));
+      this.#metrics.push(...run.metrics().slice(-1));
     }
     observer?.({ type: 'resume', step: checkpoint.step, path: checkpoint.path });
     return checkpoint.step;
@@ -320,7 +320,7 @@ class Loop<Result extends ItemResults> {
       residentBytes: memory().residentBytes,
       secondsLeft: ((totalSteps - this.#step) * this.#sessionSeconds) / this.#sessionSteps,
     };
-    this.#options.run?.logTiming({ ...timing });
+    this.#options.run?.logTiming(timing);
     this.#options.observer?.({ type: 'step', step: this.#step, totalSteps, metrics, timing });
   }
 

@@ -97,7 +97,7 @@ export interface EvaluationOptions {
   readonly every?: number;
   /** Evaluate on so many held-out rows, drawn by prompt with `evalSeed`. Default: all. */
   readonly maxPairs?: number;
-  /** Held-out prompts answered greedily before and after training. Default 0. */
+  /** Held-out prompts, drawn with `evalSeed`, answered greedily before and after training. Default 0. */
   readonly samples?: number;
   /** Held-out prompts, drawn with `evalSeed`, answered at each evaluation for the KL to the reference. Default 0. */
   readonly klSamples?: number;

@@ -10,7 +10,7 @@ import {
   requireScoreGaps,
   type ScoreGapRow,
 } from '../objectives/index.ts';
-import type { RunDirectory } from '../runs/index.ts';
+import type { PairScore, PairWeight, RunDirectory } from '../runs/index.ts';
 import { defined } from './defined.ts';
 import {
   type Located,
@@ -22,7 +22,6 @@ import {
   tokenizePairRows,
 } from './preference-data.ts';
 import type { PreferenceData } from './preference-task.ts';
-import type { PairScore } from './reference.ts';
 import { ReferencePass, type ReferenceScores } from './reference-pass.ts';
 import type { Session } from './session.ts';
 import { type Split, type SplitFacts, select } from './splits.ts';
@@ -85,16 +84,16 @@ export class PairPreparation {
     if (this.#reference === undefined) this.#session.castForReference();
     const reference = await this.#reference?.finish();
     if (reference !== undefined) {
-      run?.writeRecords('reference.jsonl', reference.train);
-      if (heldOut.examples.length > 0) run?.writeRecords('eval-reference.jsonl', reference.heldOut);
+      run?.writeRecords('reference', reference.train);
+      if (heldOut.examples.length > 0) run?.writeRecords('evalReference', reference.heldOut);
     }
     const weights = this.#source === 'none' ? undefined : this.#weigh(splits, reference);
     const data = preferenceData(train, reference?.train, weights?.train);
     const heldOutData = preferenceData(heldOut, reference?.heldOut, weights?.heldOut);
     if (weights !== undefined) {
-      run?.writeRecords('dispersion.json', [{ ...weights.train.model, ...weights.train.summary }]);
-      run?.writeRecords('dispersion.jsonl', weightLines(data));
-      if (heldOut.examples.length > 0) run?.writeRecords('eval-dispersion.jsonl', weightLines(heldOutData));
+      run?.writeRecords('dispersionModel', [{ ...weights.train.model, ...weights.train.summary }]);
+      run?.writeRecords('dispersion', weightLines(data));
+      if (heldOut.examples.length > 0) run?.writeRecords('evalDispersion', weightLines(heldOutData));
     }
     return {
       train: data,
@@ -175,7 +174,7 @@ function isStated(source: DispersionSource): boolean {
 }
 
 /** The lines of dispersion.jsonl, and of eval-dispersion.jsonl: what an objective weighs each pair by. */
-function weightLines({ pairs, w }: PreferenceData) {
+function weightLines({ pairs, w }: PreferenceData): PairWeight[] {
   return pairs.map(({ id }, index) => {
     const negLogDispersion = w![index]!;
     return { id, negLogDispersion, dispersion: Math.exp(-negLogDispersion) };

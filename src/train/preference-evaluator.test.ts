@@ -5,8 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { promptKey } from '../data/index.ts';
 import { setThreads } from '../engine/index.ts';
-import { readJsonLines, readMetrics } from '../runs/index.ts';
-import type { EvaluatedPair } from './evaluation.ts';
+import { type EvaluatedPair, RunReader, readJsonLines } from '../runs/index.ts';
 import { trainPreference } from './preference.ts';
 
 setThreads(1);
@@ -86,7 +85,7 @@ it.each([{}, { lora: { rank: 2 } }])(
       return ratios.reduce((total, ratio) => total + ratio, 0) / ratios.length;
     });
     expect(means.every((value) => value !== 0)).toBe(true);
-    const logged = readMetrics(join(directory, 'whole')).at(-1)!;
+    const logged = new RunReader(join(directory, 'whole')).metrics().at(-1)!;
     expect([logged['eval_log_ratio/chosen'], logged['eval_log_ratio/rejected']]).toEqual(means);
     // The training batches have no reference, so they say nothing of it.
     expect(logged['log_ratio/chosen']).toBeUndefined();

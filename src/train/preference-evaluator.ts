@@ -1,26 +1,11 @@
 import type { LoadedModel } from '../checkpoints/index.ts';
-import type { RunDirectory } from '../runs/index.ts';
+import type { EvaluatedPair, PairLogps, PromptKl, RunDirectory } from '../runs/index.ts';
 import { mean } from '../stats/index.ts';
-import {
-  type EvaluatedPair,
-  evaluateTask,
-  type StartLogps,
-  samePairs,
-  summarizePreferences,
-} from './evaluation.ts';
+import { evaluateTask, samePairs, summarizePreferences } from './evaluation.ts';
 import { onPolicyKl, type WithReference } from './kl.ts';
 import type { Evaluation } from './loop.ts';
 import type { PreferenceResults, PreferenceTask } from './preference-task.ts';
 import type { Session } from './session.ts';
-
-/** A line of `evaluations/step-N.kl.jsonl`. */
-export interface PromptKl {
-  readonly id: string;
-  /** `promptKey`; files of earlier versions lack it. */
-  readonly prompt?: string;
-  /** Of the policy's own answer to the reference, nats. */
-  readonly kl: number;
-}
 
 export interface PairEvaluatorOptions {
   readonly every: number;
@@ -54,7 +39,7 @@ export class PairEvaluator implements Evaluation {
   readonly #run: RunDirectory | undefined;
   readonly #options: PairEvaluatorOptions;
   #start: readonly EvaluatedPair[] | undefined;
-  #startLogps: readonly StartLogps[] | undefined;
+  #startLogps: readonly PairLogps[] | undefined;
   #latest: readonly EvaluatedPair[] = [];
 
   constructor(
@@ -84,7 +69,7 @@ export class PairEvaluator implements Evaluation {
       (item) => ({ id: this.#task.id(item), prompt: this.#options.promptKeyOf(item) }),
       { pairs: this.#startPairs(step), logps: this.#logpsAtStart(step, results) },
     );
-    this.#run?.writeRecords(`evaluations/step-${step}.jsonl`, pairs);
+    this.#run?.writeEvaluation(step, 'pairs', pairs);
     if (step === 0) this.#start = pairs;
     this.#latest = pairs;
     return {
@@ -112,7 +97,7 @@ export class PairEvaluator implements Evaluation {
     const records = prompts.map(({ id }, index): PromptKl => {
       return { id, prompt: keys.get(id)!, kl: kls[index]! };
     });
-    this.#run?.writeRecords(`evaluations/step-${step}.kl.jsonl`, records);
+    this.#run?.writeEvaluation(step, 'kl', records);
     return { 'kl/on_policy': mean([...kls]) };
   }
 
@@ -124,9 +109,7 @@ export class PairEvaluator implements Evaluation {
   /** A resumed run reads what the first session found at the start. */
   #startPairs(step: number): readonly EvaluatedPair[] | undefined {
     if (step === 0) return undefined;
-    this.#start ??= this.#run?.readRecords('evaluations/step-0.jsonl') as
-      | readonly EvaluatedPair[]
-      | undefined;
+    this.#start ??= this.#run?.evaluation(0);
     return this.#start;
   }
 
@@ -134,27 +117,27 @@ export class PairEvaluator implements Evaluation {
    * What stands for a reference where the objective has none: the policy before training, as its first evaluation finds it.
    * A resumed run reads what the first session found.
    */
-  #logpsAtStart(step: number, results: readonly PreferenceResults[]): readonly StartLogps[] | undefined {
+  #logpsAtStart(step: number, results: readonly PreferenceResults[]): readonly PairLogps[] | undefined {
     if (results.some(({ batch }) => batch.chosen.referenceLogps !== undefined)) return undefined;
     if (step === 0) {
       this.#startLogps = logpsOf(results, this.#task);
-      this.#run?.writeRecords('eval-reference.jsonl', this.#startLogps);
+      this.#run?.writeRecords('evalReference', this.#startLogps);
     } else {
       this.#startLogps ??= this.#savedLogps();
     }
     return this.#startLogps;
   }
 
-  #savedLogps(): readonly StartLogps[] | undefined {
-    const saved = this.#run?.readRecords('eval-reference.jsonl') as readonly StartLogps[] | undefined;
+  #savedLogps(): readonly PairLogps[] | undefined {
+    const saved = this.#run?.records('evalReference');
     const ids = Array.from({ length: this.#task.items }, (_, item) => ({ id: this.#task.id(item) }));
     return samePairs(saved, ids) ? saved : undefined;
   }
 }
 
 /** In the order of the task's items. */
-function logpsOf(results: readonly PreferenceResults[], task: PreferenceTask): StartLogps[] {
-  const found: StartLogps[] = new Array(task.items);
+function logpsOf(results: readonly PreferenceResults[], task: PreferenceTask): PairLogps[] {
+  const found: PairLogps[] = new Array(task.items);
   for (const { items, batch } of results) {
     for (const [index, item] of items.entries()) {
       const side = (name: 'chosen' | 'rejected') => {

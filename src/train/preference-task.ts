@@ -4,8 +4,9 @@ import { packedLength, packPairs, promptGroups } from '../data/pack.ts';
 import type { PackedRow } from '../data/packed.ts';
 import { scoredTokens } from '../data/tokenize.ts';
 import type { CompletionBatch, Objective, ObjectiveResult, PairBatch } from '../objectives/contract.ts';
+import type { PairScore } from '../runs/index.ts';
+import { win } from '../stats/summary.ts';
 import type { CompletionStatistics } from './completions.ts';
-import type { PairScore } from './reference.ts';
 import type { ItemResults, Task } from './task.ts';
 
 /** Pairs and what training knows about each beforehand. All arrays follow the pairs' order. */
@@ -135,7 +136,9 @@ export function preferenceMetrics(results: readonly PreferenceResults[]): Record
     'rewards/chosen': mean(({ outcome }, i) => outcome.chosenRewards[i]!),
     'rewards/rejected': mean(({ outcome }, i) => outcome.rejectedRewards[i]!),
     'rewards/margins': mean(({ outcome }, i) => outcome.chosenRewards[i]! - outcome.rejectedRewards[i]!),
-    'rewards/accuracies': mean(({ outcome }, i) => win(outcome, i)),
+    'rewards/accuracies': mean(({ outcome }, i) =>
+      win(outcome.chosenRewards[i]!, outcome.rejectedRewards[i]!),
+    ),
     'logps/chosen': mean(({ batch }, i) => batch.chosen.logps[i]!),
     'logps/rejected': mean(({ batch }, i) => batch.rejected.logps[i]!),
     ...(first?.batch.chosen.referenceLogps && {
@@ -144,12 +147,6 @@ export function preferenceMetrics(results: readonly PreferenceResults[]): Record
     }),
     ...(first?.batch.w && { 'dispersion/mean': mean(({ batch }, i) => batch.w![i]!) }),
   };
-}
-
-/** 1 when the chosen completion has the higher reward, ½ when both are equal. */
-export function win({ chosenRewards, rejectedRewards }: ObjectiveResult, index: number): number {
-  const margin = chosenRewards[index]! - rejectedRewards[index]!;
-  return margin > 0 ? 1 : margin === 0 ? 0.5 : 0;
 }
 
 function joinBatches(batches: readonly PairBatch[]): PairBatch {

@@ -9,15 +9,14 @@ import {
   requireUpdateSize,
   resolveObjectiveOptions,
 } from '../objectives/index.ts';
-import type { RunDirectory } from '../runs/index.ts';
-import type { EvaluatedPair } from './evaluation.ts';
+import type { EvaluatedPair, RunDirectory, Sample } from '../runs/index.ts';
 import { type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_LEARNING_RATES, DEFAULT_MAX_NEW_TOKENS } from './options.ts';
 import { PairPreparation, type PreparedPairs } from './pair-preparation.ts';
 import type { PairSplits, PreferenceDataOptions } from './preference-data.ts';
 import { PairEvaluator, type Probe } from './preference-evaluator.ts';
 import { PreferenceTask } from './preference-task.ts';
-import { drawPrompts, firstPrompts, type Sample, SampleSheet } from './samples.ts';
+import { drawPrompts, SampleSheet } from './samples.ts';
 import { Session } from './session.ts';
 
 export interface PreferenceOptions extends PreferenceDataOptions {
@@ -182,14 +181,14 @@ function dispersionSettings(
 }
 
 function sampleSheet(
-  { evaluation }: PreferenceOptions,
+  { evaluation, evalSeed = 0 }: PreferenceOptions,
   session: Session,
   { heldOut }: PairSplits,
 ): SampleSheet {
   const prompts = heldOut.examples.map(({ id, prompt, chosen }, index) => {
     return { id, prompt, chosen, tokens: heldOut.tokens[index]!.prompt };
   });
-  const asked = firstPrompts(prompts, evaluation?.samples ?? 0);
+  const asked = drawPrompts(prompts, evaluation?.samples ?? 0, evalSeed);
   const { model, tokenizer } = session.loaded;
   return new SampleSheet(model, tokenizer, asked, evaluation?.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS);
 }

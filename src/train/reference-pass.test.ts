@@ -6,10 +6,11 @@ import { describe, expect, it } from 'vitest';
 import { loadModel } from '../checkpoints/index.ts';
 import { type PreferencePair, tokenizePair } from '../data/index.ts';
 import { setThreads } from '../engine/index.ts';
+import type { PairScore } from '../runs/index.ts';
 import type { TrainEvent } from './contract.ts';
 import { drawRows } from './holdout.ts';
 import { type PreferenceOptions, trainPreference } from './preference.ts';
-import { type PairScore, scorePairs } from './reference.ts';
+import { scorePairs } from './score.ts';
 
 setThreads(1);
 

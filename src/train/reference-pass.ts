@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import { mallowsCache } from '../checkpoints/files.ts';
 import { hashValues, type TokenizedPair } from '../data/index.ts';
 import { rounding } from '../engine/index.ts';
+import type { PairScore } from '../runs/index.ts';
 import { inMemoryOnly } from './identity.ts';
 import type { TrainOptions } from './options.ts';
-import { type PairScore, scorePairs } from './reference.ts';
+import { scorePairs } from './score.ts';
 import type { Session } from './session.ts';
 import type { TokenListeners } from './splits.ts';
 

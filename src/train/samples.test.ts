@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import { drawPrompts, firstPrompts } from './samples.ts';
+import { drawPrompts } from './samples.ts';
 
-it('asks the first prompts that differ and that have a token to go on from', () => {
+it('asks prompts that differ and that have a token to go on from', () => {
   const prompts = [[], [5], [5], [], [5, 6], [7]].map((tokens) => ({ tokens: Int32Array.from(tokens) }));
-  expect(firstPrompts(prompts, 2)).toEqual([prompts[1], prompts[4]]);
+  expect(drawPrompts(prompts, 9, 0)).toEqual([prompts[1], prompts[4], prompts[5]]);
 });
 
 it('draws prompts that differ, in their order, as the seed says', () => {
@@ -16,4 +16,5 @@ it('draws prompts that differ, in their order, as the seed says', () => {
   expect(drawPrompts(prompts, 5, 0)).toEqual(drawn);
   expect(drawPrompts(prompts, 5, 1)).not.toEqual(drawn);
   expect(drawPrompts(prompts, 50, 0)).toHaveLength(20);
+  expect(drawn).toEqual(expect.arrayContaining(drawPrompts(prompts, 3, 0)));
 });

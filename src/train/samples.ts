@@ -1,20 +1,9 @@
 import type { TextOrChat } from '../data/contract.ts';
 import { generate, stopTokensFor } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
-import type { RunDirectory } from '../runs/index.ts';
+import type { RunDirectory, Sample } from '../runs/index.ts';
 import { RandomStream } from '../stats/index.ts';
 import type { Tokenizer } from '../text/index.ts';
-
-/** A held-out prompt with answers from before and after training: a line of `samples.jsonl`. */
-export interface Sample {
-  readonly id: string;
-  readonly prompt: TextOrChat;
-  /** The data's preferred answer, to compare with. */
-  readonly chosen: TextOrChat;
-  readonly before: string;
-  /** Absent while training goes on. */
-  readonly after?: string;
-}
 
 export interface SamplePrompt {
   readonly id: string;
@@ -45,7 +34,7 @@ export class SampleSheet {
    */
   async before(run: RunDirectory | undefined, signal?: AbortSignal): Promise<void> {
     if (this.#prompts.length === 0) return;
-    const written = run?.readRecords('samples.jsonl') as readonly Sample[] | undefined;
+    const written = run?.records('samples');
     if (
       written !== undefined &&
       written.map(({ id }) => id).join() === this.#prompts.map(({ id }) => id).join()
@@ -60,7 +49,7 @@ export class SampleSheet {
       chosen,
       before: answers[index]!,
     }));
-    run?.writeRecords('samples.jsonl', this.#samples);
+    run?.writeRecords('samples', this.#samples);
   }
 
   /** Undefined where `signal` stopped it. */
@@ -72,7 +61,7 @@ export class SampleSheet {
     });
     if (answers === undefined) return undefined;
     this.#samples = this.#samples.map((sample, index) => ({ ...sample, after: answers[index]! }));
-    run?.writeRecords('samples.jsonl', this.#samples);
+    run?.writeRecords('samples', this.#samples);
     return this.#samples;
   }
 
@@ -94,35 +83,27 @@ export class SampleSheet {
 }
 
 /**
- * The first `count` prompts that differ (best-of-n data repeat a prompt many times in a row) and that can be answered: a
- * model without BOS gives an empty prompt no token to go on from.
- */
-export function firstPrompts<T extends { readonly tokens: Int32Array }>(
-  prompts: readonly T[],
-  count: number,
-): T[] {
-  const seen = new Set<string>();
-  const chosen: T[] = [];
-  for (const prompt of prompts) {
-    if (chosen.length >= count) break;
-    if (prompt.tokens.length === 0) continue;
-    const key = prompt.tokens.join();
-    if (!seen.has(key)) chosen.push(prompt);
-    seen.add(key);
-  }
-  return chosen;
-}
-
-/**
  * `count` of the prompts that differ and can be answered, in their order. Which follows from `seed`, not from their places:
- * data often come sorted by where they are from.
+ * data often come sorted by where they are from. A smaller count draws some of those that a larger one does.
  */
 export function drawPrompts<T extends { readonly tokens: Int32Array }>(
   prompts: readonly T[],
   count: number,
   seed: number,
 ): T[] {
-  const distinct = firstPrompts(prompts, prompts.length);
+  const distinct = distinctPrompts(prompts);
   const order = RandomStream.create(seed, 'kl-prompts').permutation(distinct.length);
   return Array.from(order.slice(0, count).sort(), (index) => distinct[index]!);
+}
+
+/**
+ * Best-of-n data repeat a prompt many times in a row, and a model without BOS gives an empty prompt no token to go on from.
+ */
+function distinctPrompts<T extends { readonly tokens: Int32Array }>(prompts: readonly T[]): T[] {
+  const first = new Map<string, T>();
+  for (const prompt of prompts) {
+    const key = prompt.tokens.join();
+    if (prompt.tokens.length > 0 && !first.has(key)) first.set(key, prompt);
+  }
+  return [...first.values()];
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import {
   type LoadedModel,
   loadModel,
@@ -219,7 +218,7 @@ export class Session extends TrainingSession<CausalLM> {
     const merge = this.#lora?.merge === true;
     if (this.#lora !== undefined) {
       const { rank, alpha } = this.#lora;
-      await saveAdapter(merge ? join(run.path, 'adapter') : run.modelPath, this.model, {
+      await saveAdapter(run.file(merge ? 'adapter' : 'model'), this.model, {
         base: source,
         rank,
         alpha,

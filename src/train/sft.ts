@@ -6,11 +6,12 @@ import {
   type TokenizedSequence,
   tokenizeSequences,
 } from '../data/index.ts';
+import type { Sample } from '../runs/index.ts';
 import { bootstrapIndices, sumClusters } from '../stats/index.ts';
 import { evaluateTask } from './evaluation.ts';
 import { type Evaluation, type LoopResult, runLoop } from './loop.ts';
 import { DEFAULT_LEARNING_RATES, DEFAULT_MAX_NEW_TOKENS, type TrainOptions } from './options.ts';
-import { firstPrompts, type Sample, SampleSheet } from './samples.ts';
+import { drawPrompts, SampleSheet } from './samples.ts';
 import { Session } from './session.ts';
 import { SftTask } from './sft-task.ts';
 import { type RowsInput, readInput, readSplits, type Split } from './splits.ts';
@@ -121,7 +122,7 @@ function sftEvaluation(
 }
 
 function sampleSheet(
-  { evaluation }: SftOptions,
+  { evaluation, evalSeed = 0 }: SftOptions,
   session: Session,
   { examples, tokens }: Split<SftExample, TokenizedSequence>,
 ): SampleSheet {
@@ -129,6 +130,6 @@ function sampleSheet(
     return prompt === undefined ? [] : [{ id, prompt, chosen: completion, tokens: tokens[index]!.prompt }];
   });
   const { model, tokenizer } = session.loaded;
-  const prompts = firstPrompts(withPrompt, evaluation?.samples ?? 0);
+  const prompts = drawPrompts(withPrompt, evaluation?.samples ?? 0, evalSeed);
   return new SampleSheet(model, tokenizer, prompts, evaluation?.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS);
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { PreferencePair } from '../data/index.ts';
 import { setThreads } from '../engine/index.ts';
-import { readJsonLines, readProvenance } from '../runs/index.ts';
+import { RunReader, readJsonLines } from '../runs/index.ts';
 import type { TrainEvent } from './contract.ts';
 import { type PreferenceOptions, trainPreference } from './preference.ts';
 import { trainSft } from './sft.ts';
@@ -44,7 +44,8 @@ async function train(options: Partial<PreferenceOptions> & Pick<PreferenceOption
   model.model.dispose();
   return notes;
 }
-const dataOf = (run: string) => readProvenance(run).data as Record<string, Record<string, unknown>>;
+const dataOf = (run: string) =>
+  new RunReader(run).provenance()!.data as Record<string, Record<string, unknown>>;
 const idsOf = (run: string, name: string) =>
   (readJsonLines(join(run, name)).records as { id: string }[]).map(({ id }) => id);
 

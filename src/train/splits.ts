@@ -13,6 +13,7 @@ import {
 } from '../data/index.ts';
 import { contextNotice } from '../models/context-length.ts';
 import type { ModelConfig } from '../models/contract.ts';
+import type { DataOrigin } from '../runs/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
@@ -48,8 +49,8 @@ export interface Splits<Example, Tokens> {
 }
 
 export type SplitFacts = {
-  readonly train: { readonly source: string };
-  readonly eval: Readonly<Record<string, unknown>>;
+  readonly train: DataOrigin & { readonly source: string };
+  readonly eval: DataOrigin;
 };
 
 /** Who is given tokens while later rows are still text: those of training rows first, all of them, then held-out ones. */

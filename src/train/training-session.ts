@@ -2,7 +2,7 @@ import { basename, resolve } from 'node:path';
 import type { LoadedModel, ModelCard, ModelProvenance } from '../checkpoints/index.ts';
 import { engineInfo, threads } from '../engine/index.ts';
 import type { ModelConfig, Trunk } from '../models/contract.ts';
-import { RunDirectory, type RunDirectoryOptions } from '../runs/index.ts';
+import { type Provenance, RunDirectory, type RunDirectoryOptions } from '../runs/index.ts';
 import { allParameters } from './compute.ts';
 import type { TrainEvent, TrainPhase } from './contract.ts';
 import { defined } from './defined.ts';
@@ -61,7 +61,7 @@ export abstract class TrainingSession<Model extends Trunk> {
   }
 
   /** Creates the run directory or opens it to resume, where the options name one. */
-  openRun(data: Readonly<Record<string, unknown>>): RunDirectory | undefined {
+  openRun(data: NonNullable<Provenance['data']>): RunDirectory | undefined {
     const { output, resume, overwrite, checkpoint, recipe } = this.options;
     if (output === undefined) return undefined;
     const { torchVersion, cpuCapability } = engineInfo();

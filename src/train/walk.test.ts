@@ -19,12 +19,12 @@ import type { CausalLM } from '../models/contract.ts';
 import { attachLora } from '../nn/lora.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { createObjective } from '../objectives/index.ts';
+import type { PairScore } from '../runs/index.ts';
 import { GradientStore } from './gradients.ts';
 import { languageModelPass, type PassOptions } from './pass.ts';
 import { BatchPlan } from './plan.ts';
 import { PreferenceTask } from './preference-task.ts';
-import type { PairScore } from './reference.ts';
-import { scoreRow } from './reference.ts';
+import { scoreRow } from './score.ts';
 
 // These models are too small for two threads to help.
 setThreads(1);

@@ -7,7 +7,7 @@ import type { TrainObserver } from '../../src/train/contract.ts';
 import { type LoopResult, runLoop } from '../../src/train/loop.ts';
 import { languageModelPass } from '../../src/train/pass.ts';
 import { PreferenceTask } from '../../src/train/preference-task.ts';
-import { scoreRow } from '../../src/train/reference.ts';
+import { scoreRow } from '../../src/train/score.ts';
 import { tinyModel } from './tiny-models.ts';
 import { tinyPairs } from './tiny-pairs.ts';
 

@@ -45,6 +45,17 @@ it('goes on after the parts that are kept, to the answers of an uninterrupted ru
     const other = { ...options, seed: 4 };
     expect(await answerInParts(context, loaded, prompts, other, output)).not.toEqual(whole);
     expect(notes.filter((note) => note.includes('another model, machine or setting'))).toHaveLength(1);
+
+    // Over all parts, those that were kept included, and once.
+    expect(notes.join()).not.toContain('longer than');
+    const narrow = Object.assign(Object.create(loaded.model) as typeof loaded.model, {
+      config: { ...loaded.model.config, maxPositions: 6 },
+    });
+    const asked = prompts.filter(({ length }) => length <= 6);
+    await answerInParts(context, { ...loaded, model: narrow }, asked, options);
+    expect(notes.filter((note) => note.includes('longer than'))).toEqual([
+      expect.stringMatching(/^(\d+) of 96 answers with their prompts are longer than the 6 tokens/),
+    ]);
   } finally {
     loaded.model.dispose();
     rmSync(folder, { recursive: true });

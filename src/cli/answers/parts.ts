@@ -45,7 +45,7 @@ export async function answerInParts(
 ): Promise<Answer[][]> {
   const { hashValues } = await import('../../data/index.ts');
   const { rounding, threads } = await import('../../engine/index.ts');
-  const { checkPrompts, generate } = await import('../../generate/index.ts');
+  const { checkPrompts, generate, outgrownNotice } = await import('../../generate/index.ts');
   const { KeptParts } = await import('../../runs/index.ts');
   checkPrompts(model, prompts, options); // not when its part's turn comes
   const { signal: _, ...settings } = options;
@@ -66,12 +66,11 @@ export async function answerInParts(
   });
   const { samplesPerPrompt } = options;
   const progress = new AnswerProgress(context, prompts.length * samplesPerPrompt);
-  const beyond = contextNotice(
-    prompts.map(({ length }) => length),
-    'prompts',
-    model.config,
-  );
-  if (beyond !== undefined) context.note(context.paint.yellow(beyond));
+  const warn = (message: string | undefined) => {
+    if (message !== undefined) context.note(context.paint.yellow(message));
+  };
+  const lengths = prompts.map(({ length }) => length);
+  warn(contextNotice(lengths, 'prompts', model.config));
   const answers = await parts.collect(prompts, promptsOfPart(options), async (part, firstPrompt) => {
     progress.startPart(firstPrompt * samplesPerPrompt);
     const completions = await generate(model, part, {
@@ -88,6 +87,7 @@ export async function answerInParts(
     );
   });
   progress.finish();
+  warn(outgrownNotice(prompts, answers, model.config));
   return answers;
 }
 

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { UsageError } from '../../errors.ts';
 import type { ComparisonReport, Method, MetricDifference, RunFiles } from '../../evaluate/index.ts';
@@ -47,8 +45,9 @@ export function compareCommand(context: CliContext): CommandUnknownOpts {
       }
       if (options.report !== undefined) {
         const { writeComparisonReport } = await import('../../report/index.ts');
+        const { RunReader } = await import('../../runs/index.ts');
         const samples = await readSamples(evaluate, methods, files, weights.answers);
-        const recipes = new Map(paths.map((path) => [path, readFileSync(join(path, 'recipe.yaml'), 'utf8')]));
+        const recipes = new Map(paths.map((path) => [path, new RunReader(path).recipeText()]));
         await writeComparisonReport(options.report, { report, recipes, ...(samples && { samples }) });
         context.note(`Report: ${options.report}`);
       }

@@ -23,7 +23,7 @@ export function frontierCommand(context: CliContext): CommandUnknownOpts {
     .option('--output <file>', 'the figure; a PNG is written beside it', 'frontier.svg')
     .action(async (paths, { over, metric: asked, output }) => {
       requireWritable(output);
-      const { frontiers } = await import('../../evaluate/index.ts');
+      const { frontiers, loggedRange } = await import('../../evaluate/index.ts');
       const { scatterChart, writeFigure } = await import('../../report/index.ts');
       const lines = frontiers(paths, { over, ...(asked !== undefined && { metric: asked }) });
       const { metric } = lines[0]!;
@@ -32,8 +32,8 @@ export function frontierCommand(context: CliContext): CommandUnknownOpts {
         title: `${metric} against KL`,
         subtitle: over === 'beta' ? 'One point a β' : 'One point an evaluation, joined along training',
         description: `${metric} on held-out pairs against the KL to the reference for ${lines.map(({ method }) => method).join(', ')}.`,
-        x: { label: 'KL to the reference (nats an answer)' },
-        y: { label: metric },
+        x: { label: 'KL to the reference (nats an answer)', range: [0, Number.POSITIVE_INFINITY] },
+        y: { label: metric, range: loggedRange(metric) },
         series: lines.map(({ method, points }) => ({
           label: method,
           points: points.map(({ kl, value }) => ({ x: kl, y: value })),

@@ -1,8 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { TrainingNumbers } from '../../report/index.ts';
+import { RunReader } from '../../runs/read.ts';
 import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { shellWord } from '../shell.ts';
@@ -21,13 +21,13 @@ export function quickstartCommand(context: CliContext): CommandUnknownOpts {
     .option('--output <dir>', 'run directory', OUTPUT)
     .option('--overwrite', 'delete the run that is there and start again')
     .action(async ({ output, overwrite }) => {
-      const report = join(output, 'report.json');
-      if (overwrite !== true && existsSync(report)) {
-        const numbers = JSON.parse(readFileSync(report, 'utf8')) as TrainingNumbers;
+      const run = new RunReader(output);
+      if (overwrite !== true && run.hasReport()) {
+        const numbers = JSON.parse(readFileSync(run.file('reportNumbers'), 'utf8')) as TrainingNumbers;
         context.note(`The quickstart has run already; --overwrite runs it again.`);
         for (const sentence of numbers.verdict) context.print(sentence);
-        context.note(`model   ${join(output, 'model')}`);
-        context.note(`report  ${join(output, 'report.html')}`);
+        context.note(`model   ${run.modelPath}`);
+        context.note(`report  ${run.file('report')}`);
         context.emit({ event: 'done', output, ...numbers });
         return;
       }
@@ -36,11 +36,11 @@ export function quickstartCommand(context: CliContext): CommandUnknownOpts {
         RECIPE,
         {
           output,
-          ...(overwrite === true ? { overwrite } : { resume: existsSync(join(output, 'recipe.yaml')) }),
+          ...(overwrite === true ? { overwrite } : { resume: run.hasRun() }),
         },
         `mallows quickstart${output === OUTPUT ? '' : ` --output ${shellWord(output)}`}`,
       );
-      const model = shellWord(join(output, 'model'));
+      const model = shellWord(run.modelPath);
       context.note(`try     mallows generate --model ${model} --chat --prompt "Why is the sky blue?"`);
     });
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { UsageError } from '../../errors.ts';
-import { requireSameOrigins } from './origins.ts';
+import { requireOneOrigin } from './origins.ts';
 import type { PlannedRun, RunInputs } from './plan.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mallows-origins-'));
@@ -34,7 +34,7 @@ const origins = (model: string, train: string, held: string) => ({
 
 function refusal(runs: readonly PlannedRun[]): string {
   try {
-    requireSameOrigins(runs);
+    requireOneOrigin(runs);
     return '';
   } catch (error) {
     expect((error as UsageError).code).toBe('sweep-mixed');
@@ -42,7 +42,7 @@ function refusal(runs: readonly PlannedRun[]): string {
   }
 }
 
-describe('requireSameOrigins', () => {
+describe('requireOneOrigin', () => {
   it('takes runs of the same things, those that have not begun, and those that do not say', () => {
     const old = [run({}), run({ model: {}, data: { train: {} } })];
     expect(refusal([run(origins('a', 'b', 'c')), run(origins('a', 'b', 'c')), run(undefined), ...old])).toBe(

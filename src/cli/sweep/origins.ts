@@ -1,19 +1,11 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { UsageError } from '../../errors.ts';
-import { readProvenance } from '../../runs/index.ts';
+import { type Provenance, RunReader } from '../../runs/index.ts';
 import type { PlannedRun, RunInputs } from './plan.ts';
-
-/** What a run was made of, from its provenance.json. Runs of earlier versions may lack any of it. */
-interface Origins {
-  readonly model?: { readonly hash?: string };
-  readonly data?: { readonly train?: { readonly hash?: string }; readonly eval?: { readonly hash?: string } };
-}
 
 const COMPARED: readonly (readonly [
   what: string,
   input: keyof RunInputs,
-  hash: (origins: Origins) => string | undefined,
+  hash: (provenance: Provenance) => string | undefined,
 ])[] = [
   ['model', 'model', ({ model }) => model?.hash],
   ['training data', 'train', ({ data }) => data?.train?.hash],
@@ -26,15 +18,16 @@ const COMPARED: readonly (readonly [
  *
  * @throws UsageError `sweep-mixed`.
  */
-export function requireSameOrigins(runs: readonly PlannedRun[]): void {
-  const begun = runs
-    .filter(({ path }) => existsSync(join(path, 'provenance.json')))
-    .map((run) => ({ run, origins: readProvenance(run.path) as Origins }));
+export function requireOneOrigin(runs: readonly PlannedRun[]): void {
+  const begun = runs.flatMap((run) => {
+    const provenance = new RunReader(run.path).provenance();
+    return provenance === undefined ? [] : [{ run, provenance }];
+  });
   const differences: string[] = [];
   for (const [what, input, hash] of COMPARED) {
     const found = new Map<string, Map<string, string[]>>();
-    for (const { run, origins } of begun) {
-      const [said, is] = [run.inputs[input], hash(origins)];
+    for (const { run, provenance } of begun) {
+      const [said, is] = [run.inputs[input], hash(provenance)];
       if (said === undefined || is === undefined) continue;
       const byHash = found.get(said) ?? new Map<string, string[]>();
       found.set(said, byHash.set(is, [...(byHash.get(is) ?? []), run.path]));

@@ -1,6 +1,6 @@
 import { type HeldOutValues, LOG_RATIO_ACCURACY, readHeldOut } from '../../evaluate/index.ts';
 import type { FailedRun, MeasuredRun, SweepResults } from '../../experiments/index.ts';
-import { type MetricsRecord, readMetrics } from '../../runs/index.ts';
+import { type MetricsRecord, RunReader } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
 import type { RunOutcome } from './run.ts';
 
@@ -15,13 +15,13 @@ export function collectResults(
     const { cell, seed, path } = run;
     if (status === 'failed') failed.push({ cell, seed, path, attempts, error });
     else if (status === 'interrupted') unfinished.push({ cell, seed });
-    else runs.push({ cell, seed, path, ...lastEvaluation(path) });
+    else runs.push({ cell, seed, path, ...measuredLast(path) });
   }
   return { runs, failed, unfinished };
 }
 
-function lastEvaluation(path: string): Pick<MeasuredRun, 'metrics' | 'heldOut'> {
-  const last = readMetrics(path).findLast((record) => record.eval_loss !== undefined);
+function measuredLast(path: string): Pick<MeasuredRun, 'metrics' | 'heldOut'> {
+  const last = new RunReader(path).lastEvaluation();
   if (last === undefined) return { metrics: {} };
   const heldOut = readHeldOut(path, last.step);
   return { metrics: { ...evaluated(last), ...accuracyOf(heldOut) }, heldOut };

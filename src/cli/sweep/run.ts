@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
+import { RunReader } from '../../runs/index.ts';
 import { EXIT } from '../errors.ts';
 import { STOP_WITH_STDIN, STOPPING } from '../interrupt.ts';
-import { requireSameOrigins } from './origins.ts';
+import { requireOneOrigin } from './origins.ts';
 import type { PlannedRun } from './plan.ts';
 
 export interface RunOutcome {
@@ -49,7 +50,7 @@ const NOT_RETRIED = new Set<number | null>([EXIT.usage, EXIT.data]);
  */
 export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
   const { runs, parallel, onEvent } = sweep;
-  requireSameOrigins(runs);
+  requireOneOrigin(runs);
   const mixed = new AbortController();
   const signal = AbortSignal.any([mixed.signal, ...(sweep.signal === undefined ? [] : [sweep.signal])]);
   const outcomes = new Map<PlannedRun, RunOutcome>();
@@ -58,7 +59,7 @@ export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
     onEvent?.({ type: 'outcome', outcome });
   };
   let waiting = runs.filter((run) => {
-    if (!existsSync(join(run.path, 'report.json'))) return true;
+    if (!new RunReader(run.path).hasReport()) return true;
     settle({ run, status: 'kept', attempts: 0 });
     return false;
   });
@@ -81,7 +82,7 @@ export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
       if (phase === 'train') release();
       // By now the run has said what it begins with, and little time is lost yet.
       try {
-        requireSameOrigins(runs);
+        requireOneOrigin(runs);
       } catch (error) {
         mixed.abort(error);
       }

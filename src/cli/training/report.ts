@@ -1,7 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { lastTurn, plainText, type TextOrChat } from '../../data/index.ts';
-import type { DispersionModel, ObjectiveOptions } from '../../objectives/index.ts';
+import type { ObjectiveOptions } from '../../objectives/index.ts';
 import {
   type HeldOutPairs,
   type MeasuredKl,
@@ -11,15 +9,7 @@ import {
   type UsedDispersion,
   writeFigure,
 } from '../../report/index.ts';
-import {
-  type MetricsRecord,
-  readJsonLines,
-  readMetrics,
-  readProvenance,
-  writeFileAtomic,
-} from '../../runs/index.ts';
-import type { EvaluatedPair, Sample } from '../../train/index.ts';
-import type { PromptKl } from '../../train/preference-evaluator.ts';
+import { type EvaluatedPair, type MetricsRecord, RunReader, writeFileAtomic } from '../../runs/index.ts';
 
 /** Prompts of the training pairs by id, to name the most and the least dispersed ones. */
 export type Prompts = ReadonlyMap<string, TextOrChat>;
@@ -36,21 +26,21 @@ export interface RunReportOptions {
  * written again at any time.
  */
 export async function writeRunReport(runPath: string, options: RunReportOptions): Promise<TrainingNumbers> {
-  const { html, figures, numbers } = await trainingReport(readRun(runPath, options));
-  for (const figure of figures) await writeFigure(join(runPath, 'figures'), figure);
-  writeFileAtomic(join(runPath, 'report.json'), `${JSON.stringify(numbers, null, 2)}\n`);
-  writeFileAtomic(join(runPath, 'report.html'), html);
+  const run = new RunReader(runPath);
+  const { html, figures, numbers } = await trainingReport(readRun(run, options));
+  for (const figure of figures) await writeFigure(run.file('figures'), figure);
+  writeFileAtomic(run.file('reportNumbers'), `${JSON.stringify(numbers, null, 2)}\n`);
+  writeFileAtomic(run.file('report'), html);
   return numbers;
 }
 
-function readRun(runPath: string, options: RunReportOptions): TrainingReportInput {
+function readRun(run: RunReader, options: RunReportOptions): TrainingReportInput {
   const { title, subtitle, finished, prompts } = options;
-  const metrics = readMetrics(runPath);
-  const provenance = readProvenance(runPath);
-  // Only preference tuning has an objective.
-  const { objective } = (provenance.data ?? {}) as { readonly objective?: ObjectiveOptions };
-  const heldOut = readHeldOut(runPath, metrics);
-  const dispersion = readDispersion(runPath, prompts);
+  const metrics = run.metrics();
+  const provenance = run.provenance() ?? {};
+  const objective = provenance.data?.objective as ObjectiveOptions | undefined;
+  const heldOut = readHeldOut(run);
+  const dispersion = readDispersion(run, prompts);
   return {
     ...(objective && { objective }),
     title,
@@ -58,23 +48,22 @@ function readRun(runPath: string, options: RunReportOptions): TrainingReportInpu
     finished,
     metrics,
     ...(heldOut && { heldOut }),
-    kl: readKl(runPath, metrics),
+    kl: readKl(run, metrics),
     ...(dispersion && { dispersion }),
-    samples: readRecords<Sample>(runPath, 'samples.jsonl').flatMap(
-      ({ prompt, before: first, after: second }) =>
-        second === undefined ? [] : [{ prompt: plainText(prompt), before: first, after: second }],
+    samples: (run.records('samples') ?? []).flatMap(({ prompt, before: first, after: second }) =>
+      second === undefined ? [] : [{ prompt: plainText(prompt), before: first, after: second }],
     ),
-    recipe: readFileSync(join(runPath, 'recipe.yaml'), 'utf8'),
+    recipe: run.recipeText(),
     provenance,
   };
 }
 
 /** Held-out pairs before the first step and at the last evaluation, where the run has both. */
-function readHeldOut(runPath: string, metrics: readonly MetricsRecord[]): HeldOutPairs | undefined {
-  const last = metrics.findLast((line) => line.eval_loss !== undefined)?.step;
+function readHeldOut(run: RunReader): HeldOutPairs | undefined {
+  const last = run.lastEvaluation()?.step;
   if (last === undefined) return undefined;
-  const before = readRecords<EvaluatedPair>(runPath, 'evaluations/step-0.jsonl');
-  const after = readRecords<EvaluatedPair>(runPath, `evaluations/step-${last}.jsonl`);
+  const before = run.evaluation(0) ?? [];
+  const after = run.evaluation(last) ?? [];
   if (before.length === 0 || after.length !== before.length) return undefined;
   const chosenLogRatios = after.flatMap(({ chosenLogRatio }) => chosenLogRatio ?? []);
   return {
@@ -92,10 +81,10 @@ function readHeldOut(runPath: string, metrics: readonly MetricsRecord[]): HeldOu
 }
 
 /** The KL of every prompt, at the evaluations that measured it. */
-function readKl(runPath: string, metrics: readonly MetricsRecord[]): MeasuredKl[] {
+function readKl(run: RunReader, metrics: readonly MetricsRecord[]): MeasuredKl[] {
   return metrics.flatMap((line): MeasuredKl[] => {
     if (line['eval_kl/on_policy'] === undefined) return [];
-    const records = readRecords<PromptKl>(runPath, `evaluations/step-${line.step}.kl.jsonl`);
+    const records = run.promptKls(line.step) ?? [];
     if (records.length === 0) return [];
     return [
       {
@@ -108,10 +97,10 @@ function readKl(runPath: string, metrics: readonly MetricsRecord[]): MeasuredKl[
 }
 
 /** The weights w(x) of the training pairs, where the objective used any. */
-function readDispersion(runPath: string, prompts: Prompts | undefined): UsedDispersion | undefined {
-  const [fitted] = readRecords<DispersionModel>(runPath, 'dispersion.json');
+function readDispersion(run: RunReader, prompts: Prompts | undefined): UsedDispersion | undefined {
+  const [fitted] = run.records('dispersionModel') ?? [];
   if (fitted === undefined || fitted.source === 'none') return undefined;
-  const weights = readRecords<{ id: string; negLogDispersion: number }>(runPath, 'dispersion.jsonl');
+  const weights = run.records('dispersion') ?? [];
   return {
     phiStar: fitted.phiStar,
     source: fitted.source,
@@ -126,9 +115,4 @@ function readDispersion(runPath: string, prompts: Prompts | undefined): UsedDisp
 
 function rewardMargin({ chosenReward, rejectedReward }: EvaluatedPair): number {
   return chosenReward - rejectedReward;
-}
-
-function readRecords<T>(runPath: string, name: string): T[] {
-  const path = join(runPath, name);
-  return existsSync(path) ? ([...readJsonLines(path).records] as T[]) : [];
 }

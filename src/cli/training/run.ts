@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { z } from 'zod';
 import {
   describeDropped,
@@ -14,6 +14,7 @@ import {
   writtenRecipe,
 } from '../../config/index.ts';
 import { setMatmulPrecision, setThreads } from '../../engine/index.ts';
+import { RUN_FILES, RunReader } from '../../runs/index.ts';
 import type { LoopResult, TrainOptions } from '../../train/index.ts';
 import type { CliContext } from '../context.ts';
 import { hubData } from '../model.ts';
@@ -86,8 +87,9 @@ export async function runRecipe<Recipe extends TrainRecipe | SftRecipe, Options 
   });
   context.note('');
   for (const sentence of numbers.verdict) context.print(sentence);
-  context.note(`model   ${join(recipe.output, 'model')}`);
-  context.note(`report  ${join(recipe.output, 'report.html')}`);
+  const run = new RunReader(recipe.output);
+  context.note(`model   ${run.modelPath}`);
+  context.note(`report  ${run.file('report')}`);
   context.emit({ event: 'done', output: recipe.output, ...numbers });
 }
 
@@ -112,14 +114,14 @@ function flagValues(flags: TrainFlags, file: string | undefined): FlagValue[] {
 
 /** The directory of the run that a recipe was written by: that run is meant, wherever it was moved to. */
 function runOfRecipe(file: string | undefined): string | undefined {
-  if (file === undefined || basename(file) !== 'recipe.yaml') return undefined;
+  if (file === undefined || basename(file) !== RUN_FILES.recipe) return undefined;
   const directory = dirname(file);
-  return existsSync(join(directory, 'provenance.json')) ? directory : undefined;
+  return existsSync(new RunReader(directory).file('provenance')) ? directory : undefined;
 }
 
 /** The command that goes on with a run. */
 function goOn({ name, again }: Pick<Training<never, never>, 'name' | 'again'>, output: string): string {
-  return again ?? `mallows ${name} ${shellWord(join(output, 'recipe.yaml'))} --resume`;
+  return again ?? `mallows ${name} ${shellWord(new RunReader(output).file('recipe'))} --resume`;
 }
 
 /** A model's name without the folders that lead to it. */

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { EvaluatedPair } from '../../runs/index.ts';
 import { RandomStream } from '../../stats/index.ts';
-import type { EvaluatedPair } from '../../train/evaluation.ts';
 import { compareMethods } from './compare.ts';
 import { groupBySeed, loadEvidence } from './evidence.ts';
 import { frontiers } from './frontier.ts';
@@ -350,7 +350,7 @@ function run(
   name: string,
   recipe: object,
   rows: readonly EvaluatedPair[] = [],
-  metrics: readonly object[] = [],
+  metrics: readonly object[] = [{ step: 10, eval_loss: 0.5 }],
 ) {
   const path = join(root, name);
   mkdirSync(path, { recursive: true });
@@ -441,10 +441,36 @@ describe('evidence', () => {
     expect(evidence).toMatchObject({ step: 10, finished: false });
     expect(Object.keys(evidence.metrics)).toEqual(['accuracy', 'margin', 'chosenLogRatio']);
     rmSync(join(path, 'evaluations'), { recursive: true });
+    expect(await loadEvidence(path)).toMatchObject({ step: 10, metrics: {} });
+    rmSync(join(path, 'metrics.jsonl'));
     expect(await loadEvidence(path)).toMatchObject({ step: undefined, metrics: {} });
     rmSync(join(path, 'model', 'config.json'));
     writeFileSync(join(path, 'model', 'adapter_model.safetensors'), '');
     expect(await loadEvidence(path)).toMatchObject({ finished: true });
+  });
+
+  it('says which runs hold out prompts that they train on', async () => {
+    const paths = [5, 5, 0, undefined].map((promptsTrainedOn, i) => {
+      const path = run(`overlap-${i}`, { objective: { name: 'dpo' }, seed: i }, [pair('x', 0.5)]);
+      const provenance = { data: { eval: { rows: 40, promptsTrainedOn } } };
+      writeFileSync(join(path, 'provenance.json'), JSON.stringify(provenance));
+      return path;
+    });
+    const runs = await Promise.all(paths.map((path) => loadEvidence(path)));
+    const { notes } = compareMethods(runs.map((each) => ({ name: each.path, runs: [each] })));
+    expect(notes[0]).toBe(
+      `${paths[0]}, ${paths[1]}: 5 of 40 held-out pairs have a prompt that is trained on: what is measured on them says little of other prompts.`,
+    );
+    expect(notes.slice(1).join()).not.toContain('trained on');
+  });
+
+  it('takes the last evaluation that was logged, not what a killed session left of a later one', async () => {
+    const metrics = [{ step: 9, eval_loss: 0.5 }, { step: 10 }];
+    const path = run('resumed', { objective: { name: 'dpo' } }, [pair('x', 0.5)], metrics);
+    expect(await loadEvidence(path)).toMatchObject({
+      step: 9,
+      rewardAccuracy: { values: measured([['x', 0, 'p']]) },
+    });
   });
 
   it('puts seeds of one recipe together', async () => {

@@ -1,23 +1,17 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { parse } from 'yaml';
 import { canonicalJson, promptKey, type TextOrChat } from '../../data/index.ts';
-import { DataError, UsageError } from '../../errors.ts';
+import { DataError } from '../../errors.ts';
+import { MADE_OF_MODEL, RunReader } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
 import { readAnswers } from '../answers.ts';
 import { readEvaluationRows } from '../rows.ts';
 import { codePoints } from '../winrate/annotations.ts';
 import { distinctN, selfBleu, words } from './diversity.ts';
-import {
-  type HeldOutValues,
-  LOG_RATIO_ACCURACY,
-  lastEvaluation,
-  REWARD_ACCURACY,
-  readHeldOut,
-} from './held-out.ts';
+import { type HeldOutValues, LOG_RATIO_ACCURACY, REWARD_ACCURACY, readHeldOut } from './held-out.ts';
 import type { Measurement, Method, MetricName, MetricValues, RunEvidence } from './metrics.ts';
+import { promptOverlap } from './prompt-overlap.ts';
 import { rewardKind } from './reward-kind.ts';
-import { hasFinished } from './run-end.ts';
 
 /** Files that say more about a run than its own evaluation does, by default looked for inside the run. */
 export interface RunFiles {
@@ -36,18 +30,19 @@ interface Recipe {
 
 /** Gathers what is known of a run, pair by pair and prompt by prompt. */
 export async function loadEvidence(runPath: string, files: RunFiles = {}): Promise<RunEvidence> {
-  const recipe = readRecipe(runPath);
-  const step = lastEvaluation(runPath);
-  const [answers, rewards, judged] = (['answers', 'rewards', 'judged'] as const).map((name) =>
-    runFile(runPath, name, files),
-  );
+  const run = new RunReader(runPath);
+  const recipe: Recipe = run.recipe();
+  const step = run.lastEvaluation()?.step;
+  const [answers, rewards, judged] = MADE_OF_MODEL.map((name) => runFile(runPath, name, files));
   const heldOut = step === undefined ? {} : readHeldOut(runPath, step);
   const ownAccuracy = heldOut[REWARD_ACCURACY];
+  const overlap = step === undefined ? undefined : promptOverlap(run.provenance() ?? {});
   return {
     path: runPath,
     step,
-    finished: hasFinished(runPath),
+    finished: run.hasModel(),
     seed: typeof recipe.seed === 'number' ? recipe.seed : undefined,
+    ...(overlap && { promptOverlap: overlap }),
     ...(ownAccuracy !== undefined && {
       rewardAccuracy: { kind: rewardKind(recipe.objective), values: ownAccuracy },
     }),
@@ -70,7 +65,7 @@ export function runFile(runPath: string, name: keyof RunFiles, files: RunFiles =
 export function groupBySeed(runs: readonly RunEvidence[]): Method[] {
   const groups = new Map<string, RunEvidence[]>();
   for (const run of runs) {
-    const { seed: _, output: __, ...rest } = readRecipe(run.path);
+    const { seed: _, output: __, ...rest } = new RunReader(run.path).recipe();
     const key = canonicalJson(rest);
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
@@ -103,16 +98,6 @@ export function nameGroups(
 
 function isSeedOnly(name: string): boolean {
   return /^(seed|s)?[-_.]?\d+$/i.test(name);
-}
-
-export function readRecipe(runPath: string): Recipe {
-  const path = join(runPath, 'recipe.yaml');
-  if (!existsSync(path)) {
-    throw new UsageError('not-a-run', `${runPath} is no run directory: it has no recipe.yaml.`, {
-      hint: 'Pass directories that `mallows train` wrote.',
-    });
-  }
-  return (parse(readFileSync(path, 'utf8')) ?? {}) as Recipe;
 }
 
 type Metrics = Partial<Record<MetricName, MetricValues>>;

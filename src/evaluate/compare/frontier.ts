@@ -1,11 +1,11 @@
 import { canonicalJson } from '../../data/index.ts';
 import { DataError } from '../../errors.ts';
-import { type MetricsRecord, readMetrics } from '../../runs/index.ts';
+import { type MetricsRecord, RunReader } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
-import { nameGroups, readRecipe } from './evidence.ts';
+import { nameGroups } from './evidence.ts';
 import { LOG_RATIO_ACCURACY, REWARD_ACCURACY, readHeldOut } from './held-out.ts';
 import { rewardKind } from './reward-kind.ts';
-import { hasFinished, notesOnEnds, type RunEnd } from './run-end.ts';
+import { notesOnEnds, type RunEnd } from './run-end.ts';
 
 /** How far a model has moved from its reference, and what that bought. */
 export interface FrontierPoint {
@@ -66,7 +66,7 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
   const metric = options.metric ?? (runPaths.every(hasLogRatios) ? LOG_RATIO_ACCURACY : REWARD_ACCURACY);
   const methods = new Map<string, DrawnMethod>();
   for (const path of runPaths) {
-    const { seed: _, output: __, ...rest } = readRecipe(path);
+    const { seed: _, output: __, ...rest } = new RunReader(path).recipe();
     const recipe: TrainedRecipe = rest;
     const { beta, ...objective } = recipe.objective ?? {};
     const key = canonicalJson(over === 'beta' ? { ...recipe, objective } : recipe);
@@ -78,7 +78,7 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
     };
     methods.set(key, method);
     const evaluations = evaluationsOf(path, metric);
-    method.ends.push({ path, step: evaluations.at(-1)?.step, finished: hasFinished(path) });
+    method.ends.push({ path, step: evaluations.at(-1)?.step, finished: new RunReader(path).hasModel() });
     for (const { step, kl, value } of over === 'beta' ? evaluations.slice(-1) : evaluations) {
       const at = over === 'beta' ? requiredBeta(path, beta) : step;
       method.points.set(at, [...(method.points.get(at) ?? []), { kl, value }]);
@@ -134,7 +134,7 @@ function nameOfSeveral(first: string, count: number): string {
 }
 
 function evaluationsOf(path: string, metric: string): { step: number; kl: number; value: number }[] {
-  const records = readMetrics(path);
+  const records = new RunReader(path).metrics();
   const points = records.flatMap((record) => {
     const [kl, value] = [record[KL], boughtAt(record, path, metric)];
     return typeof kl === 'number' && typeof value === 'number' ? [{ step: record.step, kl, value }] : [];
@@ -155,7 +155,8 @@ function boughtAt(record: MetricsRecord, path: string, metric: string): unknown 
 
 /** Whether log-ratios are there of every evaluation that a point is drawn of. */
 function hasLogRatios(path: string): boolean {
-  return readMetrics(path)
+  return new RunReader(path)
+    .metrics()
     .filter((record) => record[KL] !== undefined)
     .every(({ step }) => readHeldOut(path, step)[LOG_RATIO_ACCURACY] !== undefined);
 }

@@ -1,8 +1,5 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { readJsonLines } from '../../runs/index.ts';
-import type { EvaluatedPair } from '../../train/evaluation.ts';
-import type { PromptKl } from '../../train/preference-evaluator.ts';
+import { type EvaluatedPair, type PromptKl, RunReader } from '../../runs/index.ts';
+import { win } from '../../stats/summary.ts';
 import type { MetricValues } from './metrics.ts';
 
 /**
@@ -17,29 +14,13 @@ export const REWARD_ACCURACY = 'rewards/accuracies';
 /** What one evaluation measured pair by pair (KL: prompt by prompt), by the names of `metrics.jsonl`. */
 export type HeldOutValues = Readonly<Record<string, MetricValues>>;
 
-/** Reads an evaluation's files; empty where the run kept none of that step. */
+/** What a run kept of an evaluation; empty where it kept nothing of that step. */
 export function readHeldOut(runPath: string, step: number): HeldOutValues {
-  return { ...pairValues(evaluationFile(runPath, step)), ...klValues(evaluationFile(runPath, step, '.kl')) };
+  const run = new RunReader(runPath);
+  return { ...pairValues(run.evaluation(step)), ...klValues(run.promptKls(step)) };
 }
 
-/** Step of the last evaluation that the run kept. */
-export function lastEvaluation(runPath: string): number | undefined {
-  const directory = join(runPath, 'evaluations');
-  if (!existsSync(directory)) return undefined;
-  const steps = readdirSync(directory).flatMap((name) => {
-    const step = /^step-(\d+)\.jsonl$/.exec(name)?.[1];
-    return step === undefined ? [] : [Number(step)];
-  });
-  return steps.length === 0 ? undefined : Math.max(...steps);
-}
-
-function evaluationFile(runPath: string, step: number, suffix: '' | '.kl' = ''): string {
-  return join(runPath, 'evaluations', `step-${step}${suffix}.jsonl`);
-}
-
-function pairValues(file: string): HeldOutValues {
-  if (!existsSync(file)) return {};
-  const rows = readJsonLines(file).records as readonly EvaluatedPair[];
+function pairValues(rows: readonly EvaluatedPair[] = []): HeldOutValues {
   if (rows.length === 0) return {};
   const each = (value: (row: EvaluatedPair) => number): MetricValues =>
     // Runs of earlier versions do not name prompts.
@@ -54,19 +35,17 @@ function pairValues(file: string): HeldOutValues {
   if (!rows.every((row) => row.chosenLogRatio !== undefined && row.rejectedLogRatio !== undefined)) {
     return values;
   }
-  const margin = ({ chosenLogRatio, rejectedLogRatio }: EvaluatedPair) => chosenLogRatio! - rejectedLogRatio!;
   return {
     ...values,
-    [LOG_RATIO_ACCURACY]: each((row) => (1 + Math.sign(margin(row))) / 2),
-    'log_ratio/margins': each(margin),
+    [LOG_RATIO_ACCURACY]: each((row) => win(row.chosenLogRatio!, row.rejectedLogRatio!)),
+    'log_ratio/margins': each((row) => row.chosenLogRatio! - row.rejectedLogRatio!),
     'log_ratio/chosen': each((row) => row.chosenLogRatio!),
     'log_ratio/rejected': each((row) => row.rejectedLogRatio!),
   };
 }
 
-function klValues(file: string): HeldOutValues {
-  if (!existsSync(file)) return {};
-  const rows = readJsonLines(file).records as readonly PromptKl[];
+function klValues(rows: readonly PromptKl[] | undefined): HeldOutValues {
+  if (rows === undefined) return {};
   return {
     'kl/on_policy': new Map(
       // Rounding makes a KL of nothing a little less than that.

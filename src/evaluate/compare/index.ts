@@ -19,6 +19,7 @@ export { type ReadablePair, readJudgedPairs } from './judged.ts';
 export {
   type Difference as MetricDifference,
   formatMetric,
+  loggedRange,
   METRICS,
   type Measurement,
   type Method,
@@ -29,7 +30,8 @@ export {
   type Range as MetricRange,
   type RunEvidence,
 } from './metrics.ts';
+export { overlapWords, type PromptOverlap, promptOverlap } from './prompt-overlap.ts';
 export { rewardKind } from './reward-kind.ts';
-export { hasFinished, type RunEnd } from './run-end.ts';
+export type { RunEnd } from './run-end.ts';
 export type { Third } from './thirds.ts';
 export { type PromptWeights, readWeights } from './weights.ts';

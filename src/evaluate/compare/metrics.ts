@@ -1,3 +1,4 @@
+import type { PromptOverlap } from './prompt-overlap.ts';
 import type { RunEnd } from './run-end.ts';
 
 /** A figure that is known prompt by prompt (or pair by pair), so that models can be compared on the same ones. */
@@ -21,6 +22,12 @@ export type Range = readonly [least: number, largest: number];
 
 const SHARE: Range = [0, 1];
 const FROM_ZERO: Range = [0, Number.POSITIVE_INFINITY];
+
+/** Least and largest value of what `metrics.jsonl` calls by a name; undefined where there is no limit. */
+export function loggedRange(name: string): Range | undefined {
+  if (name.endsWith('/accuracies')) return SHARE;
+  return name === 'kl/on_policy' ? FROM_ZERO : undefined;
+}
 
 /** Least and largest difference of two values of a metric; undefined where there is no limit. */
 export function differenceRange({ range }: MetricKind): Range | undefined {
@@ -75,6 +82,8 @@ export type MetricValues = ReadonlyMap<string, Measurement>;
 /** One trained model and what is known of it. Held-out pairs and KL are of its last evaluation. */
 export interface RunEvidence extends RunEnd {
   readonly seed: number | undefined;
+  /** Absent where the run's provenance does not say. */
+  readonly promptOverlap?: PromptOverlap;
   /** Held-out accuracy by the objective's own reward, for where some run has no log-ratios; `kind` says what that is. */
   readonly rewardAccuracy?: { readonly kind: string; readonly values: MetricValues };
   readonly metrics: Readonly<Partial<Record<MetricName, MetricValues>>>;

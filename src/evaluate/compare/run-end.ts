@@ -1,6 +1,3 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-
 /** How far a run went. */
 export interface RunEnd {
   /** Directory, for people. */
@@ -9,14 +6,6 @@ export interface RunEnd {
   readonly step: number | undefined;
   /** Whether it went to its end and holds the model that came of it. */
   readonly finished: boolean;
-}
-
-/** Trained weights are the last that a run writes: in one file, with an index after the others, or as an adapter. */
-const WEIGHTS = ['model.safetensors', 'model.safetensors.index.json', 'adapter_model.safetensors'];
-
-/** Whether a run directory holds the model that came of it. */
-export function hasFinished(runPath: string): boolean {
-  return WEIGHTS.some((file) => existsSync(join(runPath, 'model', file)));
 }
 
 /** What must be said of runs that are taken for equally far: which did not finish, and where they differ in their steps. */

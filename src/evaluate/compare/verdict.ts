@@ -1,5 +1,6 @@
 import { formatMetric, METRICS, type Method, type MetricComparison, type MetricKind } from './metrics.ts';
 import type { Contest, PairedMetric } from './pairing.ts';
+import { notesOnOverlap } from './prompt-overlap.ts';
 import { notesOnEnds } from './run-end.ts';
 
 const SIGNIFICANT = 0.05;
@@ -85,7 +86,8 @@ export function notesOn(
   comparisons: readonly MetricComparison[],
 ): string[] {
   const [{ name: baseline }] = methods as [Method];
-  const notes = notesOnEnds(methods.flatMap(({ runs }) => runs));
+  const all = methods.flatMap(({ runs }) => runs);
+  const notes = [...notesOnEnds(all), ...notesOnOverlap(all)];
   if (comparisons.length > 1)
     notes.push(`p-values are corrected for ${comparisons.length} comparisons (Holm).`);
   if (methods.some(({ runs }) => runs.length === 1)) {

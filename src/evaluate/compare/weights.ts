@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { RunReader } from '../../runs/index.ts';
 import { readEvaluationRows } from '../rows.ts';
-import { readRecipe } from './evidence.ts';
 import type { MetricKind } from './metrics.ts';
 
 /** w(x) by the id of a pair or prompt. */
@@ -23,7 +22,7 @@ export async function readWeights(
   const given = file === undefined ? undefined : await readWeightFile(file);
   const own = runPaths
     .filter((path) => !isShuffled(path))
-    .map((path) => join(path, 'eval-dispersion.jsonl'))
+    .map((path) => new RunReader(path).file('evalDispersion'))
     .find((path) => existsSync(path));
   return { heldOut: own === undefined ? given : await readWeightFile(own), answers: given };
 }
@@ -34,7 +33,9 @@ export function weightsOf({ heldOut, answers }: PromptWeights, kind: MetricKind)
 }
 
 function isShuffled(runPath: string): boolean {
-  const { dispersion } = readRecipe(runPath) as { readonly dispersion?: { readonly shuffle?: boolean } };
+  const { dispersion } = new RunReader(runPath).recipe() as {
+    readonly dispersion?: { readonly shuffle?: boolean };
+  };
   return dispersion?.shuffle === true;
 }
 

@@ -3,10 +3,12 @@ export { CommandJudge, type CommandJudgeOptions } from './command-judge.ts';
 export type { Judge, NoVerdict, Outcome, ShownPair, Verdict } from './contract.ts';
 export {
   type AnswerPair,
+  countLeftOut,
   type JudgedPair,
   type JudgeRunOptions,
   type JudgeSummary,
   judgePairs,
+  type LeftOutPairs,
   requireVerdicts,
   summarizeVerdicts,
   type Winner,

@@ -29,21 +29,24 @@ export interface JudgedPair extends AnswerPair {
   }[];
 }
 
-export interface JudgeSummary {
+/**
+ * Pairs left out, each counted once, by the first of these that is true of a verdict on it: the judge refused it, it was cut
+ * off at its length limit, or it could not be read. Those are seldom any pairs (they are the long ones, say), so that the
+ * rates speak of the others alone.
+ */
+export interface LeftOutPairs {
+  readonly refused: number;
+  readonly cutOff: number;
+  readonly unparsable: number;
+}
+
+export interface JudgeSummary extends LeftOutPairs {
   readonly judge: string;
   /** Pairs with a winner or a tie: the win rate's denominator. */
   readonly n: number;
   readonly wins: number;
   readonly losses: number;
   readonly ties: number;
-  /**
-   * Pairs left out, each counted once, by the first of these that is true of a verdict on it: the judge refused it, it was cut
-   * off at its length limit, or it could not be read. Those are seldom any pairs (they are the long ones, say), so that the
-   * rates speak of the others alone.
-   */
-  readonly refused: number;
-  readonly cutOff: number;
-  readonly unparsable: number;
   /** The judge's words where it first refused; null where it refused nothing. */
   readonly firstRefusal: string | null;
   /** (wins + ½ ties)/n of A, in points; null when no pair could be judged. */
@@ -161,7 +164,8 @@ export function summarizeVerdicts(judged: readonly JudgedPair[], judge: string):
     wins,
     losses: n - wins - ties,
     ties,
-    ...leftOut(judged),
+    ...countLeftOut(judged),
+    firstRefusal: firstRefusal(judged),
     winRate: n === 0 ? null : (100 * (wins + ties / 2)) / n,
     interval: sums.length < 2 ? null : points(clusterBootstrap(scores, prompts)),
     pValue:
@@ -176,7 +180,8 @@ export function summarizeVerdicts(judged: readonly JudgedPair[], judge: string):
   };
 }
 
-function leftOut(judged: readonly JudgedPair[]) {
+/** Pairs without a verdict, by the reason. */
+export function countLeftOut(judged: readonly JudgedPair[]): LeftOutPairs {
   const counts = { refused: 0, 'cut-off': 0, unparsable: 0 };
   for (const { winner, verdicts } of judged) {
     if (winner !== undefined) continue;
@@ -184,9 +189,13 @@ function leftOut(judged: readonly JudgedPair[]) {
     const counted = (['refused', 'cut-off'] as const).find((reason) => reasons.includes(reason));
     counts[counted ?? 'unparsable']++;
   }
-  const refusal = judged.flatMap(({ verdicts }) => verdicts).find(({ reason }) => reason === 'refused');
   const { refused, 'cut-off': cutOff, unparsable } = counts;
-  return { refused, cutOff, unparsable, firstRefusal: refusal?.text ?? null };
+  return { refused, cutOff, unparsable };
+}
+
+function firstRefusal(judged: readonly JudgedPair[]): string | null {
+  const refusal = judged.flatMap(({ verdicts }) => verdicts).find(({ reason }) => reason === 'refused');
+  return refusal?.text ?? null;
 }
 
 function points({ low, high }: Interval): [number, number] {

@@ -1,5 +1,6 @@
 import { packedLength, type TokenizedPair } from '../../data/index.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
+import { win } from '../../stats/summary.ts';
 import type { ItemResults } from '../../train/task.ts';
 import { packScoredPairs, type ScoredRow } from './score-pass.ts';
 import { ScoringTask } from './scoring-task.ts';
@@ -62,7 +63,9 @@ export class RewardTask extends ScoringTask<TokenizedPair, RewardResults> {
       'rewards/chosen': mean(({ chosenScores }, i) => chosenScores[i]!),
       'rewards/rejected': mean(({ rejectedScores }, i) => rejectedScores[i]!),
       'rewards/margins': mean(({ chosenScores, rejectedScores }, i) => chosenScores[i]! - rejectedScores[i]!),
-      'rewards/accuracies': mean((result, i) => rewardWin(result, i)),
+      'rewards/accuracies': mean(({ chosenScores, rejectedScores }, i) =>
+        win(chosenScores[i]!, rejectedScores[i]!),
+      ),
     };
   }
 
@@ -73,10 +76,4 @@ export class RewardTask extends ScoringTask<TokenizedPair, RewardResults> {
   protected lossOf(items: readonly number[], scores: Float64Array): RewardResults {
     return bradleyTerry(items, scores, this.#centering);
   }
-}
-
-/** 1 when chosen scores higher, ½ for a tie. */
-export function rewardWin({ chosenScores, rejectedScores }: RewardResults, index: number): 0 | 0.5 | 1 {
-  const margin = chosenScores[index]! - rejectedScores[index]!;
-  return margin > 0 ? 1 : margin === 0 ? 0.5 : 0;
 }

@@ -1,10 +1,10 @@
 import type { PackedCompletion } from '../../data/contract.ts';
 import { type PackedRow, packPairs, packSequences, type TokenizedPair } from '../../data/index.ts';
+import { packByLength } from '../../data/pack.ts';
 import { noGrad, ops, type Tensor, tensor, tidy, wideDType } from '../../engine/index.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import { packWeights } from '../../models/packed-weights.ts';
 import type { GradientStore } from '../../train/gradients.ts';
-import { packByLength } from '../../train/reference.ts';
 import { type WalkOptions, walk } from '../../train/walk.ts';
 
 export interface ScoredRow {

@@ -1,7 +1,7 @@
+import { packByLength } from '../../data/pack.ts';
 import { tidy } from '../../engine/index.ts';
 import type { SequenceClassifier } from '../../models/index.ts';
 import type { PassOptions, RowPass } from '../../train/pass.ts';
-import { packByLength } from '../../train/reference.ts';
 import type { ItemResults, LoopTask } from '../../train/task.ts';
 import { type ScoredRow, scorePass } from './score-pass.ts';
 

@@ -1,8 +1,9 @@
 import { promptKey } from '../../data/index.ts';
-import { intervalOverPrompts } from '../../train/evaluation.ts';
+import { intervalOverPrompts } from '../../stats/bootstrap.ts';
+import { win } from '../../stats/summary.ts';
 import { type PairSources, readPairRows, tokenizePairRows } from '../../train/preference-data.ts';
 import type { ScorerOptions, ScorerResult } from './options.ts';
-import { RewardTask, rewardWin } from './reward-task.ts';
+import { RewardTask } from './reward-task.ts';
 import { trainScorer } from './train-scorer.ts';
 
 /** Options of a reward model's training, with the meanings that they have for preference tuning. */
@@ -46,7 +47,9 @@ async function evaluateReward(
   signal: AbortSignal | undefined,
 ): Promise<Record<string, number>> {
   const results = await task.evaluateAll(signal);
-  const wins = results.flatMap((result) => result.items.map((_, i) => rewardWin(result, i)));
+  const wins = results.flatMap(({ items, chosenScores, rejectedScores }) =>
+    items.map((_, i) => win(chosenScores[i]!, rejectedScores[i]!)),
+  );
   const promptOfWins = results.flatMap(({ items }) => items.map((item) => prompts[item]!));
   return { ...task.metrics(results), ...intervalOverPrompts('rewards/accuracies', wins, promptOfWins) };
 }

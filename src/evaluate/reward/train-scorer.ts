@@ -3,6 +3,7 @@ import type { RunDirectory } from '../../runs/index.ts';
 import type { LoopResult } from '../../train/index.ts';
 import { runLoop } from '../../train/loop.ts';
 import { DEFAULT_LORA_RANK } from '../../train/options.ts';
+import type { SplitFacts } from '../../train/splits.ts';
 import type { ScorerOptions, ScorerResult } from './options.ts';
 import { ScorerSession, type ScorerTask } from './scorer-session.ts';
 
@@ -12,7 +13,7 @@ export interface Scoring {
   /** Metrics on held-out items. */
   readonly evaluate?: (signal?: AbortSignal) => Promise<Record<string, number>>;
   /** For provenance.json. */
-  readonly facts: { readonly train: { readonly source: string }; readonly eval: unknown };
+  readonly facts: SplitFacts;
   /** For the model card. */
   readonly objective: string;
   /** What the one score means. */

@@ -24,7 +24,7 @@ describe('win rates over seeds of training', () => {
   it('leave out what a run has no verdict on', () => {
     const { winRate, ...rest } = comparisonOf(method, 'dpo', [...run('a', 3), ...run('b')], 0);
     expect(winRate.estimate).toBeCloseTo((100 * 39) / 79, 12);
-    expect(rest).toMatchObject({ runs: 2, prompts: 20, answers: 79, unparsable: 1 });
+    expect(rest).toMatchObject({ runs: 2, prompts: 20, answers: 79, refused: 0, cutOff: 0, unparsable: 1 });
   });
 
   it('say where there was one seed that its luck is not covered', () => {

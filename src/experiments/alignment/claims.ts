@@ -1,5 +1,5 @@
 import { promptKey } from '../../data/index.ts';
-import type { JudgedPair } from '../../evaluate/index.ts';
+import { countLeftOut, type JudgedPair, type LeftOutPairs } from '../../evaluate/index.ts';
 import { crossedMean } from '../../stats/index.ts';
 import { isControlOf, type Method } from '../shared/arms.ts';
 import { type Claim, verdictOn } from '../shared/claims.ts';
@@ -19,7 +19,7 @@ export function comparisonOf(
   seed: number,
 ): Comparison {
   const count = (wanted: JudgedPair['winner']) => judged.filter(({ winner }) => winner === wanted).length;
-  const [wins, ties, losses, unparsable] = [count('a'), count('tie'), count('b'), count(undefined)];
+  const [wins, ties, losses] = [count('a'), count('tie'), count('b')];
   const { prompts, runs } = scoresOf(judged);
   const distinct = new Set(prompts).size;
   const interval =
@@ -31,12 +31,12 @@ export function comparisonOf(
     against,
     runs: runs.length,
     prompts: distinct,
-    answers: judged.length - unparsable,
+    answers: wins + ties + losses,
     wins,
     ties,
     losses,
     winRate: { estimate: 100 * interval.estimate, low: 100 * interval.low, high: 100 * interval.high },
-    unparsable,
+    ...countLeftOut(judged),
   };
 }
 
@@ -174,11 +174,22 @@ export function rewardFindings(
   ];
 }
 
-function show({ winRate, answers, wins, ties, losses, unparsable }: Comparison): string {
+function show({ winRate, answers, wins, ties, losses, ...left }: Comparison): string {
   const { estimate, low, high } = winRate;
   const rate = hasInterval(winRate)
     ? `${estimate.toFixed(1)} % (${low.toFixed(1)} to ${high.toFixed(1)})`
     : `${wins} won, ${ties} tied, ${losses} lost (too few prompts for an interval)`;
-  const left = unparsable > 0 ? `, ${unparsable} more without a readable verdict` : '';
-  return `${rate} of ${answers} answers${left}`;
+  return `${rate} of ${answers} answers${leftOutWords(left)}`;
+}
+
+/** `, 3 more without a verdict (2 refused by the judge, 1 that cannot be read)` */
+function leftOutWords({ refused, cutOff, unparsable }: LeftOutPairs): string {
+  const reasons = [
+    [refused, 'refused by the judge'],
+    [cutOff, 'cut off before it'],
+    [unparsable, 'that cannot be read'],
+  ] as const;
+  const told = reasons.flatMap(([answers, why]) => (answers > 0 ? [`${answers} ${why}`] : []));
+  if (told.length === 0) return '';
+  return `, ${refused + cutOff + unparsable} more without a verdict (${told.join(', ')})`;
 }

@@ -10,7 +10,7 @@ import {
   RewardModel,
   requireVerdicts,
 } from '../../evaluate/index.ts';
-import type { KeptParts } from '../../runs/index.ts';
+import { type KeptParts, RunReader } from '../../runs/index.ts';
 import {
   type Arm,
   type ArmRun,
@@ -80,7 +80,7 @@ async function answerAll(run: AlignmentRun, { arms, base, pairs }: Tuned): Promi
   const after = new Map<Arm, Answered>();
   for (const { arm, path } of arms) {
     const made = { ...armOptions(arm, training), pairs };
-    after.set(arm, await answer(join(path, 'model'), armFolder(arm), arm.name, made));
+    after.set(arm, await answer(new RunReader(path).modelPath, armFolder(arm), arm.name, made));
   }
   return { before, after };
 }

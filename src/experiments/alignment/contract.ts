@@ -1,5 +1,5 @@
 import type { PreferencePair } from '../../data/index.ts';
-import type { Judge } from '../../evaluate/index.ts';
+import type { Judge, LeftOutPairs } from '../../evaluate/index.ts';
 import type { ArmRun, Method } from '../shared/arms.ts';
 import type { Claim } from '../shared/claims.ts';
 import type { Pipeline, PipelineOptions } from '../shared/pipeline.ts';
@@ -48,8 +48,8 @@ export interface TrainedArm extends ArmRun {
   readonly loss: number | null;
 }
 
-/** A judge's word on one method against another. */
-export interface Comparison {
+/** A judge's word on one method against another, and the answers that have none. */
+export interface Comparison extends LeftOutPairs {
   readonly method: Method;
   readonly against: string;
   /** Trainings of the method, a seed each. */
@@ -61,8 +61,6 @@ export interface Comparison {
   readonly losses: number;
   /** (wins + ½ ties)/answers in percent, with a 95 % interval over prompts and, where there are several, runs. */
   readonly winRate: { readonly estimate: number; readonly low: number; readonly high: number };
-  /** Answers that the judge's word could not be read for. */
-  readonly unparsable: number;
 }
 
 /** The content of report.json. */

@@ -80,9 +80,9 @@ export async function alignmentPage(report: AlignmentReport, figures: readonly F
             { heading: 'Win rate (95 % interval)', numeric: true },
             { heading: 'Wins / ties / losses', numeric: true },
             { heading: 'Prompts', numeric: true },
-            { heading: 'No verdict', numeric: true },
+            { heading: 'No verdict: refused / cut off / unreadable', numeric: true },
           ],
-          comparisons.map(({ method, against, winRate, wins, ties, losses, prompts, unparsable }) => [
+          comparisons.map(({ method, against, winRate, wins, ties, losses, prompts, ...left }) => [
             method.label,
             against,
             hasInterval(winRate)
@@ -90,7 +90,7 @@ export async function alignmentPage(report: AlignmentReport, figures: readonly F
               : '–',
             `${wins} / ${ties} / ${losses}`,
             prompts,
-            unparsable,
+            `${left.refused} / ${left.cutOff} / ${left.unparsable}`,
           ]),
         ),
       },

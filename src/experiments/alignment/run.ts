@@ -1,5 +1,5 @@
 import { hashValues, type PairDataset } from '../../data/index.ts';
-import { readMetrics } from '../../runs/index.ts';
+import { RunReader } from '../../runs/index.ts';
 import { memoryFacts } from '../../train/index.ts';
 import type { ArmRun } from '../shared/arms.ts';
 import { openPipeline, type Pipeline } from '../shared/pipeline.ts';
@@ -91,7 +91,7 @@ function tunedPairs({ experiment, parts }: AlignmentRun, sampled: OnPolicyPairs 
 
 /** A run with what its last evaluation says of held-out pairs. */
 function trainedArm(run: ArmRun): TrainedArm {
-  const last = readMetrics(run.path).findLast((record) => record.eval_loss !== undefined);
+  const last = new RunReader(run.path).lastEvaluation();
   return {
     ...run,
     accuracy: last?.['eval_rewards/accuracies'] ?? null,

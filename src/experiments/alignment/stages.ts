@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { hashValues } from '../../data/index.ts';
 import { RewardModel, trainReward } from '../../evaluate/index.ts';
-import { readMetrics } from '../../runs/index.ts';
+import { RunReader } from '../../runs/index.ts';
 import { memoryFacts, trainSft } from '../../train/index.ts';
 import type { Pipeline } from '../shared/pipeline.ts';
 import { trainingStage } from '../shared/stages.ts';
@@ -53,7 +53,7 @@ export async function rewardStage({
       seed: settings.seed,
     }),
   );
-  const last = readMetrics(path).findLast((record) => record['eval_rewards/accuracies'] !== undefined);
+  const last = new RunReader(path).lastEvaluation();
   const number = (name: string) => last?.[`eval_rewards/accuracies${name}`] ?? Number.NaN;
   return { model: trained, accuracy: { estimate: number(''), low: number('/low'), high: number('/high') } };
 }

@@ -13,7 +13,7 @@ const DRAWN: readonly (BanditObjective & { readonly label: string; readonly colo
 const ARM_COLORS: readonly SeriesColor[] = ['blue', 'orange', 'green', 'purple', 'grey'];
 
 const REWARD = { label: 'expected reward' };
-const KL = { label: 'KL to the reference (nats)' };
+const KL = { label: 'KL to the reference (nats)', range: [0, Number.POSITIVE_INFINITY] } as const;
 
 /** At most about `count` points, evenly spaced along the drawn curve rather than in epochs, first and last kept. */
 export function thinned(points: readonly Point[], count: number): Point[] {

@@ -1,7 +1,8 @@
 import { basename } from 'node:path';
 import { distinctPrompts, lastTurn } from '../../data/index.ts';
 import { fitDispersion } from '../../objectives/index.ts';
-import { type PairScore, scorePairs } from '../../train/index.ts';
+import type { PairScore } from '../../runs/index.ts';
+import { scorePairs } from '../../train/index.ts';
 import { dispersionClaims } from './claims.ts';
 import type {
   DispersionExperiment,

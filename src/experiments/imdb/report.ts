@@ -22,8 +22,8 @@ export function imdbFigures({ frontiers, settings }: ImdbReport): Figure[] {
       title: `Figure 8c: accuracy against KL, β = ${beta}`,
       subtitle: `along training; each point an evaluation${seeds > 1 ? `, mean of ${seeds} seeds` : ''}`,
       description: `Share of positive samples against on-policy KL to the SFT model during training at β = ${beta}.`,
-      x: { label: 'on-policy KL (nats a completion)' },
-      y: { label: 'positive samples (share)' },
+      x: { label: 'on-policy KL (nats a completion)', range: [0, Number.POSITIVE_INFINITY] },
+      y: { label: 'positive samples (share)', range: [0, 1] },
       connect: true,
       series: methodsOf(settings.training)
         .filter((method) => method.beta === beta)

@@ -84,7 +84,8 @@ async function runWith({ path, classifier }: OpenClassifier, run: Run): Promise<
   const frontiers = await frontiersOf(
     run,
     { model: sftModel, data: tuned, facts: { model: sftModel, pairs: hashValues(pairs) } },
-    (loaded, withReference) => measurePolicy(loaded, withReference, classifier, probes, settings),
+    (loaded, withReference, signal) =>
+      measurePolicy(loaded, withReference, classifier, probes, settings, signal),
   );
   return {
     experiment: 'imdb',
@@ -110,7 +111,11 @@ function sampledFrom({ experiment: { settings }, pipeline, data }: Run) {
   return { sampling, openingWords, sft, classifier, seed, model, data, ...pipeline.placement };
 }
 
-type Measure = (loaded: LoadedModel, withReference: WithReference) => ReturnType<typeof measurePolicy>;
+type Measure = (
+  loaded: LoadedModel,
+  withReference: WithReference,
+  signal?: AbortSignal,
+) => ReturnType<typeof measurePolicy>;
 
 /** Trains every arm and measures its policy along the way; all start from the same one, which is measured once. */
 async function frontiersOf(run: Run, start: ArmsStart, measure: Measure): Promise<ArmFrontier[]> {
@@ -125,7 +130,7 @@ async function frontiersOf(run: Run, start: ArmsStart, measure: Measure): Promis
     async () => {
       const loaded = await loadModel(start.model, pipeline.placement);
       try {
-        return await measure(loaded, async (use) => use(loaded.model));
+        return await measure(loaded, async (use) => use(loaded.model), experiment.signal);
       } finally {
         loaded.model.dispose();
       }
@@ -136,8 +141,8 @@ async function frontiersOf(run: Run, start: ArmsStart, measure: Measure): Promis
     facts: { ...start.facts, frontier },
     measured: {
       evaluation: { every: frontier.every },
-      probe: async ({ step, loaded, withReference }) =>
-        step === 0 ? before : measure(loaded, withReference),
+      probe: async ({ step, loaded, withReference, signal }) =>
+        step === 0 ? before : measure(loaded, withReference, signal),
     },
   });
   return runs.map((one) => ({ ...one, moments: momentsOf(one.path) }));

@@ -1,8 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { canonicalJson } from '../../data/index.ts';
-import { hasFinished } from '../../evaluate/index.ts';
-import { holdsRun, KeptParts, readJson, writeFileAtomic } from '../../runs/index.ts';
+import { holdsRun, KeptParts, RunReader, readJson, writeFileAtomic } from '../../runs/index.ts';
 import type { EstimatedStage } from './plan.ts';
 
 /** What every stage of an experiment is told of. */
@@ -67,8 +66,9 @@ export async function trainingStage(
 ): Promise<string> {
   const written = plain(recipe);
   const there = holdsRun(path, written);
-  const model = join(path, 'model');
-  const kept = there === 'same' && hasFinished(path);
+  const run = new RunReader(path);
+  const model = run.modelPath;
+  const kept = there === 'same' && run.hasModel();
   watch.onStage?.(name, kept);
   if (kept) return model;
   const { signal } = watch;

@@ -1,5 +1,6 @@
-import { LOG_RATIO_ACCURACY, REWARD_ACCURACY } from '../../evaluate/index.ts';
+import { LOG_RATIO_ACCURACY, loggedRange, REWARD_ACCURACY } from '../../evaluate/index.ts';
 import {
+  type Axis,
   barChart,
   dataTable,
   type Figure,
@@ -35,7 +36,7 @@ export function sweepFigures({ cells, settings, runs }: SweepReport): Figure[] {
     title: metric,
     subtitle: `mean over seeds, whiskers ± one sd${controls.length > 0 ? '; grey: shuffled-dispersion controls' : ''}`,
     description: `${metric} of every cell: ${bars.map(({ label, value }) => `${label} ${showValue(value)}`).join(', ')}.`,
-    x: { label: metric },
+    x: axisOf(metric),
     bars,
     format: showValue,
   });
@@ -50,8 +51,8 @@ export function sweepFigures({ cells, settings, runs }: SweepReport): Figure[] {
       title: `${metric} against KL`,
       subtitle: 'a point a run',
       description: `Each run's ${metric} against its on-policy KL to the reference.`,
-      x: { label: 'on-policy KL (nats a completion)' },
-      y: { label: metric },
+      x: axisOf('kl/on_policy', 'on-policy KL (nats a completion)'),
+      y: axisOf(metric),
       series: cells.map(({ cell }) => ({
         label: cell,
         points: withKl
@@ -60,6 +61,11 @@ export function sweepFigures({ cells, settings, runs }: SweepReport): Figure[] {
       })),
     }),
   ];
+}
+
+function axisOf(metric: string, label = metric): Axis {
+  const range = loggedRange(metric);
+  return { label, ...(range && { range }) };
 }
 
 export async function sweepPage(report: SweepReport, figures: readonly Figure[]): Promise<string> {

@@ -1,3 +1,4 @@
+import type { PromptOverlap } from '../../evaluate/index.ts';
 import type { DispersionSource, ObjectiveOptions } from '../../objectives/index.ts';
 import type { MetricsRecord } from '../../runs/index.ts';
 import type { Summary } from '../../stats/index.ts';
@@ -77,6 +78,7 @@ export interface TrainingNumbers {
   readonly finished: boolean;
   readonly steps: number;
   readonly verdict: readonly string[];
+  readonly data?: DataNumbers;
   readonly heldOut?: HeldOutNumbers;
   /** Of supervised fine-tuning: the loss of held-out tokens at the first evaluation and the last, nats. */
   readonly heldOutTexts?: { readonly before: HeldOutLoss; readonly after: HeldOutLoss };
@@ -84,6 +86,13 @@ export interface TrainingNumbers {
   readonly kl?: readonly KlLevel[];
   readonly dispersion?: Summary & Pick<UsedDispersion, 'phiStar' | 'source' | 'shuffled'>;
   readonly final: Readonly<Record<string, number | null>>;
+}
+
+/** What a run's provenance says of its rows that bears on its results. */
+export interface DataNumbers {
+  /** Pairs whose votes do not favour the chosen side: training leaves them out, evaluation keeps them. */
+  readonly contested?: { readonly train: number; readonly heldOut: number };
+  readonly promptOverlap?: PromptOverlap;
 }
 
 /** Held-out pairs in numbers; every change is the paired one. */

@@ -1,5 +1,5 @@
 import type { MetricsRecord } from '../../runs/index.ts';
-import { lineChart, type Point } from '../charts.ts';
+import { type Axis, lineChart, type Point } from '../charts.ts';
 import type { Figure } from '../figure.ts';
 import type { KlLevel, TrainingNumbers } from './contract.ts';
 import { knowsNothing } from './numbers.ts';
@@ -41,6 +41,7 @@ function lossFigure({ metrics, method }: Curves): CaptionedFigure | undefined {
     title: 'Loss',
     label: `loss (${unit})`,
     key: 'loss',
+    ...(method === 'sft' && { range: FROM_ZERO }),
     ...(fromLn2 && { reference: [Math.LN2, 'ln 2'] }),
   });
   const caption =
@@ -69,6 +70,7 @@ function accuracyFigure({ metrics, objective, numbers }: Curves): CaptionedFigur
     title: 'Accuracy',
     label: 'share of pairs',
     key: 'rewards/accuracies',
+    range: [0, 1],
     reference: ordered && before !== undefined ? [before, 'before training'] : [0.5, 'chance'],
   });
   const start = ordered
@@ -83,8 +85,11 @@ interface CurveOptions {
   readonly title: string;
   readonly label: string;
   readonly key: string;
+  readonly range?: Axis['range'];
   readonly reference?: readonly [value: number, label: string];
 }
+
+const FROM_ZERO = [0, Number.POSITIVE_INFINITY] as const;
 
 function trainAndHeldOut(metrics: readonly MetricsRecord[], curve: CurveOptions): Figure | undefined {
   const training = pointsOf(metrics, curve.key);
@@ -95,7 +100,7 @@ function trainAndHeldOut(metrics: readonly MetricsRecord[], curve: CurveOptions)
     title: curve.title,
     description: `${curve.title} by step: ${describeCurve('training', training)}; ${describeCurve('held-out', heldOut)}.`,
     x: { label: 'step' },
-    y: { label: curve.label },
+    y: { label: curve.label, ...(curve.range && { range: curve.range }) },
     series: [
       { label: 'training', points: training, color: 'grey' as const },
       {
@@ -145,7 +150,7 @@ function klFigure(levels: readonly KlLevel[]): CaptionedFigure | undefined {
     subtitle: 'held-out prompts, answers of the policy itself',
     description: `KL to the reference by step: ${describeCurve('policy', points)} nats an answer.`,
     x: { label: 'step' },
-    y: { label: 'KL(π ‖ π_ref) (nats an answer)' },
+    y: { label: 'KL(π ‖ π_ref) (nats an answer)', range: FROM_ZERO },
     series: [
       {
         label: '',

@@ -1,3 +1,4 @@
+import { overlapWords } from '../../evaluate/index.ts';
 import { clusterBootstrap, mean, summarize } from '../../stats/index.ts';
 import type {
   Estimate,
@@ -10,6 +11,7 @@ import type {
   TrainingReportInput,
   UsedDispersion,
 } from './contract.ts';
+import { dataNumbers } from './data.ts';
 import type { ObjectiveFacts } from './objective.ts';
 import { pairVerdict, textVerdict } from './verdict.ts';
 
@@ -25,16 +27,22 @@ export function summarizeRun(
   const { verdict, ...measured } =
     input.objective === undefined ? judgeTexts(input) : judgePairs(input, objective);
   const kl = klLevels(input);
+  const data = dataNumbers(input.provenance);
+  const overlap = data?.promptOverlap;
   return {
     finished: input.finished,
     steps: last?.step ?? 0,
     final: last ?? {},
+    ...(data && { data }),
     ...(dispersion && { dispersion: summarizeDispersion(dispersion) }),
     ...measured,
     ...(kl.length > 0 && { kl }),
     verdict: [
       ...(input.finished ? [] : ['The run was interrupted: these are its numbers so far.']),
       ...verdict,
+      ...(overlap !== undefined && overlap.trainedOn > 0
+        ? [overlapWords(overlap, input.objective === undefined ? 'texts' : 'pairs')]
+        : []),
       ...(dispersion?.shuffled === true
         ? ['This run is a control: its weights w(x) were dealt to the prompts at random.']
         : []),
@@ -116,14 +124,15 @@ function klLevels({ metrics, kl = [] }: TrainingReportInput): KlLevel[] {
   const measured = new Map(kl.map((one) => [one.step, one]));
   return metrics.flatMap(({ step, 'eval_kl/on_policy': value }): KlLevel[] => {
     if (typeof value !== 'number') return [];
-    return [{ step, kl: value, ...klInterval(measured.get(step)) }];
+    // Rounding makes a KL of nothing a little less than that.
+    return [{ step, kl: Math.max(0, value), ...klInterval(measured.get(step)) }];
   });
 }
 
 function klInterval(measured: MeasuredKl | undefined): Pick<KlLevel, 'interval'> {
   if (measured === undefined || new Set(measured.prompts).size < 2) return {};
   const { low, high } = intervalOver(measured.kls, measured.prompts);
-  return { interval: [low, high] };
+  return { interval: [Math.max(0, low), Math.max(0, high)] };
 }
 
 function intervalOver(values: Float64Array, prompts: readonly string[]): Estimate {

@@ -357,6 +357,29 @@ describe('trainingReport', () => {
     expect(numbers.verdict[0]).toContain('on 120 held-out pairs of 40 prompts the loss fell');
   });
 
+  it('counts contested pairs, and held-out ones whose prompt is trained on, where the run knows', async () => {
+    const of = (train: object, heldOut: object) =>
+      trainingReport({ ...run(-0.1), provenance: { seed: 0, data: { train, eval: heldOut } } });
+    const both = await of({ contested: 7 }, { contested: 2, rows: 120, promptsTrainedOn: 31 });
+    const overlap = { rows: 120, trainedOn: 31 };
+    expect(both.numbers.data).toEqual({ contested: { train: 7, heldOut: 2 }, promptOverlap: overlap });
+    expect(both.numbers.verdict.at(-1)).toMatch(
+      /^31 of 120 held-out pairs have a prompt that is trained on: .* little of other prompts\.$/,
+    );
+    expect(both.html).toMatch(/Contested<\/td><td>7, left out<\/td><td>2, evaluated</);
+    expect(both.html).toMatch(/Prompt is trained on<\/td><td>–<\/td><td>31 of 120</);
+
+    const apart = await of({}, { rows: 120, promptsTrainedOn: 0 });
+    expect(apart.numbers.data).toEqual({ promptOverlap: { rows: 120, trainedOn: 0 } });
+    expect(apart.numbers.verdict.join()).not.toContain('trained on');
+    expect(apart.html).toContain('0 of 120');
+    expect(apart.html).not.toContain('Contested');
+
+    const silent = await trainingReport(run(-0.1));
+    expect(silent.numbers).not.toHaveProperty('data');
+    expect(silent.html).not.toContain('<h2>Data</h2>');
+  });
+
   it('says what is missing', async () => {
     const { heldOut: _, dispersion: __, ...rest } = run(-0.1);
     const { numbers } = await trainingReport({ ...rest, finished: false, samples: [] });

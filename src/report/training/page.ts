@@ -18,6 +18,7 @@ import type {
   TrainingReport,
   TrainingReportInput,
 } from './contract.ts';
+import { dataSection } from './data.ts';
 import { dispersionHistogram, dispersionSection } from './dispersion.ts';
 import { curveFigures } from './figures.ts';
 import { summarizeRun } from './numbers.ts';
@@ -28,9 +29,10 @@ import { decimals, direction, percent } from './words.ts';
 export async function trainingReport(input: TrainingReportInput): Promise<TrainingReport> {
   const objective = input.objective && objectiveFacts(input.objective);
   const numbers = summarizeRun(input, objective);
+  const method = input.objective === undefined ? 'sft' : 'preference';
   const curves = curveFigures({
     metrics: input.metrics,
-    method: input.objective === undefined ? 'sft' : 'preference',
+    method,
     ...(objective && { objective }),
     numbers,
   });
@@ -42,6 +44,7 @@ export async function trainingReport(input: TrainingReportInput): Promise<Traini
     },
     ...(input.samples.length === 0 ? [] : [sampleSection(input)]),
     ...(dispersion === undefined ? [] : [dispersionSection(dispersion, input.dispersion!, objective)]),
+    ...(numbers.data === undefined ? [] : [dataSection(numbers.data, method === 'sft' ? 'texts' : 'pairs')]),
     { heading: 'Settings', body: preformatted(input.recipe.trimEnd()) },
     { heading: 'Provenance', body: provenanceTable(input.provenance) },
   ];
