@@ -96,6 +96,21 @@ describe('score', () => {
   });
 });
 
+describe('the maximum length', () => {
+  it.each(['score', 'dispersion'])('of %s is the model’s context where that is shorter', async (command) => {
+    const long = { id: 'long', prompt: 'Once upon a time. '.repeat(150), chosen: ' Yes.', rejected: ' No.' };
+    writeFileSync(at('long.jsonl'), [...PAIRS, long].map((pair) => `${JSON.stringify(pair)}\n`).join(''));
+    const given = [command, '--model', MODEL, '--data', at('long.jsonl'), '--output', at('long-out.jsonl')];
+    const { code, stderr } = await runMallows(...given);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain('prompt-too-long');
+    expect(stderr).not.toContain('longer than the 512 tokens');
+    expect((await runMallows(...given, '--max-length', '4096')).stderr).toContain(
+      'longer than the 512 tokens',
+    );
+  });
+});
+
 describe('dispersion', () => {
   it('writes weights of mean one, their summary and a histogram', async () => {
     const output = at('dispersion.jsonl');
@@ -120,7 +135,7 @@ describe('dispersion', () => {
     }
     expect(readFileSync(at('dispersion.histogram.svg'), 'utf8')).toContain('<svg');
     expect(readFileSync(at('dispersion.histogram.png')).subarray(1, 4).toString()).toBe('PNG');
-    expect(stdout).toContain('Most dispersed');
+    expect(stdout).toContain('Most dispersed (smallest w). Where the model would accept many answers:');
     expect(stdout).toContain('Once upon a time');
   });
 
@@ -136,12 +151,14 @@ describe('dispersion', () => {
     const ask = async (...more: string[]) => {
       const output = at('voted-dispersion.jsonl');
       const given = ['--source', 'votes', '--data', voted, '--output', output];
-      const { code, stderr } = await runMallows('dispersion', ...given, ...more);
+      const { code, stdout, stderr } = await runMallows('dispersion', ...given, ...more);
       expect(code, stderr).toBe(0);
       const lines = jsonLines(readFileSync(output, 'utf8')) as unknown as { negLogDispersion: number }[];
-      return { lines, stderr };
+      return { lines, stdout, stderr };
     };
-    const { lines, stderr } = await ask();
+    const { lines, stdout, stderr } = await ask();
+    expect(stdout).toContain('Most dispersed (smallest w). Where annotators disagreed:');
+    expect(stdout).not.toContain('the model');
     expect(lines.map((line) => Object.keys(line))).toEqual([
       ['id', 'negLogDispersion', 'dispersion'],
       ['id', 'negLogDispersion', 'dispersion'],
@@ -150,6 +167,14 @@ describe('dispersion', () => {
     expect(lines[0]!.negLogDispersion / lines[1]!.negLogDispersion).toBeCloseTo(ratio, 10);
     expect(stderr).toContain('1 contested pairs are left out');
     expect((await ask('--floor', '0.1')).lines).toHaveLength(3);
+  });
+
+  it('refuses a floor of what reads no votes, before it computes', async () => {
+    for (const source of ['entropy', 'column']) {
+      const given = ['--source', source, '--floor', '0.1', '--model', 'nowhere/model', '--data', data];
+      const { code, stderr } = await runMallows('dispersion', ...given, '--output', at('none.jsonl'));
+      expect([code, stderr]).toEqual([2, expect.stringContaining('floor-without-votes')]);
+    }
   });
 
   it('from entropies needs a model', async () => {

@@ -62,11 +62,12 @@ it('reward train, score and judge agree with each other on a real small model', 
   expect(metrics.at(-1).eval_loss).toBeLessThan(metrics[0].eval_loss / 2);
   const provenance = JSON.parse(readFileSync(at('run/provenance.json'), 'utf8'));
   expect(provenance).toMatchObject({ device: 'cpu', seed: 5, threads: 1, precision: { dtype: 'float32' } });
+  expect(provenance.data.maxLength).toBe(512);
   const config = JSON.parse(readFileSync(at('run/model/config.json'), 'utf8'));
   expect(config).toMatchObject({ num_labels: 1, id2label: { 0: 'reward' } });
   // Under a recipe's keys, with defaults that depend on others filled in.
   expect(parse(readFileSync(at('run/recipe.yaml'), 'utf8'))).toEqual({
-    ...{ model: STORIES, data: pairs, eval_data: pairs, format: 'text', max_length: 1024, steps: 12 },
+    ...{ model: STORIES, data: pairs, eval_data: pairs, format: 'text', steps: 12 },
     objective: { name: 'bradley-terry', centering: 0.01 },
     optimizer: { name: 'adamw', lr: 1e-3 },
     batch: { pairs: 4, accumulate: 1 },

@@ -1,10 +1,14 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { notesOnEarlierRuns } from '../src/cli/sweep/earlier-runs.ts';
 import { comparable, type PlannedRun, parseGrid, planSweep, requireCell } from '../src/cli/sweep/plan.ts';
-import { collectResults } from '../src/cli/sweep/results.ts';
+import { collectResults, requireMetric } from '../src/cli/sweep/results.ts';
 import { type RunningSweep, runSweep, type SweepEvent } from '../src/cli/sweep/run.ts';
+import { writtenRecipe } from '../src/config/index.ts';
+import { UsageError } from '../src/errors.ts';
 import { sweepReport, sweepVerdict, writeSweepReport } from '../src/experiments/index.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mallows-sweep-'));
@@ -57,6 +61,46 @@ describe('planSweep', () => {
     const paths = (grid: string) => plan([grid]).runs.map(({ path }) => path);
     const [few, many] = [paths('objective.beta=0.1'), paths('objective.beta=0.05,0.1')];
     expect(few.every((path) => many.includes(path))).toBe(true);
+  });
+
+  it('gives a cell the same directory however it is computed and kept', () => {
+    const paths = (...set: string[]) =>
+      plan(['objective.beta=0.1'], { set: [...SET, ...set] }).runs.map(({ path }) => path);
+    expect(paths('checkpoint.keep=3', 'threads=2')).toEqual(paths());
+    expect(paths('steps=3')).not.toEqual(paths());
+  });
+
+  it('knows which finished runs are trained anew, and why', () => {
+    const output = join(folder, 'earlier');
+    const of = (...set: string[]) =>
+      plan(['objective.name=dpo,ipo'], { output, set: [...SET, 'steps=2', ...set] });
+    const [before, now] = [of('optimizer.lr=2e-6'), of('optimizer.lr=1e-6')];
+    const write = (path: string, recipe: object, name = 'report.json') => {
+      mkdirSync(path, { recursive: true });
+      writeFileSync(join(path, 'recipe.yaml'), stringify(recipe));
+      writeFileSync(join(path, name), '{}');
+    };
+    expect(notesOnEarlierRuns(now, output)).toEqual([]);
+    for (const { path, seed } of before.runs.filter(({ cell }) => cell === 'dpo')) {
+      write(path, writtenRecipe({ ...before.cells[0]!.recipe, seed, output: path }));
+    }
+    const ipo = before.runs.find(({ cell }) => cell === 'ipo')!;
+    write(ipo.path, writtenRecipe(before.cells[1]!.recipe), 'unfinished');
+    const [first, second] = now.runs.filter(({ cell }) => cell === 'dpo');
+    expect(notesOnEarlierRuns(now, output)).toEqual([
+      `dpo: trained anew beside ${before.runs[0]!.path} and 1 more, which finished with another recipe. First difference: "optimizer.lr: 0.000002" there, "optimizer.lr: 0.000001" asked for.`,
+    ]);
+    expect(notesOnEarlierRuns(before, output)).toEqual([]);
+    // A directory of a fingerprint that was made otherwise.
+    const renamed = dirname(first!.path).replace(/[0-9a-f]{8}$/, '00000000');
+    write(join(renamed, 'seed-1'), writtenRecipe({ ...now.cells[0]!.recipe, seed: 1 }));
+    write(first!.path, writtenRecipe({ ...now.cells[0]!.recipe, seed: 0 }));
+    expect(notesOnEarlierRuns(now, output).toSorted()).toEqual([
+      expect.stringContaining(
+        `dpo: trained anew beside ${before.runs[2]!.path}, which finished with another`,
+      ),
+      `dpo: trained anew, although ${join(renamed, 'seed-1')} finished with the same recipe. To keep such a run, move it to ${second!.path}.`,
+    ]);
   });
 
   it('knows which runs share a reference pass', () => {
@@ -183,6 +227,39 @@ note('end');
     const [second, third] = [lines().indexOf('begin run-1'), lines().indexOf('begin run-2')];
     expect(Math.max(second, third)).toBeLessThan(
       Math.min(lines().indexOf('end run-1'), lines().indexOf('end run-2')),
+    );
+  });
+
+  it('ends with the first run that is of no use, and keeps what is trained', async () => {
+    const checkRun = ({ cell }: PlannedRun) => {
+      throw new UsageError('sweep-metric', `nothing of ${cell}`);
+    };
+    const { sweep, lines } = sweepOf('useless', ['fine', 'fine', 'fine'], { checkRun });
+    await expect(runSweep(sweep)).rejects.toThrow('nothing of cell 0');
+    expect(lines()).toEqual(['begin run-0', 'train run-0', 'end run-0']);
+    // Kept runs are looked at before anything begins.
+    await expect(runSweep(sweep)).rejects.toThrow('nothing of cell 0');
+    expect(lines()).toHaveLength(3);
+    const { checkRun: _, ...useful } = sweep;
+    const outcomes = await runSweep(useful);
+    expect(outcomes.map(({ status }) => status)).toEqual(['kept', 'finished', 'finished']);
+  });
+
+  it('names the metrics that there are to whom asks for another one', () => {
+    const path = join(folder, 'measured');
+    mkdirSync(path);
+    writeFileSync(join(path, 'recipe.yaml'), '{}');
+    writeFileSync(
+      join(path, 'metrics.jsonl'),
+      '{"step":1,"loss":1,"eval_loss":0.5,"eval_rewards/margins":1}\n',
+    );
+    expect(() => requireMetric({ path }, 'loss')).not.toThrow();
+    expect(() => requireMetric({ path }, 'lossy')).toThrowError(
+      expect.objectContaining({
+        code: 'sweep-metric',
+        message: `${path} was not measured by lossy; on held-out pairs it has loss, rewards/margins.`,
+        hint: 'Did you mean loss? What is trained is kept: give the same command with another --metric.',
+      }),
     );
   });
 

@@ -185,7 +185,7 @@ describe('loadModel', () => {
 describe('loadClassifier', () => {
   it('starts a fresh score on a language model, and loads it again once saved', async () => {
     const path = modelDirectory('llama3');
-    await expect(loadClassifier(path)).rejects.toMatchObject({ code: 'weights-mismatch' });
+    await expect(loadClassifier(path)).rejects.toMatchObject({ code: 'not-a-reward' });
     const fresh = await loadClassifier(path, { scoreGenerator: new Generator(3), labels: 1 });
     expect(fresh.model.score.weight.value.shape).toEqual([1, fresh.config.width]);
     const saved = join(directory, 'reward');
@@ -197,6 +197,7 @@ describe('loadClassifier', () => {
     });
     const again = await loadClassifier(saved);
     expect(again.config.labels).toBe(1);
+    await expect(loadModel(saved)).rejects.toMatchObject({ code: 'not-a-language-model' });
     expect(tidy(() => ops.equal(again.model.score.weight.value, fresh.model.score.weight.value))).toBe(true);
     fresh.model.dispose();
     again.model.dispose();

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { noGrad, ops, type Tensor } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
+import { beginReading } from '../models/in-use.ts';
 import { isGguf } from './files.ts';
 import { requireAllFinite } from './finite.ts';
 import { exportGguf } from './gguf/export.ts';
@@ -27,11 +28,21 @@ export interface SaveOptions {
  *     await saveModel(loaded, 'tuned.gguf', { type: 'q8_0' });
  *
  * @throws ModelError `adapter-attached` for a model with LoRA adapters (see `mergeAdapters`); UsageError `export-exists`
- * where a model is in the way, `export-dtype` for a directory of q8_0; ModelError `weights-not-finite` for infinities or NaN,
+ * where a model is in the way, `export-dtype` for a directory of q8_0, `model-in-use` while someone else trains the model; ModelError `weights-not-finite` for infinities or NaN,
  * before anything there changes.
  */
 export async function saveModel(loaded: LoadedModel, path: string, options: SaveOptions = {}): Promise<void> {
-  await requireSavable(path, options);
+  // Writing takes a while: a training that went on would leave weights of several steps in one file.
+  const endReading = beginReading(loaded.model);
+  try {
+    await requireSavable(path, options);
+    await writeModel(loaded, path, options);
+  } finally {
+    endReading();
+  }
+}
+
+async function writeModel(loaded: LoadedModel, path: string, options: SaveOptions): Promise<void> {
   const { type, notice = () => {} } = options;
   const { model, tokenizer, config, generationConfig, source } = loaded;
   const tensors = modelTensors(model);

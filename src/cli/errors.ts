@@ -86,6 +86,7 @@ export const FLAGS: Readonly<Record<string, string>> = {
   'missing-answer': '--prompts',
   'missing-columns': '--column prompt=YOUR_COLUMN',
   'model-in-output': '--output',
+  'not-a-language-model': 'mallows reward score --model MODEL, mallows judge --judge MODEL',
   'prompt-not-stated': '--prompts',
   'run-differs': '--output, --overwrite',
   'run-exists': '--resume, --output, --overwrite',

@@ -36,6 +36,14 @@ export function dtypeOption() {
     .default('fp32' as const);
 }
 
+/** For what reads pairs as training does. */
+export function maxLengthOption() {
+  return new Option(
+    '--max-length <n>',
+    'tokens of prompt and completion together (default: 1024, or the model’s context if shorter)',
+  ).argParser(positiveInteger);
+}
+
 export function threadsOption() {
   return new Option('--threads <n>', 'CPU threads (default: all cores)').argParser(positiveInteger);
 }

@@ -10,7 +10,8 @@ import { Progress } from './progress.ts';
 
 export interface ScoringOptions extends ModelOptions {
   readonly data: string;
-  readonly maxLength: number;
+  /** Default 1024, or the model's context where that is shorter. */
+  readonly maxLength?: number;
   readonly format: string;
   readonly column?: Columns;
   readonly strict?: boolean;
@@ -25,7 +26,7 @@ export interface ScoredPairs {
 
 /** Reads pairs, tokenises them and scores both completions: what `score` and `dispersion` have in common. */
 export async function scoreData(context: CliContext, options: ScoringOptions): Promise<ScoredPairs> {
-  const { loadPairs, tokenizePairs } = await import('../data/index.ts');
+  const { defaultMaxLength, loadPairs, tokenizePairs } = await import('../data/index.ts');
   const { scorePairs } = await import('../train/index.ts');
   const { model, tokenizer } = await openModel(context, options);
   const strict = options.strict === true;
@@ -35,7 +36,8 @@ export async function scoreData(context: CliContext, options: ScoringOptions): P
     columns: options.column,
   });
   const data = await loadPairs(options.data, { ...reading, hub: await hubData(context) });
-  const tokenized = await tokenizePairs(data, tokenizer, { maxLength: options.maxLength, strict });
+  const maxLength = options.maxLength ?? defaultMaxLength(model.config);
+  const tokenized = await tokenizePairs(data, tokenizer, { maxLength, strict });
   await noteRows(context, {
     source: data.source,
     format: data.format,

@@ -11,11 +11,15 @@ afterAll(() => rmSync(folder, { recursive: true }));
 writeFileSync(at('afile'), 'kept');
 
 describe('requireWritable', () => {
-  it('leaves nothing but the folder', () => {
-    requireWritable(at('new', 'scores.jsonl'));
-    expect(readdirSync(at('new'))).toEqual([]);
+  it('leaves nothing, not even the folder', () => {
+    requireWritable(at('new', 'newer', 'scores.jsonl'));
     requireWritable(at('afile'));
-    expect(readdirSync(folder).toSorted()).toEqual(['afile', 'new']);
+    expect(readdirSync(folder)).toEqual(['afile']);
+  });
+
+  it('refuses the word for stdout, and takes a file of that name', () => {
+    expect(() => requireWritable('-')).toThrow(expect.objectContaining({ code: 'output-dash' }));
+    requireWritable(at('-'));
   });
 
   it('refuses what lies under a file, and a directory', () => {

@@ -20,6 +20,14 @@ it('a recipe’s objective goes to the library in its names, and into the run di
   expect(resolveRecipe(trainRecipe, { flags }).recipe).toEqual(recipe);
 });
 
+it('leaves it to the library how often the clock asks for checkpoints, unless it is said', () => {
+  const checkpointOf = (...set: string[]) =>
+    preferenceOptions(resolveRecipe(trainRecipe, { set: ['model=m', 'data=d', ...set] }).recipe).checkpoint;
+  expect(checkpointOf()).toEqual({ every: 0, keep: 1 });
+  expect(checkpointOf('checkpoint.every=50', 'checkpoint.keep=3')).toEqual({ every: 50, keep: 3 });
+  expect(checkpointOf('checkpoint.minutes=5')).toEqual({ every: 0, minutes: 5, keep: 1 });
+});
+
 it('a program reads a recipe as the command does', () => {
   const { options, matmulPrecision } = readPreferenceRecipe('quickstart', [
     'objective.name=dpo',

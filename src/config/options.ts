@@ -77,7 +77,11 @@ function trainOptions(recipe: TrainRecipe | SftRecipe): TrainOptions {
       ...(evaluation.max_pairs !== undefined && { maxPairs: evaluation.max_pairs }),
       ...('kl_samples' in evaluation && { klSamples: evaluation.kl_samples as number }),
     },
-    checkpoint,
+    checkpoint: {
+      every: checkpoint.every,
+      keep: checkpoint.keep,
+      ...(checkpoint.minutes !== undefined && { minutes: checkpoint.minutes }),
+    },
     recipe: writtenRecipe(recipe),
   };
 }

@@ -125,9 +125,11 @@ const checkpoint = z
     minutes: z
       .number()
       .min(0)
-      .default(DEFAULT_CHECKPOINT_MINUTES)
-      .describe('minutes from one checkpoint to the next; 0: none by the clock'),
-    keep: count.default(1).describe('checkpoints kept on disk'),
+      .optional()
+      .describe(
+        `minutes from one checkpoint to the next; 0: none by the clock; default ${DEFAULT_CHECKPOINT_MINUTES}, and 0 where every is given`,
+      ),
+    keep: count.default(1).describe('checkpoints kept on disk, the newest'),
   })
   .prefault({});
 

@@ -13,7 +13,7 @@ export { loadSft } from './sft.ts';
 export type { DataSource, HubFetcher, Rows } from './sources/index.ts';
 export { plainText } from './text.ts';
 export {
-  DEFAULT_MAX_LENGTH,
+  defaultMaxLength,
   encodePrompt,
   isProblem,
   type PairTokenizer,

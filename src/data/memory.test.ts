@@ -24,7 +24,7 @@ function* generated<T>(rows: readonly T[]) {
   yield* rows;
 }
 
-async function* streamed<T>(rows: readonly T[]) {
+async function* streamed<T>(rows: Iterable<T>) {
   for (const row of rows) {
     await new Promise((resume) => setImmediate(resume));
     yield row;
@@ -171,6 +171,63 @@ describe('rows in memory', () => {
       { chosen: 2, rejected: 1 },
     ]);
     expect(examples[0]!.meta).toEqual({ asked: '1970-01-01T00:00:00.000Z' });
+  });
+
+  it('come from databases with text as bytes', async () => {
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    const rows = [
+      { ...pair(1), prompt: Buffer.from('Grüße?'), chosen: bytes('Ja.') },
+      { ...pair(2), rejected: Buffer.from([0x4e, 0xff]) },
+      { ...pair(3), image: Buffer.from([0xff, 0xd8]) },
+    ];
+    const { examples, badRows } = await loadPairs(rows);
+    expect(examples[0]).toMatchObject({ prompt: 'Grüße?', chosen: 'Ja.', rejected: 'No.' });
+    expect(examples.map(({ id }) => id)).toEqual(['0', '2']);
+    expect(badRows).toMatchObject([
+      { line: 2, reason: 'invalid-utf8', detail: expect.stringContaining('at byte 2') },
+    ]);
+  });
+
+  it('have no columns that only their class has', async () => {
+    class Choice {
+      readonly #row = pair(1);
+      readonly number = 1;
+      get prompt() {
+        return this.#row.prompt;
+      }
+      get chosen() {
+        return this.#row.chosen;
+      }
+      get rejected() {
+        return this.#row.rejected;
+      }
+    }
+    await expect(loadPairs([new Choice()])).rejects.toMatchObject({
+      code: 'missing-columns',
+      message: expect.stringContaining(
+        'Found: number; inherited, which makes no columns: prompt, chosen, rejected.',
+      ),
+      hint: "Only an object's own properties are columns: give plain objects.",
+    });
+  });
+
+  it.each<[string, (rows: Iterable<object>) => Rows]>([
+    ['without pauses', (rows) => rows],
+    ['from a stream', streamed],
+  ])('that never end are read until they are stopped, and closed: %s', async (_, given) => {
+    const stop = new AbortController();
+    let isClosed = false;
+    function* endless() {
+      try {
+        for (let number = 0; ; number++) yield pair(number);
+      } finally {
+        isClosed = true;
+      }
+    }
+    setTimeout(() => stop.abort(), 5);
+    const loading = loadPairs(given(endless()), { signal: stop.signal });
+    await expect(loading).rejects.toMatchObject({ name: 'AbortError' });
+    expect(isClosed).toBe(true);
   });
 
   it('may hold other objects that lead back to themselves', async () => {

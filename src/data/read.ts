@@ -5,7 +5,7 @@ import { has, RowError } from './fields.ts';
 import type { Draft, RowFormat } from './formats/contract.ts';
 import { formatNamed } from './formats/named.ts';
 import { hashValues } from './hash.ts';
-import type { OpenSource, Row, SourceRow } from './sources/index.ts';
+import type { OpenSource, Row, RowStream, SourceRow } from './sources/index.ts';
 import { excerpt } from './text.ts';
 
 /** What every loader of rows understands. */
@@ -18,6 +18,8 @@ export interface ReadOptions {
   readonly limit?: number;
   /** Our column name → the data's, for data that calls things otherwise: `{ prompt: 'query' }`. */
   readonly columns?: Readonly<Record<string, string>>;
+  /** Stops between two rows by throwing the signal's reason; a stream of rows is closed. */
+  readonly signal?: AbortSignal;
 }
 
 /** What is read: the layouts it may have, and what turns a format's draft into an example. */
@@ -31,6 +33,9 @@ export interface Reading<E extends { readonly id: string }> {
 /** Rows from which the format is detected. */
 const DETECTION_ROWS = 64;
 
+/** Rows after which timers and signals have their turn: an array or a generator gives rows without ever waiting. */
+const ROWS_BETWEEN_PAUSES = 256;
+
 /**
  * Reads a source's rows through a format: detects it, gives ids, counts and lists every row that was left out. Throws
  * `DataError` when no row is usable, when two ids are equal, and at the first bad row when `strict`.
@@ -40,7 +45,7 @@ export async function readExamples<E extends { readonly id: string }>(
   { formats, dialogue, finish }: Reading<E>,
   options: ReadOptions = {},
 ): Promise<Dataset<E>> {
-  const { strict = false, limit = Number.POSITIVE_INFINITY, columns } = options;
+  const { strict = false, limit = Number.POSITIVE_INFINITY, columns, signal } = options;
   const examples = new Examples<E>();
   const badRows: BadRow[] = [];
   let rowNumber = 0;
@@ -81,7 +86,7 @@ export async function readExamples<E extends { readonly id: string }>(
     for (const item of waiting) take(item, format);
     waiting = [];
   };
-  for await (const read of source.rows()) {
+  for await (const read of signal === undefined ? source.rows() : interruptible(source.rows(), signal)) {
     waiting.push(columns !== undefined && 'row' in read ? { ...read, row: rename(read.row, columns) } : read);
     if ('row' in read) readable++;
     if (format !== undefined || readable >= DETECTION_ROWS) settle();
@@ -97,6 +102,17 @@ export async function readExamples<E extends { readonly id: string }>(
     hash: hashValues(examples.list),
     source: source.name,
   };
+}
+
+/** Rows until the signal fires. */
+async function* interruptible(rows: RowStream, signal: AbortSignal): RowStream {
+  signal.throwIfAborted();
+  let count = 0;
+  for await (const row of rows) {
+    if (++count % ROWS_BETWEEN_PAUSES === 0) await new Promise(setImmediate);
+    signal.throwIfAborted();
+    yield row;
+  }
 }
 
 /** Data nested so deeply that reading it ran out of stack is the row's fault. */
@@ -135,6 +151,9 @@ function unknownLayout<E extends { readonly id: string }>(
   const found = named.filter((column) => rows.some((row) => has(row, column)));
   const empty = named.filter((column) => !found.includes(column));
   const without = empty.length > 0 ? `; without a value: ${excerpt(empty.join(', '), 200)}` : '';
+  const getters = [...new Set(rows.flatMap(inheritedGetters))];
+  const inherited =
+    getters.length > 0 ? `; inherited, which makes no columns: ${excerpt(getters.join(', '), 200)}` : '';
   const misspelt = found.flatMap((column) => {
     const known = formats.flatMap((format) => format.columns);
     const near = known.includes(column) ? undefined : suggest(column, known);
@@ -143,12 +162,23 @@ function unknownLayout<E extends { readonly id: string }>(
   const layouts = formats.map((format) => `  ${format.name}: ${format.layout}`).join('\n');
   return new DataError(
     'missing-columns',
-    `The columns of ${source} fit no known format. Found: ${excerpt(found.join(', ') || 'none', 200)}${without}.\nKnown formats:\n${layouts}`,
+    `The columns of ${source} fit no known format. Found: ${excerpt(found.join(', ') || 'none', 200)}${without}${inherited}.\nKnown formats:\n${layouts}`,
     {
-      hint: `${misspelt.length > 0 ? `${misspelt.join('; ')}. ` : ''}Rename the columns, or map them: columns: { prompt: YOUR_COLUMN }.`,
+      hint:
+        getters.length > 0
+          ? "Only an object's own properties are columns: give plain objects."
+          : `${misspelt.length > 0 ? `${misspelt.join('; ')}. ` : ''}Rename the columns, or map them: columns: { prompt: YOUR_COLUMN }.`,
       at: { file: first.file, line: first.line },
     },
   );
+}
+
+/** What a row has from its class only, such as the fields of a record of a database. */
+function inheritedGetters(row: Row): string[] {
+  const prototype: unknown = Object.getPrototypeOf(row);
+  if (prototype === null || prototype === Object.prototype) return [];
+  const properties = Object.entries(Object.getOwnPropertyDescriptors(prototype));
+  return properties.flatMap(([name, { get }]) => (get === undefined ? [] : [name]));
 }
 
 /** Examples in order, each under an id of its own. */

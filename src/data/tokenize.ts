@@ -29,6 +29,11 @@ export interface TokenizeOptions {
 
 export const DEFAULT_MAX_LENGTH = 1024;
 
+/** Tokens of prompt and completion together where nobody says how many: 1024, or the model's context if that is shorter. */
+export function defaultMaxLength({ maxPositions }: { readonly maxPositions: number }): number {
+  return Math.min(DEFAULT_MAX_LENGTH, maxPositions);
+}
+
 /** Why an example cannot be used once it is tokens. */
 export type TokenProblem = Pick<BadRow, 'reason' | 'detail'>;
 

@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
 import { tinyModel } from '../../tests/support/tiny-models.ts';
+import { memory } from '../engine/index.ts';
+import { whileTraining } from '../models/in-use.ts';
 import { generate } from './generate.ts';
 
 it('tells once of answers that go on past the context, prompts beyond it left out', async () => {
@@ -17,5 +19,19 @@ it('tells once of answers that go on past the context, prompts beyond it left ou
   ]);
   await generate(model, [ids(59)], { ...options, maxNewTokens: 5 });
   expect(notices).toHaveLength(2);
+  model.dispose();
+});
+
+it('leaves no tensor behind where someone else trains the model', async () => {
+  const model = tinyModel();
+  const live = memory().liveTensors;
+  let end = () => {};
+  const training = whileTraining(model, () => new Promise<void>((resolve) => (end = resolve)));
+  const answering = generate(model, [Int32Array.of(3, 4)], { maxNewTokens: 2 });
+  await expect(answering).rejects.toMatchObject({ code: 'model-in-use' });
+  expect(memory().liveTensors).toBe(live);
+  end();
+  await training;
+  expect(await generate(model, [Int32Array.of(3, 4)], { maxNewTokens: 2 })).toHaveLength(1);
   model.dispose();
 });

@@ -52,7 +52,8 @@ export interface Completion {
  * through rounding, so the same choice follows except where two tokens are equal to about seven digits.
  *
  * @returns completions by prompt and sample.
- * @throws UsageError for empty or over-long prompts; EngineError `nan-logits`.
+ * @throws UsageError for empty or over-long prompts, `model-in-use` where someone else trains the model; EngineError
+ * `nan-logits`.
  */
 export async function generate(
   model: CausalLM,
@@ -66,16 +67,6 @@ export async function generate(
   tell(contextNotice(lengthsOf(prompts), 'prompts', model.config));
   const samples = options.samplesPerPrompt ?? 1;
   const results: Completion[][] = prompts.map(() => []);
-  const total = prompts.length * samples;
-  const batchSize = Math.min(options.batchSize ?? 16, total);
-  const longest = prompts.reduce((most, { length }) => Math.max(most, length), 0);
-  const run = new GenerationRun(
-    model,
-    { ...options, batchSize, capacity: longest + Math.min(options.maxNewTokens, 64) },
-    (sequence) => {
-      results[sequence.prompt]![sequence.sample] = sequence.completion();
-    },
-  );
   const waiting = prompts.flatMap((tokens, prompt) =>
     Array.from({ length: samples }, (_, sample) => ({ tokens, prompt, sample })),
   );
@@ -83,6 +74,29 @@ export async function generate(
     tokens: prompts.reduce((sum, { length }) => sum + length, 0),
     steps: options.maxNewTokens,
   });
+  const longest = prompts.reduce((most, { length }) => Math.max(most, length), 0);
+  const batchSize = Math.min(options.batchSize ?? 16, waiting.length);
+  const capacity = longest + Math.min(options.maxNewTokens, 64);
+  try {
+    await decode(model, waiting, { ...options, batchSize, capacity }, (sequence) => {
+      results[sequence.prompt]![sequence.sample] = sequence.completion();
+    });
+  } finally {
+    unpack();
+  }
+  tell(outgrownNotice(prompts, results, model.config));
+  return results;
+}
+
+/** Takes all requests through the model, as many at a time as fit into a batch. */
+async function decode(
+  model: CausalLM,
+  waiting: Request[],
+  options: RunOptions,
+  onFinish: (sequence: Sequence) => void,
+): Promise<void> {
+  const total = waiting.length;
+  const run = new GenerationRun(model, options, onFinish);
   try {
     while (waiting.length > 0 || run.live > 0) {
       options.signal?.throwIfAborted();
@@ -93,11 +107,8 @@ export async function generate(
       await setImmediate(); // lets timers, signals and servers run between steps
     }
   } finally {
-    unpack();
     run.dispose();
   }
-  tell(outgrownNotice(prompts, results, model.config));
-  return results;
 }
 
 /**
@@ -127,6 +138,12 @@ interface Request {
   readonly sample: number;
 }
 
+interface RunOptions extends GenerateOptions {
+  readonly batchSize: number;
+  /** Positions that a sequence has room for at first. */
+  readonly capacity: number;
+}
+
 /** Prompt tokens that enter in one prefill pass: bounds its memory. */
 const PREFILL_TOKENS = 4096;
 
@@ -142,11 +159,7 @@ class GenerationRun {
   readonly #stopTokens: ReadonlySet<number>;
   readonly #onFinish: (sequence: Sequence) => void;
 
-  constructor(
-    model: CausalLM,
-    options: GenerateOptions & { readonly batchSize: number; readonly capacity: number },
-    onFinish: (sequence: Sequence) => void,
-  ) {
+  constructor(model: CausalLM, options: RunOptions, onFinish: (sequence: Sequence) => void) {
     this.#model = model;
     this.#options = options;
     this.#sampler = createSampler(options);

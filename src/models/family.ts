@@ -1,4 +1,4 @@
-import type { Tensor } from '../engine/index.ts';
+import type { DType, Tensor } from '../engine/index.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import type { RotarySettings } from '../nn/rotary.ts';
 import type { Layer } from './contract.ts';
@@ -11,8 +11,8 @@ export interface TrunkParts {
   readonly finalNormParameters: readonly Parameter[];
   /** The token embedding, which a tied head shares. */
   readonly tokenEmbedding: Parameter;
-  /** Multiplies the tokens' embeddings; rounded to the model's type, as transformers does. Absent: 1. */
-  readonly embeddingScale?: number;
+  /** Multiplies the tokens' embeddings in a model of this type. Absent: 1. */
+  readonly embeddingScale?: (dtype: DType) => number;
   /** Divides a language model's logits. Absent: 1. */
   readonly logitDivisor?: number;
   /** Learned positions, added to the tokens' embeddings. */

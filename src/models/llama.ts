@@ -1,4 +1,4 @@
-import { ops, type Tensor } from '../engine/index.ts';
+import { type DType, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
 import { gatedMaps } from '../nn/activations.ts';
 import type { Linear } from '../nn/linear.ts';
 import { rmsNorm } from '../nn/norms.ts';
@@ -17,7 +17,7 @@ export const llamaFamily: Family<LlamaConfig> = {
   aliases: {},
   ignorable: [/\.rotary_emb\.inv_freq$/],
   build(config, source) {
-    const { width, normEpsilon, normStyle, embeddingScale, logitDivisor } = config;
+    const { width, normEpsilon, normStyle, embeddingScale, roundsEmbeddingScale, logitDivisor } = config;
     const embedding = source.parameter('model.embed_tokens.weight', [config.vocabularySize, width], 'normal');
     const layers = Array.from({ length: config.layers }, (_, index) => new LlamaLayer(config, index, source));
     const norm = source.parameter('model.norm.weight', [width], neutral(config));
@@ -26,12 +26,18 @@ export const llamaFamily: Family<LlamaConfig> = {
       finalNorm: (hidden) => rmsNorm(hidden, norm.value, normEpsilon, normStyle),
       finalNormParameters: [norm],
       tokenEmbedding: embedding,
-      ...(embeddingScale === 1 ? {} : { embeddingScale }),
+      ...(embeddingScale !== 1 && {
+        embeddingScale: (dtype) => (roundsEmbeddingScale ? rounded(embeddingScale, dtype) : embeddingScale),
+      }),
       ...(logitDivisor === 1 ? {} : { logitDivisor }),
       rotary: config.layerRotary,
     };
   },
 };
+
+function rounded(value: number, dtype: DType): number {
+  return tidy(() => ops.to(tensor([value], { dtype: 'float64' }), dtype).item());
+}
 
 /** A fresh norm's weight, with which it only norms. */
 function neutral({ normStyle }: LlamaConfig): Initial {

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { tinyModel } from '../../tests/support/tiny-models.ts';
 import {
   type DType,
   engineInfo,
@@ -13,6 +14,8 @@ import {
 import { gatedMaps } from '../nn/activations.ts';
 import { Linear, type LinearLayout } from '../nn/linear.ts';
 import { Parameter } from '../nn/parameter.ts';
+import { requireUnused } from './in-use.ts';
+import { packWeights } from './packed-weights.ts';
 
 const random = (shape: number[], seed: number, dtype: DType): Tensor =>
   ops.to(ops.randn(shape, { generator: new Generator(seed), dtype: 'float32', device: 'cpu' }), dtype);
@@ -94,3 +97,18 @@ describe.runIf(PACKED.length > 0).each(PACKED)(
     });
   },
 );
+
+describe.runIf(PACKED.length > 0).each(PACKED)('the packed weights of a $dtype model', ({ dtype }) => {
+  it('are freed, and the model is no longer read, when one map cannot be packed', () => {
+    const model = tinyModel('llama', dtype);
+    const live = memory().liveTensors;
+    vi.spyOn(model.head, 'pack').mockImplementation(() => {
+      expect(memory().liveTensors).toBeGreaterThan(live);
+      throw new Error('no memory');
+    });
+    expect(() => packWeights(model, { tokens: 1e6 })).toThrow('no memory');
+    expect(memory().liveTensors).toBe(live);
+    expect(() => requireUnused(model)).not.toThrow();
+    model.dispose();
+  });
+});

@@ -28,21 +28,29 @@ const ONEDNN_WORTH = { tokens: 8192, steps: 48 };
  * @throws UsageError `model-in-use` where someone else trains the model.
  */
 export function packWeights(model: CausalLM | SequenceClassifier, work: PackedWork): () => void {
-  const endReading = beginReading(model);
-  const maps = linearsOf(model);
-  if ('head' in model) maps.push(model.head);
-  const worth = multiplier(model.dtype) === 'libtorch' ? ONEDNN_WORTH : OWN_WORTH;
-  const enough = work.tokens >= worth.tokens || (work.steps ?? 0) >= worth.steps;
-  if (!enough || !isWorthPacking(model, maps)) return endReading;
-  const ends = maps.map((map) => map.pack());
-  return () => {
-    for (const end of ends) end();
-    endReading();
+  const ends = [beginReading(model)];
+  const end = () => {
+    for (const each of ends) each();
   };
+  try {
+    const maps = linearsOf(model);
+    if ('head' in model) maps.push(model.head);
+    if (isWorthPacking(model, maps, work)) for (const map of maps) ends.push(map.pack());
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return end;
 }
 
-function isWorthPacking({ device, dtype }: CausalLM | SequenceClassifier, maps: readonly Linear[]): boolean {
+function isWorthPacking(
+  { device, dtype }: CausalLM | SequenceClassifier,
+  maps: readonly Linear[],
+  { tokens, steps = 0 }: PackedWork,
+): boolean {
   if (device !== 'cpu' || !packs(dtype)) return false;
+  const worth = multiplier(dtype) === 'libtorch' ? ONEDNN_WORTH : OWN_WORTH;
+  if (tokens < worth.tokens && steps < worth.steps) return false;
   const elements = maps.reduce((sum, { weight }) => sum + weight.value.size, 0);
   return elements * bytesPerElement[dtype] <= availableMemory() / 4;
 }

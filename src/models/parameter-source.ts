@@ -94,7 +94,10 @@ export class CheckpointParameters extends ParameterSource {
     return this.#fileName(name) !== undefined;
   }
 
-  /** @throws ModelError `weights-mismatch` naming missing, mis-shaped and unexpected weights. */
+  /**
+   * @throws ModelError `not-a-language-model` or `not-a-reward` where all but the last map fits, which is the other kind's;
+   * else `weights-mismatch`, naming missing, mis-shaped and unexpected weights.
+   */
   finish(ignorable: readonly RegExp[]): void {
     const unexpected = [...this.#unread].filter((name) => !ignorable.some((pattern) => pattern.test(name)));
     const problems = [
@@ -104,6 +107,7 @@ export class CheckpointParameters extends ParameterSource {
     ].filter((line) => line !== '');
     if (problems.length === 0) return;
     for (const parameter of this.parameters.values()) parameter.value.dispose();
+    if (this.#misshaped.length === 0) refuseOtherKind(this.#missing, unexpected);
     throw new ModelError(
       'weights-mismatch',
       `The checkpoint's weights do not fit its config.json:\n${problems.join('\n')}`,
@@ -135,6 +139,31 @@ export class CheckpointParameters extends ParameterSource {
     const bare = name.startsWith(this.#prefix) ? name.slice(this.#prefix.length) : undefined;
     return [name, this.#aliases[name], bare].find(
       (alias) => alias !== undefined && this.#available.has(alias),
+    );
+  }
+}
+
+/** What a language model ends in, by the names that files have for it, and what a model that scores ends in. */
+export const HEAD_WEIGHT = /^(lm_head|embed_out)\.weight$/;
+const SCORE_WEIGHT = 'score.weight';
+
+/** @throws ModelError where nothing is wrong but that one kind of model was asked for and the other is there */
+function refuseOtherKind(missing: readonly string[], unexpected: readonly string[]): void {
+  const isHead = (name: string) => HEAD_WEIGHT.test(name);
+  const isScore = (name: string) => name === SCORE_WEIGHT;
+  // A tied head is no weight of its own: it may be neither missing nor unexpected.
+  if (unexpected.length > 0 && unexpected.every(isScore) && missing.every(isHead)) {
+    throw new ModelError(
+      'not-a-language-model',
+      `The checkpoint is a model that scores texts (${SCORE_WEIGHT}), such as a reward model; a language model is asked for here.`,
+      { hint: 'Give a language model. A reward model scores answers, or judges them.' },
+    );
+  }
+  if (missing.length > 0 && missing.every(isScore) && unexpected.every(isHead)) {
+    throw new ModelError(
+      'not-a-reward',
+      `The checkpoint is a language model, without ${SCORE_WEIGHT}; a model that scores texts, such as a reward model, is asked for here.`,
+      { hint: 'Give a reward model, or train one from this model: `mallows reward train` does.' },
     );
   }
 }

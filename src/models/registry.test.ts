@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Generator, memory, tensor, zeros } from '../engine/index.ts';
+import { Generator, memory, noGrad, ops, tensor, tidy, zeros } from '../engine/index.ts';
 import { ModelError } from '../errors.ts';
 import { readModelConfig } from './config/read.ts';
 import type { WeightSource } from './parameter-source.ts';
@@ -110,10 +110,59 @@ describe('createModel', () => {
     expect(memory().liveTensors).toBe(live);
   });
 
+  test.each([
+    ['an own head', llama],
+    ['a head of another name', neox],
+    ['a tied head', gpt2],
+  ])('a reward model is called one where a language model has %s', (_, config) => {
+    const live = memory().liveTensors;
+    const shapes = shapesOf(config);
+    for (const head of ['lm_head.weight', 'embed_out.weight']) shapes.delete(head);
+    shapes.set('score.weight', [1, 8]);
+    const create = () => createModel(config, checkpoint(shapes), CPU);
+    expect(create).toThrow(expect.objectContaining({ code: 'not-a-language-model' }));
+    expect(memory().liveTensors).toBe(live);
+    // Anything else that does not fit is a matter of files.
+    shapes.set('extra.weight', [1]);
+    expect(create).toThrow(expect.objectContaining({ code: 'weights-mismatch' }));
+  });
+
   test('converts to the dtype asked for', () => {
     const model = createModel(llama, checkpoint(shapesOf(llama)), { dtype: 'bfloat16', device: 'cpu' });
     expect([...model.parameters.values()].every(({ value }) => value.dtype === 'bfloat16')).toBe(true);
     model.dispose();
+  });
+});
+
+describe('embeddings in bf16', () => {
+  const bf16 = { dtype: 'bfloat16', device: 'cpu' } as const;
+
+  /** What embeddings of 1.5 become. */
+  function embedded(config: typeof llama): number {
+    const model = initialiseModel(config, new Generator(1), bf16);
+    const value = tidy(() => {
+      noGrad(() => ops.fill_(model.parameters.get('model.embed_tokens.weight')!.value, 1.5));
+      const at = tensor([0], { dtype: 'int64' });
+      return model.embed(at, at).toFloat64()[0]!;
+    });
+    model.dispose();
+    return value;
+  }
+
+  // bf16 has steps of 1/16 from 8 on and of 1/8 from 16 on.
+  test('are multiplied by Granite’s number as it is: 1.5 · 12.1 = 18.15, not 1.5 · 12.125', () => {
+    const granite = readModelConfig({ model_type: 'granite', ...sizes, embedding_multiplier: 12.1 });
+    expect(embedded(granite)).toBe(18.125);
+  });
+
+  test('are multiplied by Gemma’s rounded: 1.5 · 12.125 = 18.1875, not 1.5 · √147 = 18.1865', () => {
+    const gemma = readModelConfig({
+      model_type: 'gemma3_text',
+      ...sizes,
+      hidden_size: 147,
+      num_key_value_heads: 1,
+    });
+    expect(embedded(gemma)).toBe(18.25);
   });
 });
 
@@ -149,7 +198,19 @@ describe('classifiers', () => {
 
   test('start from a language model with a fresh score only when asked to', () => {
     const shapes = shapesOf(llama);
-    expect(() => createClassifier(llama, checkpoint(shapes), CPU)).toThrow(/missing:\n {4}score\.weight/);
+    for (const config of [llama, gpt2]) {
+      expect(() => createClassifier(config, checkpoint(shapesOf(config)), CPU)).toThrow(
+        expect.objectContaining({
+          code: 'not-a-reward',
+          message: expect.stringContaining('is a language model'),
+        }),
+      );
+    }
+    const incomplete = new Map(shapes);
+    incomplete.delete('model.norm.weight');
+    expect(() => createClassifier(llama, checkpoint(incomplete), CPU)).toThrow(
+      /2 missing:\n {4}model\.norm\.weight\n {4}score\.weight/,
+    );
     const live = memory().liveTensors;
     const classifier = createClassifier(llama, checkpoint(shapes), CPU, new Generator(1));
     expect(classifier.score.weight.value.toFloat64().some((value) => value !== 0)).toBe(true);

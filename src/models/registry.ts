@@ -1,4 +1,4 @@
-import { type DType, type Generator, ops, type Tensor, tensor, tidy } from '../engine/index.ts';
+import { type Generator, ops, type Tensor } from '../engine/index.ts';
 import { Linear } from '../nn/linear.ts';
 import { rotaryTables } from '../nn/rotary.ts';
 import type { SupportedConfig } from './config/contract.ts';
@@ -9,6 +9,7 @@ import { gpt2Family } from './gpt2.ts';
 import { llamaFamily } from './llama.ts';
 import {
   CheckpointParameters,
+  HEAD_WEIGHT,
   type ParameterSource,
   type Placement,
   RandomParameters,
@@ -20,7 +21,8 @@ const FAMILIES = { llama: llamaFamily, gpt2: gpt2Family, gpt_neox: gptNeoXFamily
 /**
  * Builds a causal language model from a checkpoint's weights.
  *
- * @throws ModelError `weights-mismatch` that names every missing, unexpected and mis-shaped weight.
+ * @throws ModelError `not-a-language-model` for a reward model or another classifier; `weights-mismatch` that names every
+ * missing, unexpected and mis-shaped weight.
  */
 export function createModel(config: SupportedConfig, weights: WeightSource, placement: Placement): CausalLM {
   const family = familyOf(config);
@@ -45,6 +47,8 @@ export function initialiseModel(
  *
  * From a language model's checkpoint, which has no score, one starts fresh if `scoreGenerator` is given; its language
  * head is then left unread.
+ *
+ * @throws ModelError `not-a-reward` for a language model without `scoreGenerator`; `weights-mismatch` as `createModel`.
  */
 export function createClassifier(
   config: SupportedConfig,
@@ -74,8 +78,6 @@ export function initialiseClassifier(
   const score = source.linear('score', { in: config.width, out: config.labels }, { bias: false });
   return { ...trunk(config, parts, source, placement), score };
 }
-
-const HEAD_WEIGHT = /^(lm_head|embed_out)\.weight$/;
 
 function buildCausalLM(config: SupportedConfig, source: ParameterSource, placement: Placement): CausalLM {
   const family = familyOf(config);
@@ -111,7 +113,7 @@ function trunk(
     },
     lookups(tokens, positions) {
       const { tokenEmbedding, positionEmbedding, embeddingScale } = parts;
-      const scale = embeddingScale === undefined ? {} : { scale: rounded(embeddingScale, this.dtype) };
+      const scale = embeddingScale === undefined ? {} : { scale: embeddingScale(this.dtype) };
       const byToken = { table: tokenEmbedding, rows: tokens, ...scale };
       return positionEmbedding === undefined
         ? [byToken]
@@ -132,10 +134,6 @@ function trunk(
       for (const parameter of source.parameters.values()) parameter.value.dispose();
     },
   };
-}
-
-function rounded(value: number, dtype: DType): number {
-  return tidy(() => ops.to(tensor([value], { dtype: 'float64' }), dtype).item());
 }
 
 function familyOf(config: SupportedConfig): Family<SupportedConfig> {

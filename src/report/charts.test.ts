@@ -231,11 +231,148 @@ function expectReadable(figure: Figure, names: readonly string[]): void {
   }
   for (const [index, a] of boxes.entries()) {
     for (const b of boxes.slice(index + 1)) {
-      const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
-      expect(apart, `${a.words} | ${b.words}`).toBe(true);
+      expect(apart(a, b), `${a.words} | ${b.words}`).toBe(true);
     }
   }
 }
+
+/** Ticks of an axis, as they are written. */
+function ticks(figure: Figure, axis: 'x' | 'y'): string[] {
+  const texts = parse(figure).querySelectorAll(`[aria-label="${axis}-axis tick label"] text`);
+  return [...texts].map((node) => node.textContent!);
+}
+
+const box = (figure: Figure, words: string): Box => textBoxes(figure).find((one) => one.words === words)!;
+
+function apart(a: Omit<Box, 'words'>, b: Omit<Box, 'words'>): boolean {
+  return a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+}
+
+/** Corners of every curve and every bar, in pixels. */
+function drawn(figure: Figure): { bars: Omit<Box, 'words'>[]; curves: { x: number; y: number }[] } {
+  const document = parse(figure);
+  const bars = [...document.querySelectorAll('rect')].map((rect) => {
+    const [left, top, width, height] = ['x', 'y', 'width', 'height'].map((name) =>
+      Number(rect.getAttribute(name)),
+    ) as [number, number, number, number];
+    return { left, top, right: left + width, bottom: top + height };
+  });
+  const curves = [...document.querySelectorAll('g[aria-label="line"] path')].flatMap((path) =>
+    [...path.getAttribute('d')!.matchAll(/([\d.]+),([\d.]+)/g)].map(([, x, y]) => ({
+      x: Number(x),
+      y: Number(y),
+    })),
+  );
+  return { bars, curves };
+}
+
+describe('axes', () => {
+  const flat = (y: number, range?: readonly [number, number]) =>
+    lineChart({
+      ...common,
+      x: { label: 'step' },
+      y: { label: 'y', ...(range && { range }) },
+      series: [{ label: 'held out', points: [0, 4, 8].map((x) => ({ x, y })) }],
+    });
+
+  it('end where values do: shares within 0 and 1, what cannot be negative at 0', () => {
+    expect(ticks(flat(1, [0, 1]), 'y').at(-1)).toBe('1.0');
+    expect(ticks(flat(0, [0, 1]), 'y')[0]).toBe('0.0');
+    expect(ticks(flat(0, [0, Number.POSITIVE_INFINITY]), 'y')[0]).toBe('0.0');
+    expect(ticks(flat(0), 'y')[0]).toBe('−0.4');
+    const one = scatterChart({
+      ...common,
+      x: { label: 'KL', range: [0, Number.POSITIVE_INFINITY] },
+      y: { label: 'accuracy', range: [0, 1] },
+      series: [{ label: 'dpo', points: [{ x: 0, y: 1 }] }],
+    });
+    expect([ticks(one, 'x')[0], ticks(one, 'y').at(-1)]).toEqual(['0.0', '1.0']);
+    const bounded = barChart({
+      ...common,
+      x: { label: 'share', range: [0, 1] },
+      bars: [{ label: 'a', value: 0.97, low: 0.9, high: 1.2 }],
+    });
+    expect(ticks(bounded, 'x').at(-1)).toBe('1.0');
+  });
+
+  it('write ticks so that they fit beside the frame, whatever the numbers', () => {
+    const sloped = (scale: number, offset = 0) =>
+      lineChart({
+        ...common,
+        x: { label: 'step' },
+        y: { label: 'y' },
+        series: [{ label: 'a', points: [0, 1, 2].map((x) => ({ x: x * 5e6, y: offset - scale * x })) }],
+      });
+    expect(ticks(sloped(2e-7), 'y')).toEqual(expect.arrayContaining(['−2e−7', '0']));
+    expect(ticks(sloped(2e7), 'y')).toContain('−4e7');
+    expect(ticks(sloped(0.001), 'y')).toContain('−0.0010');
+    // Shorter in full than with an exponent: the frame makes room.
+    expect(ticks(sloped(2e-7, 0.25), 'y')).toContain('0.2500000');
+    for (const figure of [sloped(2e-7), sloped(2e7), sloped(0.001), sloped(2e-7, 0.25)])
+      expectReadable(figure, ['a']);
+  });
+});
+
+describe('labels of lines to compare with', () => {
+  it.each([
+    ['in the middle', (i: number) => Math.sin(i)],
+    ['near the left', (i: number) => Math.exp(2 * Math.sin(i))],
+    ['near the right', (i: number) => -Math.exp(2 * Math.sin(i))],
+  ])('lie on no bar of a histogram: %s', (_, value) => {
+    const values = Array.from({ length: 300 }, (_, i) => value(i));
+    const at = values.reduce((sum, one) => sum + one, 0) / values.length;
+    const figure = histogramChart({
+      ...common,
+      x: { label: 'w' },
+      groups: [{ label: 'w', values }],
+      references: [{ axis: 'x', value: at, label: 'mean of all' }],
+    });
+    const label = box(figure, 'mean of all');
+    expect(drawn(figure).bars.every((bar) => apart(bar, label))).toBe(true);
+    expectReadable(figure, ['mean of all']);
+  });
+
+  it('lie beside curves, on either side of the line', () => {
+    for (const [side, end] of [
+      [1, 0.1],
+      [-1, 0.1],
+      [1, 6],
+    ] as const) {
+      const points = Array.from({ length: 21 }, (_, x) => ({ x, y: side * (x < 14 ? 3 : end) }));
+      const figure = lineChart({
+        ...common,
+        x: { label: 'step' },
+        y: { label: 'margin', domain: [-7, 7] },
+        series: [{ label: 'held out', points, dots: true }],
+        references: [{ axis: 'y', value: 0, label: 'no difference' }],
+      });
+      const { left, right, top, bottom } = box(figure, 'no difference');
+      const inside = drawn(figure).curves.filter(
+        ({ x, y }) => x > left && x < right && y > top && y < bottom,
+      );
+      expect(inside, `${side} ${end}`).toEqual([]);
+      expectReadable(figure, ['no difference', 'held out']);
+    }
+  });
+
+  it('lie above the bars of a bar chart, and not on one another', () => {
+    const figure = barChart({
+      ...common,
+      x: { label: 'difference' },
+      bars: [
+        { label: 'held-out accuracy', value: -0.2, low: -2, high: 1.7 },
+        { label: 'margin', value: 3, low: 1, high: 5 },
+      ],
+      references: [
+        { axis: 'x', value: 0, label: 'no difference' },
+        { axis: 'x', value: 0.5, label: 'the least that matters' },
+      ],
+    });
+    expectReadable(figure, ['no difference', 'the least that matters']);
+    const highest = Math.min(...drawn(figure).bars.map(({ top }) => top));
+    expect(box(figure, 'no difference').bottom).toBeLessThan(highest);
+  });
+});
 
 /** What a reader tells series by: colour, dashes and shape of every line and point, the legend's samples left out. */
 function looksIn(figure: Figure, mark: string): Set<string> {

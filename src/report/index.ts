@@ -50,5 +50,5 @@ export type {
   TrainingReportInput,
   UsedDispersion,
 } from './training/contract.ts';
-export { type DispersionSubject, dispersionHistogram } from './training/dispersion.ts';
+export { type DispersionSubject, dispersionEnds, dispersionHistogram } from './training/dispersion.ts';
 export { trainingReport } from './training/page.ts';

@@ -6,6 +6,8 @@ export interface JudgedSample {
   readonly prompt: string;
   readonly answers: readonly [string, string];
   readonly winner: 'first' | 'second' | 'tie' | 'none';
+  /** Why there is no winner, in words. Default: it is not said. */
+  readonly reason?: string;
   /** w(x), high where the source of dispersion finds one answer settled. */
   readonly negLogDispersion?: number;
 }
@@ -81,7 +83,7 @@ function hidingRules({ name, choices }: Filter): string {
 }
 
 function article(sample: JudgedSample, third: string, names: readonly [string, string]): Html {
-  const { prompt, answers, winner, negLogDispersion } = sample;
+  const { prompt, answers, winner, reason, negLogDispersion } = sample;
   const side = (place: 0 | 1) => {
     const won = winner === (place === 0 ? 'first' : 'second');
     const text = answers[place];
@@ -89,7 +91,12 @@ function article(sample: JudgedSample, third: string, names: readonly [string, s
       text.trim() === '' ? html`<p class="empty">(nothing)</p>` : html`<p>${text}</p>`
     }</div>`;
   };
-  const words = { first: '', second: '', tie: 'Tie. ', none: 'No verdict. ' }[winner];
+  const words = {
+    first: '',
+    second: '',
+    tie: 'Tie. ',
+    none: `No verdict${reason === undefined ? '' : ` (${reason})`}. `,
+  }[winner];
   const remark = `${words}${negLogDispersion === undefined ? '' : `w(x) = ${negLogDispersion.toFixed(2)}`}`;
   return html`<article class="pair" data-won="${winner}" data-dispersion="${third}">
 <h3>${prompt}</h3>

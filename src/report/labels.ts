@@ -149,7 +149,7 @@ export function dashes(dash: string | undefined): Plot.MarkOptions {
   return dash === undefined ? {} : { strokeDasharray: dash, strokeLinecap: 'butt' };
 }
 
-/** Moves blocks, sorted by their centres, apart until none overlap, keeping them between `top` and `bottom`. */
+/** Moves blocks, sorted by their centres, apart until none overlap, keeping them between `top` and `bottom`; or left and right. */
 export function spread(items: { y: number; readonly height: number }[], top: number, bottom: number): void {
   let limit = top;
   for (const item of items) {

@@ -57,9 +57,10 @@ export const WIDTH = 520;
 const HEIGHT = 320;
 const TOP = 64;
 const BOTTOM = 46;
-// Room for ticks of seven characters: −0.0025.
 const MARGIN_LEFT = 56;
+/** Characters of a tick, more of which are worth an exponent. */
 const TICK_LENGTH = { x: 9, y: 7 } as const;
+const TICK_PADDING = 6;
 const MARGIN_RIGHT = 20;
 
 /** Height of the part where data lie, of a frame whose height is not given. */
@@ -134,6 +135,10 @@ function elementOf(svg: ReturnType<typeof Plot.plot>): SvgElement {
   return svg as unknown as SvgElement;
 }
 
+function widest(texts: readonly string[]): number {
+  return Math.max(0, ...texts.map(textWidth));
+}
+
 /** Long ticks become compact where that is shorter; those of the vertical axis that stay long get a wider margin. */
 function withRoomForTicks(frame: Frame, svg: ReturnType<typeof Plot.plot>): Frame {
   const ticksOf = (axis: 'x' | 'y'): string[] =>
@@ -151,9 +156,7 @@ function withRoomForTicks(frame: Frame, svg: ReturnType<typeof Plot.plot>): Fram
   const x = fitted('x').axis;
   if (frame.band !== undefined) return { ...frame, x };
   const { axis: y, ticks } = fitted('y');
-  const margin = frame.marginLeft ?? MARGIN_LEFT;
-  const marginLeft =
-    longest(ticks) > TICK_LENGTH.y ? Math.max(margin, 10 + Math.max(...ticks.map(textWidth))) : margin;
+  const marginLeft = Math.max(frame.marginLeft ?? MARGIN_LEFT, TICK_PADDING + 1 + widest(ticks));
   return { ...frame, x, y, marginLeft };
 }
 
@@ -164,7 +167,7 @@ function compactNumber(value: number): string {
 }
 
 function axes(frame: Frame): Plot.Markish[] {
-  const color = { color: LIGHT.muted, tickSize: 0, tickPadding: 6 };
+  const color = { color: LIGHT.muted, tickSize: 0, tickPadding: TICK_PADDING };
   const grid = { stroke: LIGHT.rule, strokeOpacity: 1 };
   const ticks = { ticks: 5 };
   if (frame.band !== undefined) {

@@ -1,7 +1,8 @@
 import * as Plot from '@observablehq/plot';
+import { spread } from './labels.ts';
 import { LIGHT } from './palette.ts';
 import type { Drawing } from './plot.ts';
-import { textWidth } from './text.ts';
+import { FONT_SIZE, textWidth } from './text.ts';
 
 /** A value to compare with, drawn as a thin line with its name. */
 export interface ReferenceLine {
@@ -31,7 +32,7 @@ const SIZE = 12;
 export const LABEL_HEIGHT = 15;
 const GAP = 4;
 /** Places that are tried along a line. */
-const PLACES = 12;
+const PLACES = 40;
 
 /** The lines alone: their labels are placed where the drawing is known. */
 export function referenceLines(references: readonly ReferenceLine[] = []): Plot.Markish[] {
@@ -62,23 +63,17 @@ export function referenceLabels(
   });
 }
 
-/** Above the frame, where a chart of bars has nothing else. */
+/** Above the frame, where a chart of bars has nothing else: each as near its line as the others let it. */
 export function labelsAbove(references: readonly ReferenceLine[] = [], plot: Drawing): Plot.Markish[] {
-  const placed: Box[] = [];
-  return references.flatMap((reference) => {
-    const { label, value } = reference;
-    if (label === '') return [];
-    const width = widthOf(label);
-    const top = plot.top - LABEL_HEIGHT - 2;
-    const at = plot.toX(value);
-    const places = [at - width / 2, at, at - width].map((left) => {
-      const kept = Math.max(plot.left, Math.min(left, plot.right - width));
-      return placeAt(kept, top, width, 'middle');
-    });
-    const box = cheapest(places, (one) => count(placed, (other) => overlap(other, one)));
-    placed.push(box);
-    return [words(plot, label, box)];
-  });
+  const blocks = references
+    .filter(({ label }) => label !== '')
+    .map(({ label, value }) => ({ label, y: plot.toX(value), height: widthOf(label) }))
+    .sort((a, b) => a.y - b.y);
+  spread(blocks, plot.left, plot.right);
+  const top = plot.top - LABEL_HEIGHT - 2;
+  return blocks.map(({ label, y: at, height: width }) =>
+    words(plot, label, placeAt(at - width / 2, top, width, 'middle')),
+  );
 }
 
 function lineOf({ axis, value }: ReferenceLine, plot: Drawing) {
@@ -107,7 +102,7 @@ function places({ axis, value, label }: ReferenceLine, plot: Drawing): Place[] {
     if (axis === 'y') {
       const left = plot.right - GAP - width - step * (plot.right - plot.left - width - 2 * GAP);
       const at = plot.toY(value);
-      return [at - LABEL_HEIGHT - 2, at + 2].map((top) => boxAt(left, top, width));
+      return [at - LABEL_HEIGHT - 2, at + 2].map((top) => placeAt(left, top, width, 'end'));
     }
     const top = plot.top + step * (plot.bottom - plot.top - LABEL_HEIGHT);
     const at = plot.toX(value);
@@ -121,7 +116,7 @@ function places({ axis, value, label }: ReferenceLine, plot: Drawing): Place[] {
 }
 
 function widthOf(label: string): number {
-  return (textWidth(label) * SIZE) / 13;
+  return (textWidth(label) * SIZE) / FONT_SIZE;
 }
 
 function placeAt(left: number, top: number, width: number, anchor: Place['anchor']): Place {

@@ -1,13 +1,18 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { DataError, TrainingError } from '../errors.ts';
-import { isSystemError, makeDirectory } from '../system-errors.ts';
+import { DataError, TrainingError, UsageError } from '../errors.ts';
+import { describeSystemError, isSystemError, makeDirectory, namingPath } from '../system-errors.ts';
 import { readJson, removeTree, sha256File, syncDirectory, syncFile, writeFileAtomic } from './files.ts';
 
 const MANIFEST = 'checkpoint.json';
 const STEP = /^step-(\d+)$/;
 const TEMPORARY = /^step-\d+\.tmp-/;
+/** An earlier checkpoint of a step that is written again. */
+const REPLACED = /^(step-\d+)\.tmp-.*-replaced$/;
+
+/** Faults of a file that are there at the next attempt too, unlike a denied permission or too many open files. */
+const UNREADABLE: ReadonlySet<string> = new Set(['EIO', 'EISDIR', 'ENOTDIR']);
 
 /** `checkpoint.json`: written last, so a directory that has one is whole. */
 const manifestSchema = z.object({
@@ -40,10 +45,21 @@ export class CheckpointStore {
   readonly keep: number;
 
   constructor(directory: string, keep: number) {
+    requireKeep(keep);
     this.directory = directory;
     this.keep = keep;
     makeDirectory(directory);
+    this.#restoreReplaced();
     for (const name of readdirSync(directory)) if (TEMPORARY.test(name)) removeTree(join(directory, name));
+  }
+
+  /** A kill after an earlier checkpoint was set aside, and before the new one had its name, left the step without any. */
+  #restoreReplaced(): void {
+    for (const name of readdirSync(this.directory)) {
+      const step = REPLACED.exec(name)?.[1];
+      if (step === undefined || existsSync(join(this.directory, step))) continue;
+      renameSync(join(this.directory, name), join(this.directory, step));
+    }
   }
 
   /** Steps of the checkpoints on disk, ascending. */
@@ -85,26 +101,32 @@ export class CheckpointStore {
   /** An earlier one of the step is set aside first: removing it may take a while, and meanwhile there would be none. */
   #putInPlace(temporary: string, path: string): void {
     const replaced = `${temporary}-replaced`;
-    if (existsSync(path)) renameSync(path, replaced);
-    renameSync(temporary, path);
+    const isReplacing = existsSync(path);
+    if (isReplacing) renameSync(path, replaced);
+    try {
+      renameSync(temporary, path);
+    } catch (error) {
+      if (isReplacing) renameSync(replaced, path);
+      throw error;
+    }
     removeTree(replaced);
   }
 
   /**
    * The newest checkpoint whose files all have the size and hash that its manifest states. Damaged ones are passed over
-   * and listed, for the caller to report.
+   * and listed, for the caller to report. What may pass, such as a denied permission, is thrown.
    */
   async latest(): Promise<{ checkpoint: SavedCheckpoint | undefined; damaged: DamagedCheckpoint[] }> {
     const damaged: DamagedCheckpoint[] = [];
     for (const step of this.steps().reverse()) {
       const path = this.path(step);
-      const manifest = readManifest(path);
-      const reason = await damageOf(path, manifest);
-      if (reason === undefined) {
-        const { state } = manifest!;
+      try {
+        const { state } = await readWhole(path);
         return { checkpoint: { step, path, state }, damaged };
+      } catch (error) {
+        if (!(error instanceof Damage)) throw error;
+        damaged.push({ path, reason: error.message });
       }
-      damaged.push({ path, reason });
     }
     return { checkpoint: undefined, damaged };
   }
@@ -134,17 +156,53 @@ async function writeWhole(
   writeFileAtomic(join(directory, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-/** Undefined when there is none, or it is not one. What may pass, such as a denied permission, is thrown. */
-function readManifest(path: string): Manifest | undefined {
-  let content: unknown;
-  try {
-    content = readJson(join(path, MANIFEST));
-  } catch (error) {
-    if (error instanceof DataError || (isSystemError(error) && error.code === 'ENOENT')) return undefined;
-    throw error;
+/** @throws UsageError `checkpoint-keep` for what is no number of checkpoints */
+export function requireKeep(keep: number | undefined): void {
+  if (keep === undefined || (Number.isInteger(keep) && keep >= 1)) return;
+  throw new UsageError('checkpoint-keep', `checkpoint.keep is ${keep}; expected a whole number above 0.`, {
+    hint: 'It is how many checkpoints stay on disk: without one a run could not go on.',
+  });
+}
+
+/** What is wrong with a checkpoint's files, in words. */
+class Damage extends Error {}
+
+/** The manifest of a checkpoint, after every file that it names was compared with it. @throws Damage */
+async function readWhole(path: string): Promise<Manifest> {
+  const manifest = await readManifest(path);
+  for (const [name, { bytes, sha256 }] of Object.entries(manifest.files)) {
+    const file = join(path, name);
+    const size = await reading(file, () => statSync(file, { throwIfNoEntry: false })?.size);
+    if (size === undefined) throw new Damage(`${name} is missing`);
+    if (size !== bytes) throw new Damage(`${name} has ${size} bytes instead of ${bytes}`);
+    const found = await reading(file, () => sha256File(file));
+    if (found !== sha256) throw new Damage(`the SHA-256 of ${name} differs`);
   }
+  return manifest;
+}
+
+async function readManifest(path: string): Promise<Manifest> {
+  const file = join(path, MANIFEST);
+  const unusable = new Damage(`no readable ${MANIFEST}`);
+  const content = await reading(file, () => readJson(file)).catch((error) => {
+    const isNone = error instanceof DataError || (isSystemError(error) && error.code === 'ENOENT');
+    throw isNone ? unusable : error;
+  });
   requireKnownVersion(path, content);
-  return manifestSchema.safeParse(content).data;
+  const { data } = manifestSchema.safeParse(content);
+  if (data === undefined) throw unusable;
+  return data;
+}
+
+/** Reads something of a file. What its disk cannot give is damage; any other error has the file's path. */
+async function reading<T>(file: string, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    const named = namingPath(error, file);
+    if (!isSystemError(named) || !UNREADABLE.has(named.code)) throw named;
+    throw new Damage(`cannot be read: ${describeSystemError(named)}`);
+  }
 }
 
 function requireKnownVersion(path: string, content: unknown): void {
@@ -153,17 +211,4 @@ function requireKnownVersion(path: string, content: unknown): void {
   throw new TrainingError('checkpoint-version', `${path} has a manifest of version ${version}; expected 1.`, {
     hint: 'It was written by another version of this program.',
   });
-}
-
-/** What is wrong with a checkpoint's files, if anything. */
-async function damageOf(path: string, manifest: Manifest | undefined): Promise<string | undefined> {
-  if (manifest === undefined) return `no readable ${MANIFEST}`;
-  for (const [name, { bytes, sha256 }] of Object.entries(manifest.files)) {
-    const file = join(path, name);
-    const size = statSync(file, { throwIfNoEntry: false })?.size;
-    if (size === undefined) return `${name} is missing`;
-    if (size !== bytes) return `${name} has ${size} bytes instead of ${bytes}`;
-    if ((await sha256File(file)) !== sha256) return `the SHA-256 of ${name} differs`;
-  }
-  return undefined;
 }

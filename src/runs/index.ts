@@ -1,4 +1,4 @@
-export { CheckpointStore, type DamagedCheckpoint, type SavedCheckpoint } from './checkpoint.ts';
+export { CheckpointStore, type DamagedCheckpoint, requireKeep, type SavedCheckpoint } from './checkpoint.ts';
 export { RunDirectory, type RunDirectoryOptions, requireFree, runStart } from './directory.ts';
 export { readJson, sha256File, writeFileAtomic } from './files.ts';
 export { type JsonLines, JsonLinesWriter, readJsonLines, writeJsonLines } from './jsonl.ts';
@@ -25,4 +25,4 @@ export {
   type Sample,
   type StepTiming,
 } from './records.ts';
-export { holdsRun } from './same-run.ts';
+export { decisiveValues, holdsRun, recipeDifference } from './same-run.ts';

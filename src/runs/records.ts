@@ -161,6 +161,8 @@ export interface Provenance {
   readonly data?: {
     readonly train?: DataOrigin;
     readonly eval?: DataOrigin;
+    /** Tokens of prompt and completion together, at most. */
+    readonly maxLength?: number;
     /** Only preference tuning has one. */
     readonly objective?: { readonly name: string; readonly [coefficient: string]: unknown };
   };
@@ -178,5 +180,7 @@ export interface DataOrigin {
   readonly heldOutSeed?: number;
   /** Usable ones. */
   readonly rows?: number;
+  /** SHA-256 of the ids of those that are evaluated, in order. */
+  readonly idsHash?: string;
   readonly [fact: string]: unknown;
 }

@@ -6,14 +6,16 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   CheckpointStore,
   JsonLinesWriter,
@@ -24,6 +26,12 @@ import {
   writeFileAtomic,
   writeJsonLines,
 } from './index.ts';
+
+const actual = await vi.importActual<typeof import('node:fs')>('node:fs');
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  return { ...fs, renameSync: vi.fn(fs.renameSync) };
+});
 
 const temporary = () => mkdtempSync(join(tmpdir(), 'mallows-runs-'));
 const timing = {
@@ -215,10 +223,92 @@ describe('checkpoint store', () => {
     const manifest = join(await store.write(4, {}, fill('weights')), 'checkpoint.json');
     writeFileSync(manifest, '{"version":2}');
     await expect(store.latest()).rejects.toMatchObject({ code: 'checkpoint-version' });
-    // Stands in for a permission or a disk that fails for a while.
+    // Stands in for a denied permission.
     rmSync(manifest);
-    mkdirSync(manifest);
-    await expect(store.latest()).rejects.toMatchObject({ code: 'EISDIR' });
+    symlinkSync(manifest, manifest);
+    await expect(store.latest()).rejects.toMatchObject({ code: 'ELOOP', path: manifest });
+  });
+
+  it('passes over a checkpoint that the disk cannot give', async () => {
+    const store = new CheckpointStore(join(temporary(), 'checkpoints'), 5);
+    for (const step of [1, 2, 3, 4]) await store.write(step, {}, fill('weights'));
+    const [weights, manifest] = [join(store.path(2), 'weights'), join(store.path(2), 'checkpoint.json')];
+    rmSync(weights);
+    mkdirSync(weights);
+    const stated = JSON.parse(readFileSync(manifest, 'utf8'));
+    stated.files.weights.bytes = statSync(weights).size;
+    writeFileSync(manifest, JSON.stringify(stated));
+    rmSync(join(store.path(3), 'checkpoint.json'));
+    mkdirSync(join(store.path(3), 'checkpoint.json'));
+    rmSync(store.path(4), { recursive: true });
+    writeFileSync(store.path(4), 'a file');
+    const { checkpoint, damaged } = await store.latest();
+    expect(checkpoint?.step).toBe(1);
+    const directory = (path: string) => `cannot be read: ${path}: it is a directory`;
+    expect(damaged).toEqual([
+      { path: store.path(4), reason: expect.stringMatching(/^cannot be read: .*json: a part of the path/) },
+      { path: store.path(3), reason: directory(join(store.path(3), 'checkpoint.json')) },
+      { path: store.path(2), reason: directory(weights) },
+    ]);
+  });
+
+  it.skipIf(process.platform !== 'linux')(
+    'passes over a checkpoint on a part of a disk that fails',
+    async () => {
+      const store = new CheckpointStore(join(temporary(), 'checkpoints'), 5);
+      for (const step of [1, 2]) await store.write(step, {}, fill('weights'));
+      const manifest = join(store.path(2), 'checkpoint.json');
+      rmSync(manifest);
+      // The first page of a process is never mapped: reading it is an EIO.
+      symlinkSync('/proc/self/mem', manifest);
+      const { checkpoint, damaged } = await store.latest();
+      expect(checkpoint?.step).toBe(1);
+      expect(damaged).toEqual([
+        { path: store.path(2), reason: expect.stringMatching(/^cannot be read: .*checkpoint\.json: EIO/) },
+      ]);
+    },
+  );
+
+  it('brings back what was set aside for a checkpoint that a kill kept from its place', async () => {
+    const directory = join(temporary(), 'checkpoints');
+    const store = new CheckpointStore(directory, 1);
+    await store.write(4, { text: 'first' }, fill('first'));
+    renameSync(store.path(4), join(directory, 'step-4.tmp-7-replaced'));
+    mkdirSync(join(directory, 'step-4.tmp-7'));
+    const { checkpoint } = await new CheckpointStore(directory, 1).latest();
+    expect(checkpoint).toMatchObject({ step: 4, state: { text: 'first' } });
+    expect(readdirSync(directory)).toEqual(['step-4']);
+  });
+
+  it('removes what was set aside for a checkpoint that is in its place', async () => {
+    const directory = join(temporary(), 'checkpoints');
+    const store = new CheckpointStore(directory, 1);
+    await store.write(4, { text: 'second' }, fill('second'));
+    mkdirSync(join(directory, 'step-4.tmp-7-replaced'));
+    const { checkpoint } = await new CheckpointStore(directory, 1).latest();
+    expect(checkpoint).toMatchObject({ state: { text: 'second' } });
+    expect(readdirSync(directory)).toEqual(['step-4']);
+  });
+
+  it('keeps the earlier checkpoint of a step where the new one cannot take its place', async () => {
+    const store = new CheckpointStore(join(temporary(), 'checkpoints'), 1);
+    await store.write(4, { text: 'first' }, fill('first'));
+    vi.mocked(renameSync).mockImplementation((from, to) => {
+      if (/tmp-\d+$/.test(String(from)) && String(to).endsWith('step-4')) throw new Error('no rename');
+      actual.renameSync(from, to);
+    });
+    await expect(store.write(4, { text: 'second' }, fill('second'))).rejects.toThrow('no rename');
+    vi.mocked(renameSync).mockImplementation(actual.renameSync);
+    expect((await store.latest()).checkpoint).toMatchObject({ state: { text: 'first' } });
+    expect(readdirSync(store.directory)).toEqual(['step-4']);
+  });
+
+  it.each([0, -1, 1.5, Number.NaN])('is asked to keep at least one: %d', (keep) => {
+    const directory = join(temporary(), 'checkpoints');
+    expect(() => new CheckpointStore(directory, keep)).toThrowError(
+      expect.objectContaining({ code: 'checkpoint-keep' }),
+    );
+    expect(existsSync(directory)).toBe(false);
   });
 });
 

@@ -22,10 +22,19 @@ export function requireSameRecipe(run: RunReader, wanted: string): void {
 }
 
 /** Where a run lies, and how it is computed and kept, but not what: a run may be moved, and resumed on another machine. */
-const NOT_COMPARED = /^(output|threads|referenceCache|checkpoint)(\.|$)/;
+const INDECISIVE = new Set(['output', 'threads', 'referenceCache', 'checkpoint']);
 
-/** The first value that two recipes differ in. Order is none: resolved again, a recipe.yaml may have its keys in another. */
-function recipeDifference(there: string, wanted: string): string | undefined {
+/** The values of a recipe that decide what comes of a run, its seed among them. */
+export function decisiveValues<Recipe extends object>(recipe: Recipe): Partial<Recipe> {
+  const decisive = Object.entries(recipe).filter(([key]) => !INDECISIVE.has(key));
+  return Object.fromEntries(decisive) as Partial<Recipe>;
+}
+
+/**
+ * The first decisive value that two recipes, as YAML, differ in, in words. Order is none: resolved again, a recipe.yaml may
+ * have its keys in another.
+ */
+export function recipeDifference(there: string, wanted: string): string | undefined {
   const [before, now] = [recipeValues(there), recipeValues(wanted)];
   const key = [...now.keys(), ...before.keys()].find((name) => before.get(name) !== now.get(name));
   if (key === undefined) return undefined;
@@ -41,7 +50,7 @@ function recipeValues(text: string): ReadonlyMap<string, string> {
     if (parts.length === 0) return [[key, stringify(value, { lineWidth: 0 }).trim()]];
     return parts.flatMap(([name, part]) => leaves(part, key === '' ? name : `${key}.${name}`));
   };
-  return new Map(leaves(parseDocument(text).toJS(), '').filter(([key]) => !NOT_COMPARED.test(key)));
+  return new Map(leaves(decisiveValues(parseDocument(text).toJS() ?? {}), ''));
 }
 
 /** What a resumed run must begin with again. The batch plan and the scores of the reference model follow from it. */
@@ -54,6 +63,7 @@ const COMPARED: readonly (readonly [
   ['usable rows of the training data', ({ data }) => data?.train?.rows],
   ['held-out data', ({ data, seed }) => heldOut(data?.eval, seed)],
   ['usable held-out rows', ({ data }) => data?.eval?.rows],
+  ['SHA-256 of the ids of evaluated rows', ({ data }) => data?.eval?.idsHash],
   ['precision', ({ precision }) => precision?.dtype],
 ];
 

@@ -34,10 +34,43 @@ describe('means over seeds and prompts', () => {
     [2, 2],
     [3, 3],
     [5, 5],
+    [1, 2],
     [1, 3],
   ])('claim no difference that is the luck of training: %i seeds and %i', (first, second) => {
     // By quantiles of resampled seeds a third of those with two seeds each.
     expect(falseClaims(first, second)).toBeLessThan(0.09);
+  });
+
+  it('cover the truth with a mean of two seeds, of whose luck there is but one degree of freedom', () => {
+    const stream = RandomStream.create(5);
+    const trials = 400;
+    let covered = 0;
+    for (let trial = 0; trial < trials; trial++) {
+      const prompts = normals(40, stream);
+      const runs = normals(2, stream).map((luck) =>
+        prompts.map((value) => value + 0.6 * luck + 0.3 * stream.normal()),
+      );
+      const { low, high } = crossedMean(runs, Object.keys(prompts));
+      if (low <= 0 && high >= 0) covered++;
+    }
+    // With one t for both variances, 85 of a hundred.
+    expect(covered / trials).toBeGreaterThan(0.92);
+  });
+
+  it('weigh Student’s t of seeds and of prompts by their variances', () => {
+    // Prompts at 0, 1 and 2, of which the second run has one more: variances ⅓ of 2 degrees of freedom and ¼ of one.
+    const { estimate, low, high } = crossedMean(
+      [
+        [0, 1, 2],
+        [1, 2, 3],
+      ],
+      [0, 1, 2],
+    );
+    const t = (4.3026527297 / 3 + 12.7062047362 / 4) / (1 / 3 + 1 / 4);
+    const half = t * Math.sqrt(1 / 3 + 1 / 4);
+    expect([estimate, low, high].map((x) => x.toFixed(8))).toEqual(
+      [1.5, 1.5 - half, 1.5 + half].map((x) => x.toFixed(8)),
+    );
   });
 
   it('tell a difference that is large beside that luck, also by three seeds', () => {

@@ -1,6 +1,7 @@
 import { type BootstrapOptions, clusterBootstrap, sumClusters } from './bootstrap.ts';
+import { type Component, cochranCox } from './cochran-cox.ts';
 import { type Numbers, requireValues, sum, variance } from './summary.ts';
-import { pairedDifferences, pairedPermutationTest, type TTestResult, tTest } from './tests.ts';
+import { pairedDifferences, pairedPermutationTest } from './tests.ts';
 
 /** What a method's runs, a training seed each, measured on the same items: `runs[seed][item]`, NaN where one lacks it. */
 export type SeedRuns = readonly Numbers[];
@@ -27,9 +28,9 @@ const EVERYWHERE = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const
 /**
  * Mean of a method that was trained under several seeds and measured on the same items, of which `clusters[item]` names
  * the prompt. Seeds and prompts are crossed, as a seed's luck moves all prompts together: the variance is that of the
- * seeds' means and that of the prompts', and Student's t has the degrees of freedom that the two leave (Satterthwaite
- * 1946), few where few seeds differ much. With a single seed the interval is the bootstrap's over prompts, and says nothing
- * about the luck of training. Throws `DataError` for less than two prompts.
+ * seeds' means and that of the prompts', and Student's t is weighed between their degrees of freedom (`cochranCox`), wide
+ * where few seeds differ much. With a single seed the interval is the bootstrap's over prompts, and says nothing about the
+ * luck of training. Throws `DataError` for less than two prompts.
  */
 export function crossedMean(
   runs: SeedRuns,
@@ -38,7 +39,7 @@ export function crossedMean(
 ): CrossedEstimate {
   const measured = measuredRuns(runs);
   const { range = EVERYWHERE } = options;
-  if (measured.length > 1) return within(range, intervalOf(studentTest(methodOf(measured, clusters))));
+  if (measured.length > 1) return within(range, testOf(methodOf(measured, clusters)));
   const [only] = measured as [Numbers];
   const items = Array.from(only, (_, item) => item).filter((item) => !Number.isNaN(only[item]!));
   return within(
@@ -53,8 +54,8 @@ export function crossedMean(
 
 /**
  * Difference of two methods' means, second − first, on the same items. Prompts are common to both (a pair stays a pair), and
- * the seeds of each its own. The p-value is Student's with the degrees of freedom of `crossedMean`, and never below what
- * flipping the sign of every prompt could tell. A single run beside several is taken to have their luck. Two single runs
+ * the seeds of each its own. The test is that of `crossedMean`, the luck of both methods' seeds being one variance (Welch,
+ * Satterthwaite); its p-value is never below what flipping the sign of every prompt could tell. A single run beside several is taken to have their luck. Two single runs
  * tell nothing about it: the interval is the bootstrap's over prompts, and the p-value the permutation test's.
  */
 export function crossedDifference(
@@ -71,9 +72,9 @@ export function crossedDifference(
     const { pValue } = pairedPermutationTest(sums, new Float64Array(sums.length));
     return { ...within(range, clusterBootstrap(differences, clusters, options)), pValue };
   }
-  const test = studentTest(methodOf(to, clusters), methodOf(from, clusters));
-  const least = 2 ** (1 - test.count);
-  return { ...within(range, intervalOf(test)), pValue: Math.max(least, pValueOf(test)) };
+  const test = testOf(methodOf(to, clusters), methodOf(from, clusters));
+  const least = 2 ** (1 - new Set(Array.from(clusters)).size);
+  return { ...within(range, test), pValue: Math.max(least, test.pValue) };
 }
 
 /** Runs that measured anything. */
@@ -87,19 +88,13 @@ function measuredRuns(runs: SeedRuns): SeedRuns {
   return measured;
 }
 
-/** A variance and the degrees of freedom of its estimate. */
-interface Spread {
-  readonly variance: number;
-  readonly df: number;
-}
-
 interface MeasuredMethod {
   readonly mean: number;
   /** How far each prompt moves the mean; their sum is zero. */
   readonly influence: Float64Array;
   readonly runs: number;
   /** Of the runs' means, which is the luck of training; a single run has none. */
-  readonly luck?: Spread;
+  readonly luck?: Component;
   readonly largest: number;
 }
 
@@ -133,41 +128,35 @@ function sumPresent(values: Numbers, clusters: ArrayLike<unknown>) {
   return { sums, sizes: sumClusters(present, clusters).sums };
 }
 
-/** Student's test of a method's mean, or of the first's less the second's; its count is that of prompts. */
-function studentTest(method: MeasuredMethod, other?: MeasuredMethod): TTestResult {
+/** The test of a method's mean, or of the first's less the second's. */
+function testOf(method: MeasuredMethod, other?: MeasuredMethod): CrossedDifference {
   const influence =
     other === undefined ? method.influence : pairedDifferences(method.influence, other.influence);
   const prompts = influence.length;
   requireValues(influence, 2, 'A mean over seeds and prompts');
-  const spreads: Spread[] = [
+  const components = [
     { variance: prompts * variance(influence), df: prompts - 1 },
-    ...luckOf(other === undefined ? [method] : [method, other]),
+    luckOf(other === undefined ? [method] : [method, other]),
   ];
-  const total = sum(spreads.map((each) => each.variance));
-  const df = total ** 2 / sum(spreads.map((each) => each.variance ** 2 / each.df));
   const largest = Math.max(method.largest, other?.largest ?? 0);
-  return tTest(method.mean - (other?.mean ?? 0), Math.sqrt(total), largest, df, prompts);
+  return cochranCox(method.mean - (other?.mean ?? 0), components, largest);
 }
 
 /** The luck of training in the methods' means. That of a single run is taken to be as large as the other method's. */
-function luckOf(methods: readonly MeasuredMethod[]): Spread[] {
+function luckOf(methods: readonly MeasuredMethod[]): Component {
   const known = methods.flatMap(({ luck, runs }) => (luck === undefined ? [] : [{ ...luck, runs }]));
-  const [only, ...more] = known;
-  if (only !== undefined && more.length === 0) {
-    return [{ variance: only.variance * sum(methods.map(({ runs }) => 1 / runs)), df: only.df }];
+  const [only, ...more] = known as [(typeof known)[number], ...typeof known];
+  if (more.length === 0) {
+    return { variance: only.variance * sum(methods.map(({ runs }) => 1 / runs)), df: only.df };
   }
-  return known.map((each) => ({ variance: each.variance / each.runs, df: each.df }));
+  return satterthwaite(known.map((each) => ({ variance: each.variance / each.runs, df: each.df })));
 }
 
-/** Without any spread, neither between prompts nor between seeds, the estimate is all that there is. */
-function intervalOf({ difference, interval }: TTestResult): CrossedEstimate {
-  const [low, high] = interval ?? [difference, difference];
-  return { estimate: difference, low, high };
-}
-
-function pValueOf({ difference, pValue }: TTestResult): number {
-  if (!Number.isNaN(pValue)) return pValue;
-  return difference === 0 ? 1 : 0;
+/** A sum of variances as one, with the degrees of freedom that its estimate has about as many of (1946). */
+function satterthwaite(components: readonly Component[]): Component {
+  const total = sum(components.map((each) => each.variance));
+  const df = total ** 2 / sum(components.map((each) => each.variance ** 2 / each.df));
+  return { variance: total, df };
 }
 
 function within(

@@ -11,7 +11,7 @@ export interface TestResult {
   readonly count: number;
 }
 
-export interface TTestResult extends TestResult {
+interface TTestResult extends TestResult {
   readonly df: number;
   /** Mean difference, first − second. */
   readonly difference: number;
@@ -26,20 +26,30 @@ export function pairedDifferences(first: Numbers, second: Numbers): Float64Array
 /** What rounding leaves of equal differences of values as large as one. */
 const ROUNDING = 1e-12;
 
+/** The difference, less what rounding leaves of equal means, where its standard error is but rounding; else undefined. */
+export function withoutSpread(
+  difference: number,
+  standardError: number,
+  largest: number,
+): number | undefined {
+  const rounding = ROUNDING * largest;
+  if (standardError > rounding) return undefined;
+  return Math.abs(difference) <= rounding ? 0 : difference;
+}
+
 /**
  * Values without a spread do not say how far chance moves them: statistic and p-value are then NaN, and there is no
  * interval. What rounding leaves of equal differences is no spread either, and what it leaves of equal means no difference.
  */
-export function tTest(
+function tTest(
   difference: number,
   standardError: number,
   largest: number,
   df: number,
   count: number,
 ): TTestResult {
-  const rounding = ROUNDING * largest;
-  if (standardError <= rounding) {
-    const left = Math.abs(difference) <= rounding ? 0 : difference;
+  const left = withoutSpread(difference, standardError, largest);
+  if (left !== undefined) {
     return { statistic: Number.NaN, pValue: Number.NaN, df, count, difference: left, interval: null };
   }
   const statistic = difference / standardError;

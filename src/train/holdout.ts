@@ -61,6 +61,14 @@ export function requireFraction(fraction: number | undefined): void {
   });
 }
 
+/** @throws UsageError for what is no number of rows to evaluate on */
+export function requireMaxPairs(count: number | undefined): void {
+  if (count === undefined || (Number.isInteger(count) && count > 0)) return;
+  throw new UsageError('eval-pairs', `evaluation.maxPairs is ${count}; expected a whole number above 0.`, {
+    hint: 'Leave it out to evaluate on all held-out rows; evalFraction: 0 holds nothing out.',
+  });
+}
+
 /** How many of so many rows a fraction asks for. */
 export function heldOutCount(rows: number, fraction: number): number {
   return fraction > 0 ? Math.max(1, Math.round(rows * fraction)) : 0;

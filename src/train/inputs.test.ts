@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { loadPairs } from '../data/index.ts';
 import { setThreads } from '../engine/index.ts';
 import { trainPreference } from './preference.ts';
+import type { PairsInput } from './preference-data.ts';
 import { trainSft } from './sft.ts';
 
 setThreads(1);
@@ -79,7 +81,7 @@ describe('what a run is made from is not overwritten', () => {
     for (const name of ['judged.pairs.jsonl', 'figures/pairs.jsonl', 'mine.jsonl']) {
       writeFileSync(join(run, name), lines);
     }
-    const train = (data: string, evalData?: string) =>
+    const train = (data: PairsInput, evalData?: PairsInput) =>
       trainPreference({
         ...SHORT,
         model: STORIES,
@@ -94,8 +96,12 @@ describe('what a run is made from is not overwritten', () => {
     const refused = expect.objectContaining({ code: 'data-in-output' });
     await expect(train(join(run, 'judged.pairs.jsonl'))).rejects.toEqual(refused);
     await expect(train(mine, join(run, 'figures', 'pairs.jsonl'))).rejects.toEqual(refused);
+    await expect(train([mine, join(run, 'judged.pairs.jsonl')])).rejects.toEqual(refused);
+    await expect(train(join(run, 'judged.*.jsonl'))).rejects.toEqual(refused);
+    await expect(train(mine, [join(run, 'figures', '*.jsonl')])).rejects.toEqual(refused);
+    await expect(train(await loadPairs(join(run, 'figures', 'p?irs.jsonl')))).rejects.toEqual(refused);
     expect(existsSync(join(run, 'figures', 'pairs.jsonl'))).toBe(true);
-    await finished(train(mine));
+    await finished(train([join(run, 'mi*.jsonl')]));
     expect(existsSync(mine)).toBe(true);
   });
 });

@@ -1,12 +1,15 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { isAdapterDirectory, readAdapterConfig } from '../checkpoints/adapter.ts';
 import type { ModelProvenance } from '../checkpoints/index.ts';
 import { baseSpecification } from '../checkpoints/resolve.ts';
+import type { Dataset } from '../data/index.ts';
+import { matchingDataFiles } from '../data/sources/files.ts';
 import { UsageError } from '../errors.ts';
 import { belongsToRun } from '../runs/index.ts';
 import type { TrainOptions } from './options.ts';
 
-/** What a run is made from: a file or hub id, or rows with or without one. */
+/** What a run is made from: files, patterns of files or hub ids, or rows with or without those. */
 interface Inputs {
   readonly data?: unknown;
   readonly evalData?: unknown;
@@ -27,7 +30,7 @@ export function requireInputsKept(
     ? [location, baseSpecification(readAdapterConfig(location))]
     : [location];
   refuse('model', models, output);
-  if (overwrite === true) refuse('data', [data, evalData].flatMap(fileOf), output);
+  if (overwrite === true) refuse('data', [data, evalData].flatMap(filesOf), output);
 }
 
 function refuse(what: 'model' | 'data', files: readonly string[], output: string): void {
@@ -42,7 +45,21 @@ function refuse(what: 'model' | 'data', files: readonly string[], output: string
   });
 }
 
-function fileOf(input: unknown): string[] {
-  const source = typeof input === 'object' && input !== null && 'source' in input ? input.source : input;
-  return typeof source === 'string' ? [source] : [];
+/** The files that data are read from, or were. */
+function filesOf(data: unknown): string[] {
+  if (typeof data === 'string') return filesAt(data);
+  if (Array.isArray(data)) return data.flatMap((part) => (typeof part === 'string' ? filesAt(part) : []));
+  return isDataset(data) ? [...new Set(data.locations.map(({ file }) => file))] : [];
+}
+
+/** What a path means: itself, or as a pattern what it matches. */
+function filesAt(path: string): string[] {
+  const folder = dirname(path);
+  const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (existsSync(path) || !isFolder) return [path];
+  return matchingDataFiles(basename(path), readdirSync(folder)).map((name) => join(folder, name));
+}
+
+function isDataset(data: unknown): data is Dataset<unknown> {
+  return typeof data === 'object' && data !== null && 'locations' in data;
 }

@@ -11,6 +11,7 @@ import { MasterWeights } from '../optim/index.ts';
 import { RunDirectory, RunReader } from '../runs/index.ts';
 import type { BatchOptions, TrainEvent } from './contract.ts';
 import { type LoopOptions, runLoop } from './loop.ts';
+import { checkpointMinutes } from './options.ts';
 import { languageModelPass } from './pass.ts';
 import { type PreferenceResults, PreferenceTask } from './preference-task.ts';
 import { scoreRow } from './score.ts';
@@ -235,6 +236,15 @@ describe('the loop', () => {
     run.close();
     expect(saved).toEqual(expected);
     model.dispose();
+  });
+
+  it('has checkpoints by the clock where nothing else was asked for', () => {
+    expect(checkpointMinutes()).toBe(15);
+    expect(checkpointMinutes({ every: 0, keep: 3 })).toBe(15);
+    // Else those of steps would be fewer than are kept.
+    expect(checkpointMinutes({ every: 100 })).toBe(0);
+    expect(checkpointMinutes({ every: 100, minutes: 5 })).toBe(5);
+    expect(checkpointMinutes({ minutes: 0 })).toBe(0);
   });
 
   /** A run of six steps, and what it told; `observe` may end it by throwing. */

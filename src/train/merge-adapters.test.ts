@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type LoadedModel, loadModel, openModel, saveModel } from '../checkpoints/index.ts';
 import { ops, setThreads, tidy } from '../engine/index.ts';
+import { generate } from '../generate/index.ts';
 import { mergeAdapters } from './merge-adapters.ts';
 import { trainSft } from './sft.ts';
 
@@ -41,6 +42,39 @@ afterAll(() => {
 });
 
 const query = 'model.layers.0.self_attn.q_proj.weight';
+
+it('refuses a model that is read or trained', async () => {
+  const refused = expect.objectContaining({ code: 'model-in-use' });
+  const answering = generate(tuned.model, [tuned.tokenizer.encode('The')], { maxNewTokens: 8 });
+  expect(() => mergeAdapters(tuned)).toThrow(refused);
+  await answering;
+
+  const loaded = await loadModel(STORIES);
+  const tried: unknown[] = [];
+  const saving: Promise<unknown>[] = [];
+  const { metrics } = await trainSft({
+    ...lora,
+    model: loaded,
+    steps: 2,
+    observer: ({ type }) => {
+      if (type !== 'step') return;
+      try {
+        mergeAdapters(loaded);
+      } catch (error) {
+        tried.push(error);
+      }
+      saving.push(saveModel(loaded, at('meanwhile')).catch((error: unknown) => error));
+    },
+  });
+  expect(metrics.at(-1)).toMatchObject({ step: 2 });
+  expect(tried).toEqual([refused, refused]);
+  expect(await Promise.all(saving)).toEqual([refused, refused]);
+  mergeAdapters(loaded);
+  const saved = saveModel(loaded, at('merged'));
+  await expect(trainSft({ ...lora, model: loaded })).rejects.toEqual(refused);
+  await saved;
+  loaded.dispose();
+});
 
 it('merges adapters in place, after which the model can be saved whole', async () => {
   await expect(saveModel(tuned, at('early'))).rejects.toMatchObject({

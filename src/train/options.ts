@@ -10,8 +10,8 @@ export interface TrainOptions {
   /**
    * A specification (`smollm2-135m`, a directory, a .gguf file, a hub id), or a model in memory, which is trained in place.
    * One whose weights were trained and not saved has no reference scores kept; it cannot be the base of a saved adapter, nor
-   * have full fine-tuning measure its KL. While it is trained nobody else may train it, generate with it or score with it
-   * (`model-in-use`): load it again for that.
+   * have full fine-tuning measure its KL. While it is trained nobody else may train it, generate with it, score with it, save
+   * it or merge its adapters (`model-in-use`): load it again for that.
    */
   readonly model: string | LoadedModel;
   /** Run directory. Without one there are no metrics, checkpoints or model on disk, only `referenceCache`. */
@@ -22,7 +22,7 @@ export interface TrainOptions {
   readonly overwrite?: boolean;
 
   /** How rows are read, of files and in memory: format, style, columns, strictness, access to the hub. */
-  readonly reading?: LoadPairsOptions;
+  readonly reading?: Omit<LoadPairsOptions, 'signal'>;
   /** Tokens of prompt and completion together. Default 1024, or the model's context where that is shorter. */
   readonly maxLength?: number;
   /**
@@ -72,11 +72,13 @@ export interface TrainOptions {
    * be written is a warning.
    */
   readonly referenceCache?: string | false;
+  /** Nothing waits for what it begins, so it may not read the model that is trained; a probe may, and awaits it. */
   readonly observer?: TrainObserver;
   /**
    * Finish the step in progress, save a checkpoint, return with status `interrupted`. An evaluation in progress stops; the
-   * resumed run begins with it. Before training, during the reference pass and the first samples, there is no step to finish:
-   * training throws the signal's reason, and what was scored by then stays in `referenceCache`.
+   * resumed run begins with it. Before training, while rows are read and tokenised, during the reference pass and the first
+   * samples, there is no step to finish: training throws the signal's reason, and what was scored by then stays in
+   * `referenceCache`.
    */
   readonly signal?: AbortSignal;
 }
@@ -108,14 +110,22 @@ export interface EvaluationOptions {
 export interface CheckpointOptions {
   /** Steps between checkpoints; 0 (default): none by steps. When interrupted, when an evaluation fails and at the end is one. */
   readonly every?: number;
-  /** Minutes after which a step is followed by a checkpoint, counted from the last one; 0: none by the clock. Default 15. */
+  /**
+   * Minutes after which a step is followed by a checkpoint, counted from the last one; 0: none by the clock. Default 15, and 0
+   * where `every` says when.
+   */
   readonly minutes?: number;
-  /** Checkpoints kept. Default 1. */
+  /** Checkpoints kept, the newest, whichever asked for them. Default 1. */
   readonly keep?: number;
 }
 
 /** What a run that is killed loses at most, and one of minutes does not notice. */
 export const DEFAULT_CHECKPOINT_MINUTES = 15;
+
+/** Those by the clock would push those by steps out of what is kept, so that they are written together on request only. */
+export function checkpointMinutes({ every = 0, minutes }: CheckpointOptions = {}): number {
+  return minutes ?? (every > 0 ? 0 : DEFAULT_CHECKPOINT_MINUTES);
+}
 
 export const DEFAULT_MAX_NEW_TOKENS = 96;
 

@@ -119,14 +119,16 @@ export class PairPreparation {
 
   /**
    * Without training pairs that votes leave contested. No objective trains on them, also one that weighs nothing, so that
-   * runs that differ in their objectives alone see the same pairs. Held-out ones stay: accuracies and log-ratios need no weight.
+   * runs that differ in their objectives alone see the same pairs. Held-out ones stay: accuracies and log-ratios need no weight,
+   * nor, where the objective weighs nothing, votes.
    */
   #withoutContested(rows: PairRows): PairRows {
     const { source, floor } = this.#options.dispersion ?? {};
     if (source !== 'votes' || floor !== undefined) return rows;
     const { train, heldOut = NO_PAIRS, locations } = rows;
     const fitted = fitDispersion(dispersionRows(train, undefined, locations), { source });
-    const applied = applyDispersion(fitted.model, dispersionRows(heldOut, undefined, locations));
+    const weighed = this.#source === 'none' ? votedOn(heldOut) : heldOut;
+    const applied = applyDispersion(fitted.model, dispersionRows(weighed, undefined, locations));
     this.#contested = { train: fitted.contested, heldOut: applied.contested };
     reportContested(this.#session, this.#contested);
     return { ...rows, train: select(train, fitted.kept) };
@@ -167,6 +169,10 @@ interface ContestedPairs {
 }
 
 const NO_PAIRS = { examples: [] };
+
+function votedOn({ examples }: Examples): Examples {
+  return { examples: examples.filter(({ votes }) => votes !== undefined) };
+}
 
 /** Whether the pairs themselves say their weights. */
 function isStated(source: DispersionSource): boolean {
@@ -229,6 +235,7 @@ function withContested(facts: SplitFacts, contested: ContestedPairs | undefined)
   if (contested === undefined) return facts;
   const { train, heldOut } = contested;
   return {
+    ...facts,
     train: { ...facts.train, contested: train.length } as SplitFacts['train'],
     eval: { ...facts.eval, contested: heldOut.length },
   };

@@ -109,8 +109,20 @@ export class PairEvaluator implements Evaluation {
   /** A resumed run reads what the first session found at the start. */
   #startPairs(step: number): readonly EvaluatedPair[] | undefined {
     if (step === 0) return undefined;
-    this.#start ??= this.#run?.evaluation(0);
+    this.#start ??= this.#savedStart();
     return this.#start;
+  }
+
+  /** A run of an earlier version does not say which pairs it evaluates, but for what it wrote of them. */
+  #savedStart(): readonly EvaluatedPair[] | undefined {
+    const saved = this.#run?.evaluation(0);
+    if (saved === undefined || samePairs(saved, this.#ids())) return saved;
+    this.#session.note(
+      'warning',
+      'other-evaluated-pairs',
+      'The run began with other held-out pairs than are evaluated now: how far their losses moved since the start is not known, and earlier evaluations say nothing of these.',
+    );
+    return [];
   }
 
   /**
@@ -130,8 +142,12 @@ export class PairEvaluator implements Evaluation {
 
   #savedLogps(): readonly PairLogps[] | undefined {
     const saved = this.#run?.records('evalReference');
-    const ids = Array.from({ length: this.#task.items }, (_, item) => ({ id: this.#task.id(item) }));
-    return samePairs(saved, ids) ? saved : undefined;
+    return samePairs(saved, this.#ids()) ? saved : undefined;
+  }
+
+  /** In the order of the task's items. */
+  #ids(): { readonly id: string }[] {
+    return Array.from({ length: this.#task.items }, (_, item) => ({ id: this.#task.id(item) }));
   }
 }
 

@@ -3,10 +3,10 @@ import { type Device, resolveDevice } from '../engine/index.ts';
 import { UsageError } from '../errors.ts';
 import type { Trunk } from '../models/contract.ts';
 import { createOptimizer, createSchedule, type OptimizerOptions } from '../optim/index.ts';
-import { requireFree, runStart } from '../runs/index.ts';
+import { requireFree, requireKeep, runStart } from '../runs/index.ts';
 import type { TrainEvent } from './contract.ts';
 import { defined } from './defined.ts';
-import { requireFraction } from './holdout.ts';
+import { requireFraction, requireMaxPairs } from './holdout.ts';
 import { DEFAULT_LEARNING_RATES, type TrainOptions } from './options.ts';
 import { BatchPlan, type PlanOptions } from './plan.ts';
 import { type ComputePrecision, resolvePrecision } from './precision.ts';
@@ -43,6 +43,8 @@ export function setUpRun(options: TrainOptions, fullLearningRate: number): RunSe
   const learningRate =
     options.learningRate ?? (lora === undefined ? fullLearningRate : DEFAULT_LEARNING_RATES.lora);
   requireFraction(options.evalFraction);
+  requireMaxPairs(options.evaluation?.maxPairs);
+  requireKeep(options.checkpoint?.keep);
   BatchPlan.check(planOptions(options));
   createSchedule(learningRate, 1, options.schedule);
   createOptimizer([], optimizer).dispose();

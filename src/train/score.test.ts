@@ -6,6 +6,7 @@ import { tinyModel } from '../../tests/support/tiny-models.ts';
 import { tinyPairs } from '../../tests/support/tiny-pairs.ts';
 import { memory, noGrad, ops, setThreads, tensor, tidy } from '../engine/index.ts';
 import { generate } from '../generate/index.ts';
+import { whileTraining } from '../models/in-use.ts';
 import { scorePairs, scoreRow } from './score.ts';
 import { type ReferenceCache, referencePath } from './score-store.ts';
 
@@ -142,6 +143,22 @@ describe('scoring pairs', () => {
     });
     model.dispose();
   });
+
+  it.each([false, true])(
+    'leaves no lock where someone else trains the model (as training: %s)',
+    async (asTraining) => {
+      const [model, pairs, cache] = [tinyModel(), tinyPairs(5), cacheIn()];
+      let end = () => {};
+      const training = whileTraining(model, () => new Promise<void>((resolve) => (end = resolve)));
+      const scoring = scorePairs(model, pairs, { cache, asTraining });
+      await expect(scoring).rejects.toMatchObject({ code: 'model-in-use' });
+      expect(readdirSync(cache.directory)).toEqual([]);
+      end();
+      await training;
+      expect(await scorePairs(model, pairs, { cache, asTraining })).toHaveLength(5);
+      model.dispose();
+    },
+  );
 
   it('leaves no tensor behind', async () => {
     const model = tinyModel();

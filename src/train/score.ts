@@ -4,6 +4,7 @@ import { tidy } from '../engine/index.ts';
 import { TrainingError } from '../errors.ts';
 import { contextNotice } from '../models/context-length.ts';
 import type { CausalLM } from '../models/contract.ts';
+import { beginReading } from '../models/in-use.ts';
 import { packWeights } from '../models/packed-weights.ts';
 import type { CompletionScore, PairScore } from '../runs/index.ts';
 import { sum } from '../stats/index.ts';
@@ -32,25 +33,36 @@ export interface ScoreOptions {
  * Log-probability and mean entropy of both completions of every pair, in input order: the library function behind
  * `mallows score`, and the reference pass of training. Rows are packed from pairs of similar length up to `rowTokens`.
  *
- * @throws DOMException AbortError when `signal` fires; what was scored by then stays in the cache.
+ * @throws DOMException AbortError when `signal` fires; what was scored by then stays in the cache. UsageError `model-in-use`
+ * where someone else trains the model.
  */
 export async function scorePairs(
   model: CausalLM,
   pairs: readonly TokenizedPair[],
   options: ScoreOptions = {},
 ): Promise<PairScore[]> {
+  const tokens = sum(pairs.map(packedLength));
+  const endReading = options.asTraining === true ? beginReading(model) : packWeights(model, { tokens });
+  try {
+    return await scoreAndKeep(model, pairs, options);
+  } finally {
+    endReading();
+  }
+}
+
+async function scoreAndKeep(
+  model: CausalLM,
+  pairs: readonly TokenizedPair[],
+  options: ScoreOptions,
+): Promise<PairScore[]> {
   const rowTokens = options.rowTokens ?? DEFAULT_ROW_TOKENS;
   const store = options.cache && ScoreStore.open(options.cache, rowTokens, pairs, options.notice);
-  const scores: (PairScore | undefined)[] = store?.scores ?? new Array(pairs.length).fill(undefined);
-  const lengths = pairs.map(packedLength);
-  const asTraining = options.asTraining === true;
-  const beyond = asTraining ? undefined : contextNotice(pairs.map(longestSequence), 'pairs', model.config);
-  if (beyond !== undefined) options.notice?.(beyond);
-  const unpack = asTraining ? undefined : packWeights(model, { tokens: sum(lengths) });
   try {
+    const scores: (PairScore | undefined)[] = store?.scores ?? new Array(pairs.length).fill(undefined);
+    if (options.asTraining !== true) noteLongPairs(model, pairs, options.notice);
     let done = scores.filter((score) => score !== undefined).length;
     options.onProgress?.(done, pairs.length);
-    for (const batch of packByLength(lengths, rowTokens)) {
+    for (const batch of packByLength(pairs.map(packedLength), rowTokens)) {
       if (batch.every((index) => scores[index] !== undefined)) continue;
       options.signal?.throwIfAborted();
       const fresh = scoreRow(
@@ -72,9 +84,17 @@ export async function scorePairs(
     store?.finish();
     return scores as PairScore[];
   } finally {
-    unpack?.();
     store?.close();
   }
+}
+
+function noteLongPairs(
+  model: CausalLM,
+  pairs: readonly TokenizedPair[],
+  notice: ScoreOptions['notice'],
+): void {
+  const beyond = contextNotice(pairs.map(longestSequence), 'pairs', model.config);
+  if (beyond !== undefined) notice?.(beyond);
 }
 
 function longestSequence({ prompt, chosen, rejected }: TokenizedPair): number {

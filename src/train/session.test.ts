@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, it, vi } from 'vitest';
-import { loadModel } from '../checkpoints/index.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { type LoadedModel, loadModel } from '../checkpoints/index.ts';
 import { memory, setThreads } from '../engine/index.ts';
 import { generate } from '../generate/index.ts';
 import type { TrainEvent } from './contract.ts';
@@ -236,4 +236,62 @@ it('refuses to read or train a model that someone else trains, and lets the trai
   expect((await answering)[0]).toHaveLength(1);
   await trainPreference({ ...SHORT, model });
   model.model.dispose();
+});
+
+describe('a model that is trained', () => {
+  const refused = expect.objectContaining({ code: 'model-in-use' });
+
+  it.each([
+    ['full', {}],
+    ['LoRA', { lora: { rank: 2 } }],
+  ])('is not read by what an observer begins: %s', async (_, training) => {
+    const model = await loadModel(STORIES, { dtype: 'float32' });
+    const prompts = [model.tokenizer.encode('Once')];
+    const answers: Promise<unknown>[] = [];
+    const observer = () => {
+      answers.push(generate(model.model, prompts, { maxNewTokens: 8 }).catch((error: unknown) => error));
+    };
+    const { status } = await trainPreference({ ...SHORT, ...training, steps: 3, model, observer });
+    expect(status).toBe('finished');
+    for (const answer of await Promise.all(answers)) expect(answer).toEqual(refused);
+    expect(answers.length).toBeGreaterThan(3);
+    model.dispose();
+  });
+
+  it('is not read by others where it was given by name', async () => {
+    let lent: LoadedModel | undefined;
+    const answers: Promise<unknown>[] = [];
+    const { model } = await trainPreference({
+      ...SHORT,
+      model: STORIES,
+      steps: 2,
+      probe: async ({ loaded }) => {
+        lent = loaded;
+        return {};
+      },
+      observer: ({ type }) => {
+        if (type !== 'step') return;
+        const prompts = [lent!.tokenizer.encode('Once')];
+        answers.push(generate(lent!.model, prompts, { maxNewTokens: 8 }).catch((error: unknown) => error));
+      },
+    });
+    expect(await Promise.all(answers)).toEqual([refused, refused]);
+    model.dispose();
+  });
+
+  it('does not change under what a probe began and did not await', async () => {
+    const model = await loadModel(STORIES, { dtype: 'float32' });
+    let answering: Promise<unknown> | undefined;
+    const training = trainPreference({
+      ...SHORT,
+      model,
+      probe: async ({ loaded }) => {
+        answering ??= generate(loaded.model, [loaded.tokenizer.encode('Once')], { maxNewTokens: 50 });
+        return {};
+      },
+    });
+    await expect(training).rejects.toEqual(refused);
+    await expect(answering).resolves.toHaveLength(1);
+    model.dispose();
+  });
 });

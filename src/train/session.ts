@@ -11,7 +11,7 @@ import { type DType, type FloatDType, Generator, releaseFreeMemory } from '../en
 import { UsageError } from '../errors.ts';
 import { chatGenerationConfig } from '../generate/index.ts';
 import type { CausalLM } from '../models/contract.ts';
-import { whileTraining } from '../models/in-use.ts';
+import { outsideTraining, requireUnread, whileTraining } from '../models/in-use.ts';
 import { linearsOf } from '../models/linears.ts';
 import type { Linear } from '../nn/linear.ts';
 import { attachLora, detachLora, loraTargets, mergeLora } from '../nn/lora.ts';
@@ -53,19 +53,23 @@ export class Session extends TrainingSession<CausalLM> {
     fullLearningRate: number,
     train: (session: Session) => Promise<Result>,
   ): Promise<Result> {
-    const { model } = options;
-    const run = async () => {
-      const session = await Session.#open(options, fullLearningRate);
-      try {
-        session.#requireTrainable();
-        return await train(session);
-      } catch (error) {
-        session.#abandon();
-        throw error;
-      }
-    };
-    // Nobody else has a model that is loaded here.
-    return typeof model === 'string' ? run() : whileTraining(model.model, run);
+    const { model, observer } = options;
+    const watched = observer === undefined ? options : { ...options, observer: outsideTraining(observer) };
+    const open = () => Session.#open(watched, fullLearningRate);
+    if (typeof model !== 'string') return whileTraining(model.model, async () => (await open()).#run(train));
+    // Others may come to have a model that is loaded here: a probe is given it.
+    const session = await open();
+    return whileTraining(session.model, () => session.#run(train));
+  }
+
+  async #run<Result>(train: (session: Session) => Promise<Result>): Promise<Result> {
+    try {
+      this.#requireTrainable();
+      return await train(this);
+    } catch (error) {
+      this.#abandon();
+      throw error;
+    }
   }
 
   static async #open(options: TrainOptions, fullLearningRate: number): Promise<Session> {
@@ -174,10 +178,14 @@ export class Session extends TrainingSession<CausalLM> {
     task: Task<Result>,
   ): LoopOptions<Result> {
     const recompute = this.options.recompute === true;
+    const pass = languageModelPass(this.model, task, { recompute });
     return {
       ...this.commonLoopOptions(run),
       task,
-      rowPass: languageModelPass(this.model, task, { recompute }),
+      rowPass: (step) => {
+        requireUnread(this.model);
+        return pass(step);
+      },
     };
   }
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -129,6 +129,19 @@ describe('contested pairs of a recipe that weighs by votes', () => {
     },
   );
 
+  it.each(['dpo', 'simpo'])(
+    'need no votes to be evaluated by one that weighs nothing: %s',
+    async (objective) => {
+      const run = output();
+      const unvoted = [pair('Zoe'), pair('Max', contested), pair('Sue')];
+      const notes = await train({ data, evalData: unvoted, objective, dispersion: votes, output: run });
+      expect(notes.get('contested-pairs')).toMatch(/ 1 contested held-out pair \(Max\) is evaluated/);
+      expect(dataOf(run).eval).toMatchObject({ rows: 3, contested: 1 });
+      const weighing = train({ data, evalData: unvoted, objective: 'mallows-phi', dispersion: votes });
+      await expect(weighing).rejects.toMatchObject({ code: 'missing-votes' });
+    },
+  );
+
   it('are trained on where a floor is given', async () => {
     const run = output();
     const notes = await train({ data, evalData, dispersion: { ...votes, floor: 0.1 }, output: run });
@@ -141,8 +154,19 @@ describe('rows and the context of the model', () => {
   const long = pair('Eve', { prompt: 'There was a child. '.repeat(200) });
 
   it('is the default of the maximum length, where that is shorter', async () => {
-    const notes = await train({ data: [...PAIRS, long], evalFraction: 0 });
+    const run = output();
+    const notes = await train({ data: [...PAIRS, long], evalFraction: 0, output: run });
     expect(notes.has('beyond-context')).toBe(false);
+    expect(dataOf(run).maxLength).toBe(512);
+  });
+
+  it('is recorded as what was asked for', async () => {
+    const run = output();
+    const votes = { chosen: 3, rejected: 0 };
+    const data = PAIRS.map((one) => ({ ...one, votes }));
+    const evalData = data.slice(0, 2);
+    await train({ data, evalData, dispersion: { source: 'votes' }, maxLength: 40, output: run });
+    expect(dataOf(run)).toMatchObject({ maxLength: 40, train: { contested: 0 } });
   });
 
   it('is said to be exceeded', async () => {
@@ -152,6 +176,102 @@ describe('rows and the context of the model', () => {
     );
   });
 });
+
+describe('a run that is stopped before training', () => {
+  it('reads no further row, and closes the stream of rows', async () => {
+    const stop = new AbortController();
+    let given = 0;
+    let isClosed = false;
+    function* rows() {
+      try {
+        for (;;) {
+          given++;
+          yield pair(`number ${given}`);
+          if (given === 10) stop.abort();
+        }
+      } finally {
+        isClosed = true;
+      }
+    }
+    const training = train({ data: rows(), signal: stop.signal });
+    await expect(training).rejects.toMatchObject({ name: 'AbortError' });
+    expect([given, isClosed]).toEqual([11, true]);
+  });
+
+  it('tokenises no further row, and leaves no run', async () => {
+    const stop = new AbortController();
+    const run = output();
+    const training = trainSft({
+      model: STORIES,
+      data: PAIRS.map(({ id, prompt, chosen }) => ({ id, prompt, completion: chosen })),
+      evalData: [{ id: 'Zoe', prompt: 'A child.', completion: ' It was.' }],
+      steps: 1,
+      dtype: 'fp32',
+      output: run,
+      signal: stop.signal,
+      observer: (event) => event.type === 'data' && stop.abort(),
+    });
+    await expect(training).rejects.toMatchObject({ name: 'AbortError' });
+    expect(existsSync(run)).toBe(false);
+  });
+});
+
+describe('a run that goes on', () => {
+  const evalData = Array.from({ length: 12 }, (_, index) => pair(`number ${index}`));
+  const begin = async (objective: string) => {
+    const run = output();
+    const stop = new AbortController();
+    const options = {
+      data: PAIRS,
+      evalData,
+      evaluation: { maxPairs: 4 },
+      objective,
+      steps: 2,
+      // Says nothing of how held-out rows are drawn.
+      recipe: { name: 'test' },
+      output: run,
+    };
+    const probe = async () => {
+      stop.abort();
+      return {};
+    };
+    await train({ ...options, probe, signal: stop.signal });
+    return { run, options: { ...options, resume: true } };
+  };
+
+  it('evaluates the pairs that it began with', async () => {
+    const { run, options } = await begin('dpo');
+    await expect(train({ ...options, evalSeed: 7 })).rejects.toMatchObject({
+      code: 'run-differs',
+      message: expect.stringMatching(/SHA-256 of the ids of evaluated rows: \w{64} there, \w{64} now/),
+    });
+    await train(options);
+    expect(new RunReader(run).metrics().at(-1)).toHaveProperty('eval_loss_change');
+  });
+
+  it('says that it evaluates others where it does not know which it began with', async () => {
+    const { run, options } = await begin('simpo');
+    const file = join(run, 'provenance.json');
+    const provenance = JSON.parse(readFileSync(file, 'utf8'));
+    delete provenance.data.eval.idsHash;
+    writeFileSync(file, JSON.stringify(provenance));
+    const notes = await train({ ...options, evalSeed: 7 });
+    expect(notes.get('other-evaluated-pairs')).toMatch(/^The run began with other held-out pairs/);
+    expect(new RunReader(run).metrics().at(-1)).not.toHaveProperty('eval_loss_change');
+  });
+});
+
+it.each([0, -1, 1.5, Number.NaN])(
+  'refuses to evaluate on %d pairs, or to keep as many checkpoints',
+  async (count) => {
+    const evaluating = train({ data: PAIRS, evaluation: { maxPairs: count } });
+    await expect(evaluating).rejects.toMatchObject({ code: 'eval-pairs' });
+    const run = output();
+    const keeping = train({ data: PAIRS, output: run, checkpoint: { keep: count } });
+    await expect(keeping).rejects.toMatchObject({ code: 'checkpoint-keep' });
+    expect(existsSync(run)).toBe(false);
+  },
+);
 
 it('a share to hold out that is none is refused before there is a run', async () => {
   const run = output();

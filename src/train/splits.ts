@@ -2,7 +2,8 @@ import {
   type BadRow,
   type DataSource,
   type Dataset,
-  DEFAULT_MAX_LENGTH,
+  defaultMaxLength,
+  hashValues,
   type LoadPairsOptions,
   promptKey,
   type TextOrChat,
@@ -51,6 +52,8 @@ export interface Splits<Example, Tokens> {
 export type SplitFacts = {
   readonly train: DataOrigin & { readonly source: string };
   readonly eval: DataOrigin;
+  /** Tokens of prompt and completion together at most, also where nobody said how many. */
+  readonly maxLength: number;
 };
 
 /** Who is given tokens while later rows are still text: those of training rows first, all of them, then held-out ones. */
@@ -70,7 +73,7 @@ export interface DataSession {
 
 /** What pairs and sequences differ in: how an input becomes a data set, and a data set tokens. */
 export interface SplitReader<Input, Example, Tokens> {
-  read(input: Input, reading: NonNullable<TrainOptions['reading']>): Promise<Dataset<Example>>;
+  read(input: Input, reading: LoadPairsOptions): Promise<Dataset<Example>>;
   tokenize(
     data: Dataset<Example>,
     tokenizer: Tokenizer,
@@ -80,7 +83,10 @@ export interface SplitReader<Input, Example, Tokens> {
 
 /** Where examples come from, and how they are read. */
 export interface SplitOptions<Input>
-  extends Pick<TrainOptions, 'reading' | 'maxLength' | 'evalFraction' | 'evalSeed' | 'evaluation'> {
+  extends Pick<
+    TrainOptions,
+    'reading' | 'maxLength' | 'evalFraction' | 'evalSeed' | 'evaluation' | 'signal'
+  > {
   readonly data: Input;
   /** Held-out examples. Default: `evalFraction` of the data. */
   readonly evalData?: Input;
@@ -92,7 +98,10 @@ type AnyTokens = TokenizedPair | TokenizedSequence;
 
 const DEFAULT_EVAL_FRACTION = 0.1;
 
-/** Reads training and held-out rows; of more held-out rows than are evaluated, a choice that follows from `evalSeed`. */
+/**
+ * Reads training and held-out rows; of more held-out rows than are evaluated, a choice that follows from `evalSeed`. Stops
+ * between two rows by throwing the signal's reason.
+ */
 export async function readRows<Input, Example extends AnyExample>(
   { read }: Pick<SplitReader<Input, Example, never>, 'read'>,
   options: SplitOptions<Input>,
@@ -100,7 +109,8 @@ export async function readRows<Input, Example extends AnyExample>(
 ): Promise<RowSplits<Example>> {
   session.phase('tokenize');
   const chatTemplate = session.loaded.tokenizer.chatTemplate !== undefined;
-  const reading = { chatTemplate, ...options.reading };
+  const { signal } = options;
+  const reading = { chatTemplate, ...options.reading, ...(signal && { signal }) };
   const data = await read(options.data, reading);
   const seed = options.evalSeed ?? 0;
   const most = options.evaluation?.maxPairs ?? Number.POSITIVE_INFINITY;
@@ -120,7 +130,7 @@ export async function readRows<Input, Example extends AnyExample>(
   };
 }
 
-/** Tokenises both splits, telling the observer what was left out and why. */
+/** Tokenises both splits, telling the observer what was left out and why. Stops by throwing the signal's reason. */
 export async function tokenizeRows<Input, Example extends AnyExample, Tokens extends AnyTokens>(
   { tokenize }: Pick<SplitReader<Input, Example, Tokens>, 'tokenize'>,
   { train, heldOut, shared, drawnFrom }: RowSplits<Example>,
@@ -129,11 +139,19 @@ export async function tokenizeRows<Input, Example extends AnyExample, Tokens ext
   listeners?: TokenListeners<Tokens>,
 ): Promise<Splits<Example, Tokens>> {
   const { tokenizer, config } = session.loaded;
-  const maxLength = options.maxLength ?? Math.min(DEFAULT_MAX_LENGTH, config.maxPositions);
+  const maxLength = options.maxLength ?? defaultMaxLength(config);
   const tokenized = (data: Dataset<Example>, onTokens?: (tokens: readonly Tokens[]) => void) => {
     const required = data !== heldOut || shared === undefined;
     const now = session.started;
-    const given = defined({ maxLength, now, strict: options.reading?.strict, required, onTokens });
+    const onProgress = () => options.signal?.throwIfAborted();
+    const given = defined({
+      maxLength,
+      now,
+      strict: options.reading?.strict,
+      required,
+      onTokens,
+      onProgress,
+    });
     return tokenize(data, tokenizer, given);
   };
   const trained = await tokenized(train, listeners?.train);
@@ -141,17 +159,21 @@ export async function tokenizeRows<Input, Example extends AnyExample, Tokens ext
   const held = heldOut && (await tokenized(heldOut, listeners?.heldOut));
   const splits = { train: trained, heldOut: held ?? NOTHING };
   warnOfContext([...trained.tokens, ...splits.heldOut.tokens], session);
-  const evaluated = defined({ drawnFrom, promptsTrainedOn: countTrainedOn(splits, session) });
+  const evaluated = defined({
+    drawnFrom,
+    promptsTrainedOn: countTrainedOn(splits, session),
+    idsHash: hashIds(splits.heldOut),
+  });
   if (shared === undefined) {
     const evalFacts = report(heldOut!, held!, 'eval', session);
-    return { ...splits, facts: { train: trainFacts!, eval: { ...evalFacts, ...evaluated } } };
+    return { ...splits, facts: { train: trainFacts!, eval: { ...evalFacts, ...evaluated }, maxLength } };
   }
   const { data, fraction, seed } = shared;
   const facts = report(data, held === undefined ? trained : joined(data, trained, held), 'train', session);
   if (held?.examples.length === 0) session.emit(nothingHeldOut(held.badRows.length));
   const rows = held?.examples.length ?? 0;
   const evalFacts = { heldOutFraction: fraction, heldOutSeed: seed, rows, ...evaluated };
-  return { ...splits, facts: { train: facts, eval: evalFacts } };
+  return { ...splits, facts: { train: facts, eval: evalFacts, maxLength } };
 }
 
 /** `readRows`, then `tokenizeRows`. */
@@ -174,6 +196,11 @@ function draw<Example extends AnyExample>(
   const rows = data.examples.length;
   if (rows <= most) return { heldOut: data };
   return { heldOut: select(data, drawRows(data.examples, most, seed)), drawnFrom: rows };
+}
+
+/** Which held-out rows are evaluated; undefined where none is. */
+function hashIds({ examples }: Split<AnyExample, unknown>): string | undefined {
+  return examples.length === 0 ? undefined : hashValues(examples.map(({ id }) => id));
 }
 
 function warnOfContext(tokens: readonly AnyTokens[], session: DataSession): void {

@@ -10,7 +10,7 @@ import { diskWarning, estimateDisk } from './disk.ts';
 import { requireInputsKept } from './inputs.ts';
 import type { LoopOptions } from './loop.ts';
 import { estimateMemory, memoryNote } from './memory.ts';
-import { DEFAULT_CHECKPOINT_MINUTES, type TrainOptions } from './options.ts';
+import { checkpointMinutes, type TrainOptions } from './options.ts';
 import { BatchPlan, type PassSize } from './plan.ts';
 import { type ComputePrecision, recipeDType } from './precision.ts';
 import { planOptions, type RunSetup } from './run-setup.ts';
@@ -123,7 +123,7 @@ export abstract class TrainingSession<Model extends Trunk> {
       optimizer: this.setup.optimizer,
       learningRate: this.setup.learningRate,
       seed: this.seed,
-      checkpointMinutes: checkpoint?.minutes ?? DEFAULT_CHECKPOINT_MINUTES,
+      checkpointMinutes: checkpointMinutes(checkpoint),
       ...defined<Partial<LoopOptions<never>>>({
         batch,
         steps,

@@ -73,12 +73,15 @@ async function readSamples(
     for (const { path } of runs) {
       const judged = evaluate.runFile(path, 'judged', files.get(path));
       if (judged === undefined) continue;
-      const pairs = (await evaluate.readJudgedPairs(judged)).map(({ id, prompt, a, b, winner }) => {
+      const pairs = (await evaluate.readJudgedPairs(judged)).map((pair) => {
+        const { id, prompt, a, b } = pair;
         const w = weights?.get(id);
         return {
           prompt,
           answers: [a, b] as const,
-          winner: winner === undefined ? ('none' as const) : SHOWN_WINNER[winner],
+          ...('winner' in pair
+            ? { winner: SHOWN_WINNER[pair.winner] }
+            : { winner: 'none' as const, reason: evaluate.NO_VERDICT[pair.reason] }),
           ...(w !== undefined && { negLogDispersion: w }),
         };
       });

@@ -1,7 +1,8 @@
 import { dirname, join } from 'node:path';
 import { type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
+import { UsageError } from '../../errors.ts';
 import type { DispersionRow } from '../../objectives/index.ts';
-import { command, decimal, positiveInteger } from '../command.ts';
+import { command, decimal } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import {
   columnOption,
@@ -9,6 +10,7 @@ import {
   dtypeOption,
   FORMAT_HELP,
   MODEL_HELP,
+  maxLengthOption,
   PAIRS_HELP,
   threadsOption,
 } from '../options.ts';
@@ -42,20 +44,21 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
     .requiredOption('--data <data>', PAIRS_HELP)
     .option('--format <name>', FORMAT_HELP, 'auto')
     .addOption(columnOption())
-    .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
+    .addOption(maxLengthOption())
     .addOption(dtypeOption())
     .option('--device <device>', DEVICE_HELP, 'auto')
     .addOption(threadsOption())
     .option('--strict', 'stop at the first bad row')
     .requiredOption('--output <file>', 'a JSON object a pair; summary and histogram go beside it')
     .action(async (options) => {
+      const { source, floor } = options;
+      if (floor !== undefined && source !== 'votes') throw floorWithoutVotes(source);
       requireWritable(options.output);
       const { dispersionData } = await import('../dispersion-rows.ts');
       const { lastTurn } = await import('../../data/index.ts');
       const { fitDispersion } = await import('../../objectives/index.ts');
-      const { dispersionHistogram, writeFigure } = await import('../../report/index.ts');
+      const { dispersionEnds, dispersionHistogram, writeFigure } = await import('../../report/index.ts');
       const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');
-      const { source, floor } = options;
       const { pairs, rows, vocabularySize } = await dispersionData(context, options);
       const given = {
         source,
@@ -74,7 +77,7 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
       }));
       const stem = options.output.replace(/\.jsonl$/, '');
       const { phiStar, count, mean, sd, skew } = summary;
-      const figure = dispersionHistogram([...weights], { of: 'pairs', source: options.source });
+      const figure = dispersionHistogram([...weights], { of: 'pairs', source });
       writeJsonLines(options.output, lines);
       writeFileAtomic(
         `${stem}.summary.json`,
@@ -85,6 +88,7 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
       print(
         context,
         lines.map(({ negLogDispersion: w }, index) => ({ w, prompt: lastTurn(pairs[kept[index]!]!.prompt) })),
+        dispersionEnds(source),
       );
       context.print(
         `phi* ${phiStar.toFixed(4)}, w: sd ${sd.toFixed(3)}, skew ${skew.toFixed(2)}, ${count} pairs`,
@@ -103,12 +107,24 @@ function entropyOf(
   return { entropy: (chosenEntropy! + rejectedEntropy!) / 2 / Math.log(vocabularySize) };
 }
 
-function print(context: CliContext, rows: readonly { readonly w: number; readonly prompt: string }[]): void {
+function floorWithoutVotes(source: string): UsageError {
+  return new UsageError(
+    'floor-without-votes',
+    `--floor is the smallest −log φ that votes may give, and --source ${source} reads none.`,
+    { hint: 'Leave --floor out, or give --source votes.' },
+  );
+}
+
+function print(
+  context: CliContext,
+  rows: readonly { readonly w: number; readonly prompt: string }[],
+  ends: { readonly most: string; readonly least: string },
+): void {
   const order = [...rows].sort((a, b) => a.w - b.w);
   const list = (title: string, entries: typeof order): void => {
     context.print(context.paint.bold(title));
     for (const { w, prompt } of entries) context.print(`  ${w.toFixed(3)}  ${plainLine(prompt, 100)}`);
   };
-  list('Most dispersed: many answers would do (smallest w)', order.slice(0, SHOWN));
-  list('Least dispersed: one answer is expected (largest w)', order.slice(-SHOWN).reverse());
+  list(`Most dispersed (smallest w). ${ends.most}:`, order.slice(0, SHOWN));
+  list(`Least dispersed (largest w). ${ends.least}:`, order.slice(-SHOWN).reverse());
 }

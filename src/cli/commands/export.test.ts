@@ -80,6 +80,13 @@ describe('export', () => {
     expect(existsSync(at('clone', 'model.safetensors'))).toBe(true);
   });
 
+  it('leaves no folder where there is no model', async () => {
+    const argv = ['--model', './nowhere', '--to', at('none', 'model')];
+    const failed = exportCommand({ ...createContext(), note }).parseAsync(argv, { from: 'user' });
+    await expect(failed).rejects.toMatchObject({ code: 'model-not-found' });
+    expect(existsSync(at('none'))).toBe(false);
+  });
+
   it('keeps the type that the weights have', async () => {
     const asked = ['--model', at('half'), '--to'];
     await exported(at('half'), '--dtype', 'bf16');

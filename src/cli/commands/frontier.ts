@@ -27,13 +27,14 @@ export function frontierCommand(context: CliContext): CommandUnknownOpts {
       const { scatterChart, writeFigure } = await import('../../report/index.ts');
       const lines = frontiers(paths, { over, ...(asked !== undefined && { metric: asked }) });
       const { metric } = lines[0]!;
+      const range = loggedRange(metric);
       const figure = scatterChart({
         name: basename(output).replace(/\.(svg|png)$/i, ''),
         title: `${metric} against KL`,
         subtitle: over === 'beta' ? 'One point a β' : 'One point an evaluation, joined along training',
         description: `${metric} on held-out pairs against the KL to the reference for ${lines.map(({ method }) => method).join(', ')}.`,
         x: { label: 'KL to the reference (nats an answer)', range: [0, Number.POSITIVE_INFINITY] },
-        y: { label: metric, range: loggedRange(metric) },
+        y: { label: metric, ...(range && { range }) },
         series: lines.map(({ method, points }) => ({
           label: method,
           points: points.map(({ kl, value }) => ({ x: kl, y: value })),

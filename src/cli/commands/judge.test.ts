@@ -42,6 +42,22 @@ it('keeps the answers that are under way when it is interrupted, which are paid 
   expect(readFileSync(at('judged.cache.jsonl'), 'utf8').trimEnd().split('\n')).toHaveLength(2);
 });
 
+it('says of a single pair that it is left out', async () => {
+  const server = await startChatServer(({ body }) =>
+    body.messages!.at(-1)!.content.includes('Question 0?')
+      ? { kind: 'status', status: 400, text: 'too long' }
+      : { kind: 'answer', content: '[[C]]' },
+  );
+  for (const side of ['e', 'f']) {
+    const rows = [0, 1].map((i) => ({ id: `${i}`, prompt: `Question ${i}?`, output: side }));
+    writeFileSync(at(`${side}.jsonl`), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  }
+  const argv = ['judge', '--a', at('e.jsonl'), '--b', at('f.jsonl'), '--judge', 'openai:m'];
+  const said = await runMallows(...argv, '--judge-url', server.url, '--output', at('single.jsonl'));
+  await server.close();
+  expect(said.stdout).toMatch(/^1 pair left out, .*: 1 refused by the judge$/m);
+});
+
 it('says how many pairs the judge refused or did not finish, and why', async () => {
   const server = await startChatServer(({ body }) => {
     const question = Number(/Question (\d+)\?/.exec(body.messages!.at(-1)!.content)![1]);

@@ -179,7 +179,7 @@ function describeLeftOut({ refused, cutOff, unparsable, firstRefusal }: JudgeRep
   if (told.length === 0) return [];
   const pairs = refused + cutOff + unparsable;
   return [
-    `${pairs} pairs left out, and the rates speak of the others alone: ${told.join(', ')}`,
+    `${pairs} ${pairs === 1 ? 'pair' : 'pairs'} left out, and the rates speak of the others alone: ${told.join(', ')}`,
     ...(firstRefusal === null ? [] : [`the first refusal: ${plainLine(firstRefusal, 300)}`]),
   ];
 }

@@ -16,6 +16,7 @@ import {
   DEVICE_HELP,
   dtypeOption,
   MODEL_HELP,
+  maxLengthOption,
   threadsOption,
 } from '../options.ts';
 import { Progress } from '../progress.ts';
@@ -55,12 +56,12 @@ function trainCommand(context: CliContext) {
     .option('--lora <rank>', 'train adapters of this rank and the score, merged at the end', positiveInteger)
     .option('--lora-alpha <n>', 'scale of the adapters (default: twice the rank)', positiveInteger)
     .option('--lora-targets <names>', 'such as q_proj,v_proj (default: every linear map)')
-    .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
+    .addOption(maxLengthOption())
     .option('--centering <weight>', 'keeps rewards about zero', decimal, 0.01)
     .option('--eval-every <n>', 'steps between evaluations; 0: start and end', wholeNumber, 0)
     .option(
       '--checkpoint-every <n>',
-      `steps between checkpoints, beside those of every ${DEFAULT_CHECKPOINT_MINUTES} minutes; 0: none`,
+      `steps between checkpoints; 0: one every ${DEFAULT_CHECKPOINT_MINUTES} minutes instead`,
       wholeNumber,
       0,
     )
@@ -91,7 +92,7 @@ function trainCommand(context: CliContext) {
           batch: { pairs: options.batch, accumulate: options.accumulate },
           ...(options.lr !== undefined && { learningRate: options.lr }),
           ...loraOptions(options),
-          maxLength: options.maxLength,
+          ...(options.maxLength !== undefined && { maxLength: options.maxLength }),
           centering: options.centering,
           evaluation: { every: options.evalEvery },
           checkpoint: { every: options.checkpointEvery },
@@ -118,7 +119,7 @@ interface RewardFlags {
   readonly evalData?: string;
   readonly format: string;
   readonly column?: Columns;
-  readonly maxLength: number;
+  readonly maxLength?: number;
   readonly epochs?: number;
   readonly steps?: number;
   readonly batch: number;
@@ -214,7 +215,11 @@ function scoreCommand(context: CliContext) {
     .option('--format <name>', 'layout of the pairs', 'auto')
     .addOption(columnOption())
     .option('--strict', 'stop at the first bad row of the pairs')
-    .option('--max-length <n>', 'tokens of prompt and answer together', positiveInteger, 2048)
+    .option(
+      '--max-length <n>',
+      'tokens of prompt and answer together (default: 2048, or the model’s context if shorter)',
+      positiveInteger,
+    )
     .addOption(dtypeOption())
     .option('--device <device>', DEVICE_HELP, 'auto')
     .addOption(threadsOption())
@@ -229,7 +234,7 @@ function scoreCommand(context: CliContext) {
       const reward = await RewardModel.load(options.model, {
         ...placement,
         ...hubOptions(context),
-        maxLength,
+        ...(maxLength !== undefined && { maxLength }),
       });
       const progress = new Progress(context, { unit: 'answer' });
       try {

@@ -1,5 +1,5 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
-import { command, positiveInteger } from '../command.ts';
+import { command } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import {
   columnOption,
@@ -7,6 +7,7 @@ import {
   dtypeOption,
   FORMAT_HELP,
   MODEL_HELP,
+  maxLengthOption,
   PAIRS_HELP,
   threadsOption,
 } from '../options.ts';
@@ -22,7 +23,7 @@ export function scoreCommand(context: CliContext): CommandUnknownOpts {
     .requiredOption('--data <data>', PAIRS_HELP)
     .option('--format <name>', FORMAT_HELP, 'auto')
     .addOption(columnOption())
-    .option('--max-length <n>', 'tokens of prompt and completion together', positiveInteger, 1024)
+    .addOption(maxLengthOption())
     .addOption(dtypeOption())
     .option('--device <device>', DEVICE_HELP, 'auto')
     .addOption(threadsOption())

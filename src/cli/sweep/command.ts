@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { findRecipe } from '../../config/index.ts';
+import { findRecipe, writtenRecipe } from '../../config/index.ts';
 import { TrainingError } from '../../errors.ts';
-import { rewardKind } from '../../evaluate/index.ts';
+import { metricScale } from '../../evaluate/index.ts';
 import {
   type MeasuredRun,
   type SweepReport,
@@ -14,8 +14,9 @@ import {
 import type { CliContext } from '../context.ts';
 import { Interrupted } from '../errors.ts';
 import { plainLine } from '../paint.ts';
+import { notesOnEarlierRuns } from './earlier-runs.ts';
 import { comparable, type GridAxis, parseGrid, planSweep, requireCell, type SweepPlan } from './plan.ts';
-import { collectResults } from './results.ts';
+import { collectResults, requireMetric } from './results.ts';
 import { type RunOutcome, runSweep, type SweepEvent } from './run.ts';
 
 export interface SweepFlags {
@@ -57,14 +58,15 @@ export async function sweepRecipe(
   const plan = planSweep({ ...sweep, seeds, output, controls });
   if (baseline !== undefined) requireCell(baseline, plan.cells);
   notePlan(context, plan, seeds);
+  for (const note of notesOnEarlierRuns(plan, output)) context.note(context.paint.yellow(note));
   const { outcomes, interrupted } = await trainAll(context, plan, flags);
   const results = collectResults(outcomes);
-  const rewards = new Map(plan.cells.map(({ name, recipe }) => [name, rewardKind(recipe.objective)]));
+  const objectives = new Map(plan.cells.map(({ name, recipe }) => [name, writtenRecipe(recipe).objective]));
   const report = sweepReport({
     settings: settingsOf(sweep, plan, flags, results.runs),
     ...results,
     compares: comparable(plan.cells),
-    rewardOf: (cell) => rewards.get(cell)!,
+    scaleOf: (cell, metric) => metricScale(metric, objectives.get(cell)),
   });
   await writeSweepReport(output, report);
   for (const sentence of sweepVerdict(report)) context.print(sentence);
@@ -93,7 +95,7 @@ function notePlan(context: CliContext, plan: SweepPlan, seeds: number): void {
 async function trainAll(
   context: CliContext,
   { runs }: SweepPlan,
-  { parallel, retries }: SweepFlags,
+  { parallel, retries, metric: asked }: SweepFlags,
 ): Promise<{ readonly outcomes: readonly RunOutcome[]; readonly interrupted: boolean }> {
   const kill = new AbortController();
   const { signal, release } = context.interruptible(
@@ -109,6 +111,7 @@ async function trainAll(
       threads: Math.max(1, Math.floor(availableParallelism() / parallel)),
       signal,
       kill: kill.signal,
+      ...(asked !== undefined && { checkRun: (run) => requireMetric(run, plainMetric(asked)) }),
       onEvent: showSweep(context, runs.length),
     });
     return { outcomes, interrupted: signal.aborted };
@@ -133,13 +136,16 @@ function showSweep(context: CliContext, total: number): (event: SweepEvent) => v
   };
 }
 
+/** As `metrics.jsonl` names it, without its `eval_`. */
+const plainMetric = (asked: string): string => asked.replace(/^eval_/, '');
+
 function settingsOf(
   { file, set, grid }: Sweep,
   plan: SweepPlan,
   { seeds, metric: asked, baseline, lowerIsBetter }: SweepFlags,
   runs: readonly MeasuredRun[],
 ): SweepReport['settings'] {
-  const metric = asked?.replace(/^eval_/, '') ?? sweepAccuracy(runs);
+  const metric = asked === undefined ? sweepAccuracy(runs) : plainMetric(asked);
   return {
     recipe: file ?? null,
     set,

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { resolveRecipe, type TrainRecipe, trainRecipe } from '../../config/index.ts';
+import { canonicalJson } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import { createObjective, type ObjectiveOptions } from '../../objectives/index.ts';
+import { decisiveValues } from '../../runs/index.ts';
 
 /** One key of the grid with its values, as they were written. */
 export interface GridAxis {
@@ -26,7 +28,7 @@ export interface Cell {
 export interface PlannedRun {
   readonly cell: string;
   readonly seed: number;
-  /** Its run directory; the same recipe always gets the same one, so that a sweep can go on or grow. */
+  /** Its run directory; what decides the same gets the same one, so that a sweep can go on or grow. */
   readonly path: string;
   /** Where what it says goes: apart from the run directories, so that a shell's pattern finds those alone. */
   readonly log: string;
@@ -62,6 +64,9 @@ export interface SweepRequest {
 }
 
 const SHUFFLE = 'dispersion.shuffle';
+
+/** Folder of the runs in a sweep's directory. */
+export const RUNS = 'runs';
 
 /** `objective.beta=0.1,0.05`; commas inside brackets and quotes belong to a value. */
 export function parseGrid(text: string): GridAxis {
@@ -111,7 +116,7 @@ export function planSweep(request: SweepRequest): SweepPlan {
     cells.map((cell): PlannedRun => {
       const seed = cell.recipe.seed + index;
       const place = join(`${slug(cell.name)}-${fingerprint(cell.recipe)}`, `seed-${seed}`);
-      const path = join(output, 'runs', place);
+      const path = join(output, RUNS, place);
       const assignments = [...request.set, ...written(cell.values), `seed=${seed}`];
       return {
         cell: cell.name,
@@ -133,6 +138,11 @@ export function planSweep(request: SweepRequest): SweepPlan {
     }),
   );
   return { cells, runs: runs.flat() };
+}
+
+/** Whether a folder of runs is one of a cell of this name, whatever else its recipe says. */
+export function isPlaceOf(folder: string, cell: string): boolean {
+  return folder.replace(/-[0-9a-f]{8}$/, '') === slug(cell);
 }
 
 /** A baseline that the sweep lacks stops it before anything is trained. */
@@ -209,8 +219,8 @@ function referenceKey(recipe: TrainRecipe): string | undefined {
 }
 
 function fingerprint(recipe: TrainRecipe): string {
-  const { seed: _seed, output: _output, ...rest } = recipe;
-  return createHash('sha256').update(JSON.stringify(rest)).digest('hex').slice(0, 8);
+  const { seed: _, ...rest } = decisiveValues(recipe);
+  return createHash('sha256').update(canonicalJson(rest)).digest('hex').slice(0, 8);
 }
 
 function slug(name: string): string {

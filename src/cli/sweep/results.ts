@@ -1,7 +1,10 @@
+import { UsageError } from '../../errors.ts';
 import { type HeldOutValues, LOG_RATIO_ACCURACY, readHeldOut } from '../../evaluate/index.ts';
 import type { FailedRun, MeasuredRun, SweepResults } from '../../experiments/index.ts';
 import { type MetricsRecord, RunReader } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
+import { suggest } from '../../suggest.ts';
+import type { PlannedRun } from './plan.ts';
 import type { RunOutcome } from './run.ts';
 
 /** What finished runs measured last, and what became of the others. */
@@ -18,6 +21,20 @@ export function collectResults(
     else runs.push({ cell, seed, path, ...measuredLast(path) });
   }
   return { runs, failed, unfinished };
+}
+
+/** @throws UsageError `sweep-metric` where the run's last evaluation lacks what cells are to be compared by */
+export function requireMetric({ path }: Pick<PlannedRun, 'path'>, metric: string): void {
+  const names = Object.keys(measuredLast(path).metrics);
+  if (names.includes(metric)) return;
+  const near = suggest(metric, names);
+  throw new UsageError(
+    'sweep-metric',
+    `${path} was not measured by ${metric}; on held-out pairs it has ${names.join(', ') || 'no evaluation'}.`,
+    {
+      hint: `${near === undefined ? '' : `Did you mean ${near}? `}What is trained is kept: give the same command with another --metric.`,
+    },
+  );
 }
 
 function measuredLast(path: string): Pick<MeasuredRun, 'metrics' | 'heldOut'> {

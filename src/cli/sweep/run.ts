@@ -30,6 +30,8 @@ export interface RunningSweep {
   readonly signal?: AbortSignal;
   /** Running trainings are killed, with all that they started. */
   readonly kill?: AbortSignal;
+  /** Looks at every run that is done or was kept; what it throws stops the sweep, as one that is of no use. */
+  readonly checkRun?: (run: PlannedRun) => void;
   readonly onEvent?: (event: SweepEvent) => void;
 }
 
@@ -46,13 +48,21 @@ const NOT_RETRIED = new Set<number | null>([EXIT.usage, EXIT.data]);
  * alone until it is done; the others then find its scores in the cache. The same sweep later goes on with what was
  * stopped.
  *
- * @throws UsageError `sweep-mixed` when runs turn out to be of different data or models; running ones stop first.
+ * @throws UsageError `sweep-mixed` when runs turn out to be of different data or models, and what `checkRun` throws; running
+ * ones stop first.
  */
 export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
-  const { runs, parallel, onEvent } = sweep;
+  const { runs, parallel, checkRun, onEvent } = sweep;
   requireOneOrigin(runs);
-  const mixed = new AbortController();
-  const signal = AbortSignal.any([mixed.signal, ...(sweep.signal === undefined ? [] : [sweep.signal])]);
+  const unusable = new AbortController();
+  const stopUnless = (check: () => void): void => {
+    try {
+      check();
+    } catch (error) {
+      unusable.abort(error);
+    }
+  };
+  const signal = AbortSignal.any([unusable.signal, ...(sweep.signal === undefined ? [] : [sweep.signal])]);
   const outcomes = new Map<PlannedRun, RunOutcome>();
   const settle = (outcome: RunOutcome): void => {
     outcomes.set(outcome.run, outcome);
@@ -60,6 +70,7 @@ export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
   };
   let waiting = runs.filter((run) => {
     if (!new RunReader(run.path).hasReport()) return true;
+    checkRun?.(run);
     settle({ run, status: 'kept', attempts: 0 });
     return false;
   });
@@ -81,13 +92,11 @@ export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
     const onPhase = (phase: unknown): void => {
       if (phase === 'train') release();
       // By now the run has said what it begins with, and little time is lost yet.
-      try {
-        requireOneOrigin(runs);
-      } catch (error) {
-        mixed.abort(error);
-      }
+      stopUnless(() => requireOneOrigin(runs));
     };
-    settle(await trainOne(run, { ...sweep, signal }, onPhase));
+    const outcome = await trainOne(run, { ...sweep, signal }, onPhase);
+    settle(outcome);
+    if (outcome.status === 'finished') stopUnless(() => checkRun?.(run));
     // A run that failed before its pass was done leaves the pass to the next one.
     if (ahead && scoring.delete(key)) wake();
   };
@@ -111,7 +120,7 @@ export async function runSweep(sweep: RunningSweep): Promise<RunOutcome[]> {
       wake = resolve;
     });
   }
-  mixed.signal.throwIfAborted();
+  unusable.signal.throwIfAborted();
   for (const run of waiting) settle({ run, status: 'interrupted', attempts: 0 });
   return runs.map((run) => outcomes.get(run)!);
 }

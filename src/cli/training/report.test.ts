@@ -96,6 +96,7 @@ describe('writeRunReport', () => {
       accuracyBefore: 0.75,
       accuracyChange: { estimate: 0, low: 0, high: 0 },
       chosenLogRatio: { estimate: expect.closeTo(2.095, 12) },
+      accuracyByLogRatio: { estimate: 1, low: 1, high: 1 },
     });
     expect(numbers.verdict.at(-1)).toMatch(
       /^The reward of an answer under simpo is β = 10 times log π per token/,

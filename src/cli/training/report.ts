@@ -10,6 +10,7 @@ import {
   writeFigure,
 } from '../../report/index.ts';
 import { type EvaluatedPair, type MetricsRecord, RunReader, writeFileAtomic } from '../../runs/index.ts';
+import { win } from '../../stats/summary.ts';
 
 /** Prompts of the training pairs by id, to name the most and the least dispersed ones. */
 export type Prompts = ReadonlyMap<string, TextOrChat>;
@@ -66,6 +67,9 @@ function readHeldOut(run: RunReader): HeldOutPairs | undefined {
   const after = run.evaluation(last) ?? [];
   if (before.length === 0 || after.length !== before.length) return undefined;
   const chosenLogRatios = after.flatMap(({ chosenLogRatio }) => chosenLogRatio ?? []);
+  const correctByLogRatio = after.flatMap(({ chosenLogRatio: chosen, rejectedLogRatio: rejected }) =>
+    chosen === undefined || rejected === undefined ? [] : win(chosen, rejected),
+  );
   return {
     prompts: after.map(({ prompt }) => prompt),
     lossesBefore: Float64Array.from(before, ({ loss }) => loss),
@@ -76,6 +80,9 @@ function readHeldOut(run: RunReader): HeldOutPairs | undefined {
     correctAfter: Float64Array.from(after, ({ win }) => win),
     ...(chosenLogRatios.length === after.length && {
       chosenLogRatios: Float64Array.from(chosenLogRatios),
+    }),
+    ...(correctByLogRatio.length === after.length && {
+      correctByLogRatio: Float64Array.from(correctByLogRatio),
     }),
   };
 }

@@ -71,13 +71,19 @@ export async function expandPath(path: string): Promise<readonly string[]> {
   const pattern = basename(path);
   const names = await dataFilesIn(dirname(path));
   if (!/[*?]/.test(pattern)) throw missingFile(path, names);
-  const matching = names.filter((name) => globToRegExp(pattern).test(name));
+  const matching = matchingDataFiles(pattern, names);
   if (matching.length === 0) {
     throw new DataError('missing-file', `No data file matches ${path}.`, {
       hint: inFolder(dirname(path), names),
     });
   }
   return matching.map((name) => join(dirname(path), name));
+}
+
+/** Which of a folder's names are data files that a pattern with `*` and `?` means, sorted. */
+export function matchingDataFiles(pattern: string, names: readonly string[]): string[] {
+  const matches = globToRegExp(pattern);
+  return names.filter((name) => READERS.has(dataExtension(name)) && matches.test(name)).sort();
 }
 
 async function dataFilesIn(directory: string): Promise<string[]> {

@@ -37,7 +37,7 @@ function describe(source: unknown): string {
   return source instanceof Promise ? 'a promise' : excerpt(source, 60);
 }
 
-/** Drivers of databases give counts and 64-bit ids as BigInt, and times as Date. */
+/** Drivers of databases give counts and 64-bit ids as BigInt, times as Date, and BLOB columns as bytes. */
 function withJsonScalars(row: Row): Row {
   const columns = Object.keys(row);
   if (columns.every((column) => jsonScalar(row[column]) === row[column])) return row;

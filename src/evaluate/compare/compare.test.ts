@@ -300,6 +300,58 @@ describe('compareMethods', () => {
     );
   });
 
+  it('says which judged pairs have no verdict, and why', () => {
+    const [dpo, theta] = [method('dpo', 'accuracy', base), method('theta', 'winRate', base, base)];
+    const judged = { pairs: 12, withoutVerdict: { refused: 2, 'cut-off': 0, unparsable: 4 } };
+    const whole = { pairs: 12, withoutVerdict: { refused: 0, 'cut-off': 0, unparsable: 0 } };
+    const [first, second] = theta.runs;
+    const report = compareMethods([
+      dpo,
+      {
+        ...theta,
+        runs: [
+          { ...first!, judged },
+          { ...second!, judged: whole },
+        ],
+      },
+    ]);
+    expect(report.notes.filter((note) => note.includes('no verdict'))).toEqual([
+      '6 of 12 judged pairs of theta-0 have no verdict (2 refused, 4 unreadable): the win rate is of the others.',
+    ]);
+    expect(report.methods.map((each) => each.judged)).toEqual([
+      [],
+      [
+        { run: 'theta-0', ...judged },
+        { run: 'theta-1', ...whole },
+      ],
+    ]);
+  });
+
+  it('pairs held-out rows of one file by their ids, where versions name its prompts differently', () => {
+    const by = (name: string, file: string | undefined, shift: number): Method => ({
+      name,
+      runs: [
+        {
+          ...WHOLE,
+          path: name,
+          ...(file !== undefined && { heldOutHash: file }),
+          metrics: {
+            margin: measured(base.map((value, i) => [`${i}`, value + shift, `${name} ${i >> 1}`] as const)),
+          },
+        },
+      ],
+    });
+    const report = compareMethods([by('a', 'file', 0), by('b', 'file', 1)]);
+    expect(report.comparisons[0]).toMatchObject({ n: 200, prompts: 100, unmatched: 0 });
+    expect(report.notes.join()).not.toMatch(/rows/);
+    for (const other of ['another', undefined]) {
+      const different = compareMethods([by('a', 'file', 0), by('b', other, 1)]);
+      expect(different.comparisons).toEqual([]);
+      expect(different.notes.join()).toMatch(/0 of 200 rows .* 200 ids/);
+    }
+    expect(compareMethods([by('a', undefined, 0), by('b', undefined, 1)]).comparisons).toEqual([]);
+  });
+
   it('gives no interval of what cannot be', () => {
     const few = (level: number) => ['0', '1'].map((id) => [id, level] as const);
     const kl = (name: string, ...levels: number[]): Method => ({
@@ -413,9 +465,12 @@ describe('evidence', () => {
       { id: 'x', winner: 'a', prompt: 'Hi' },
       { id: 'y', winner: 'tie', prompt: [{ role: 'user', content: 'Hi' }] },
       { id: 'z' },
+      { id: 'r', verdicts: [{ winner: 'a' }, { reason: 'refused' }] },
+      { id: 'c', verdicts: [{ reason: 'unparsable' }, { reason: 'cut-off' }] },
     ]);
     const { metrics, ...end } = await loadEvidence(path);
     expect(end).toMatchObject({ path, seed: 1, step: 10, finished: true });
+    expect(end.judged).toEqual({ pairs: 5, withoutVerdict: { refused: 1, 'cut-off': 1, unparsable: 1 } });
     const x = (value: number, prompt = 'x') => ['x', value, prompt] as const;
     const y = (value: number, prompt = 'y') => ['y', value, prompt] as const;
     expect(metrics.accuracy).toEqual(measured([x(1, 'p'), y(0, 'p')]));
@@ -481,7 +536,8 @@ describe('evidence', () => {
     });
     const paths = [
       run('m-seed-1', recipe(1, 0.1)),
-      run('m-seed-2', recipe(2, 0.1)),
+      // How many checkpoints are kept, and on how many threads it is trained, decides nothing.
+      run('m-seed-2', { ...recipe(2, 0.1), checkpoint: { keep: 3 }, threads: 2 }),
       run('m-beta', recipe(1, 0.5)),
     ];
     const methods = groupBySeed(await Promise.all(paths.map((path) => loadEvidence(path))));
@@ -596,7 +652,12 @@ describe('frontiers', () => {
     const recipe = (seed: number) => ({ objective: { name: 'dpo', beta: 0.1 }, seed });
     const paths = [
       run('f-1', recipe(1), [], [evaluated(10, 1, 0.6), { step: 11 }, evaluated(20, 3, 0.7)]),
-      run('f-2', recipe(2), [], [evaluated(10, 2, 0.5), evaluated(20, 4, 0.8)]),
+      run(
+        'f-2',
+        { ...recipe(2), checkpoint: { keep: 3 } },
+        [],
+        [evaluated(10, 2, 0.5), evaluated(20, 4, 0.8)],
+      ),
     ];
     expect(frontiers(paths)).toEqual([
       {

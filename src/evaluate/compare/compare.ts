@@ -1,8 +1,17 @@
 import { crossedMean, holm, mean, type SeedRuns } from '../../stats/index.ts';
 import { alikeInAccuracy } from './accuracy.ts';
 import { compareThirds, type ThirdComparison } from './by-thirds.ts';
+import type { JudgedPairs } from './judged.ts';
 import { METRICS, type Method, type MetricComparison, type MetricKind, type MetricName } from './metrics.ts';
-import { contestOf, differenceOn, type PairedMetric, pairRows, valuesAt, valuesOf } from './pairing.ts';
+import {
+  contestOf,
+  differenceOn,
+  holdOutTheSame,
+  type PairedMetric,
+  pairRows,
+  valuesAt,
+  valuesOf,
+} from './pairing.ts';
 import { notesOn, verdictOn } from './verdict.ts';
 import type { PromptWeights } from './weights.ts';
 
@@ -19,6 +28,8 @@ export interface MethodSummary {
   readonly method: string;
   readonly seeds: number;
   readonly metrics: Readonly<Partial<Record<MetricName, MetricEstimate>>>;
+  /** What the win rate leaves out, by run; empty where none was judged. */
+  readonly judged: readonly ({ readonly run: string } & JudgedPairs)[];
 }
 
 export interface ComparisonReport {
@@ -88,7 +99,7 @@ function summariseMethod(method: Method): MethodSummary {
   for (const kind of METRICS) {
     const values = valuesOf(method, kind.name);
     if (values === undefined) continue;
-    const { ids, prompts, count } = pairRows(values);
+    const { ids, prompts, count } = pairRows(values, kind.heldOut && holdOutTheSame(method.runs));
     if (ids.length === 0) continue;
     metrics[kind.name] = {
       ...estimateOf(valuesAt(ids, values), prompts, count, kind),
@@ -96,7 +107,14 @@ function summariseMethod(method: Method): MethodSummary {
       prompts: count,
     };
   }
-  return { method: method.name, seeds: method.runs.length, metrics };
+  return {
+    method: method.name,
+    seeds: method.runs.length,
+    metrics,
+    judged: method.runs.flatMap(({ path, judged }) =>
+      judged === undefined ? [] : [{ run: path, ...judged }],
+    ),
+  };
 }
 
 function estimateOf(

@@ -2,14 +2,16 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { canonicalJson, promptKey, type TextOrChat } from '../../data/index.ts';
 import { DataError } from '../../errors.ts';
-import { MADE_OF_MODEL, RunReader } from '../../runs/index.ts';
+import { decisiveValues, MADE_OF_MODEL, RunReader } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
 import { readAnswers } from '../answers.ts';
+import type { Winner } from '../judge/pairwise.ts';
 import { readEvaluationRows } from '../rows.ts';
 import { codePoints } from '../winrate/annotations.ts';
 import { distinctN, selfBleu, words } from './diversity.ts';
 import { type HeldOutValues, LOG_RATIO_ACCURACY, REWARD_ACCURACY, readHeldOut } from './held-out.ts';
-import type { Measurement, Method, MetricName, MetricValues, RunEvidence } from './metrics.ts';
+import { countJudged, type JudgedPairs, judgementOf } from './judged.ts';
+import type { Method, MetricName, MetricValues, RunEvidence } from './metrics.ts';
 import { promptOverlap } from './prompt-overlap.ts';
 import { rewardKind } from './reward-kind.ts';
 
@@ -34,15 +36,20 @@ export async function loadEvidence(runPath: string, files: RunFiles = {}): Promi
   const recipe: Recipe = run.recipe();
   const step = run.lastEvaluation()?.step;
   const [answers, rewards, judged] = MADE_OF_MODEL.map((name) => runFile(runPath, name, files));
+  const wins = judged === undefined ? undefined : await readWins(judged);
   const heldOut = step === undefined ? {} : readHeldOut(runPath, step);
   const ownAccuracy = heldOut[REWARD_ACCURACY];
-  const overlap = step === undefined ? undefined : promptOverlap(run.provenance() ?? {});
+  const provenance = run.provenance() ?? {};
+  const overlap = step === undefined ? undefined : promptOverlap(provenance);
+  const heldOutHash = provenance.data?.eval?.hash;
   return {
     path: runPath,
     step,
     finished: run.hasModel(),
     seed: typeof recipe.seed === 'number' ? recipe.seed : undefined,
+    ...(heldOutHash !== undefined && { heldOutHash }),
     ...(overlap && { promptOverlap: overlap }),
+    ...(wins && { judged: wins.judged }),
     ...(ownAccuracy !== undefined && {
       rewardAccuracy: { kind: rewardKind(recipe.objective), values: ownAccuracy },
     }),
@@ -50,7 +57,7 @@ export async function loadEvidence(runPath: string, files: RunFiles = {}): Promi
       ...heldOutMetrics(heldOut),
       ...(answers !== undefined && (await answerMetrics(answers))),
       ...(rewards !== undefined && { reward: await readRewards(rewards) }),
-      ...(judged !== undefined && { winRate: await readWins(judged) }),
+      ...(wins && { winRate: wins.winRate }),
     },
   };
 }
@@ -61,11 +68,11 @@ export function runFile(runPath: string, name: keyof RunFiles, files: RunFiles =
   return files[name] !== undefined || existsSync(path) ? path : undefined;
 }
 
-/** Puts runs together whose recipes differ by the seed alone. Methods come in the order of their first run. */
+/** Puts runs together whose recipes decide all but the seed alike. Methods come in the order of their first run. */
 export function groupBySeed(runs: readonly RunEvidence[]): Method[] {
   const groups = new Map<string, RunEvidence[]>();
   for (const run of runs) {
-    const { seed: _, output: __, ...rest } = new RunReader(run.path).recipe();
+    const { seed: _, ...rest } = decisiveValues(new RunReader(run.path).recipe());
     const key = canonicalJson(rest);
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
@@ -163,21 +170,23 @@ async function readRewards(path: string): Promise<MetricValues> {
   );
 }
 
-/** 1 for a win of A, ½ for a tie; pairs without a verdict are left out. */
-async function readWins(path: string): Promise<MetricValues> {
-  const wins = new Map<string, Measurement>();
-  for (const row of await readEvaluationRows(path)) {
-    if (!row.has('winner')) continue;
-    const value = { a: 1, tie: 0.5, b: 0 }[row.text('winner')];
-    const id = String(row.raw('id'));
-    wins.set(id, {
-      value: value ?? row.fail('winner', '"a", "b" or "tie"'),
-      prompt: nameOfPrompt(row.prompt(), id),
-    });
-  }
-  if (wins.size === 0)
+const WIN = { a: 1, tie: 0.5, b: 0 } as const satisfies Record<Winner, number>;
+
+/** 1 for a win of A, ½ for a tie; pairs without a verdict are left out, and counted. */
+async function readWins(
+  path: string,
+): Promise<{ readonly winRate: MetricValues; readonly judged: JudgedPairs }> {
+  const rows = (await readEvaluationRows(path)).map((row) => ({ row, judgement: judgementOf(row) }));
+  const winRate = new Map(
+    rows.flatMap(({ row, judgement }) => {
+      if (!('winner' in judgement)) return [];
+      const id = String(row.raw('id'));
+      return [[id, { value: WIN[judgement.winner], prompt: nameOfPrompt(row.prompt(), id) }] as const];
+    }),
+  );
+  if (winRate.size === 0)
     throw new DataError('no-verdicts', `${path} holds no verdict.`, { at: { file: path } });
-  return wins;
+  return { winRate, judged: countJudged(rows.map(({ judgement }) => judgement)) };
 }
 
 /** The same for every writing of a prompt, as runs may be asked in chats and in text; without one, a row is its own. */

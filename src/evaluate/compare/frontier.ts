@@ -1,6 +1,6 @@
 import { canonicalJson } from '../../data/index.ts';
 import { DataError } from '../../errors.ts';
-import { type MetricsRecord, RunReader } from '../../runs/index.ts';
+import { decisiveValues, type MetricsRecord, RunReader } from '../../runs/index.ts';
 import { mean } from '../../stats/index.ts';
 import { nameGroups } from './evidence.ts';
 import { LOG_RATIO_ACCURACY, REWARD_ACCURACY, readHeldOut } from './held-out.ts';
@@ -66,7 +66,7 @@ export function frontiers(runPaths: readonly string[], options: FrontierOptions 
   const metric = options.metric ?? (runPaths.every(hasLogRatios) ? LOG_RATIO_ACCURACY : REWARD_ACCURACY);
   const methods = new Map<string, DrawnMethod>();
   for (const path of runPaths) {
-    const { seed: _, output: __, ...rest } = new RunReader(path).recipe();
+    const { seed: _, ...rest } = decisiveValues(new RunReader(path).recipe());
     const recipe: TrainedRecipe = rest;
     const { beta, ...objective } = recipe.objective ?? {};
     const key = canonicalJson(over === 'beta' ? { ...recipe, objective } : recipe);

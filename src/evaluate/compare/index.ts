@@ -15,7 +15,13 @@ export {
   REWARD_ACCURACY,
   readHeldOut,
 } from './held-out.ts';
-export { type ReadablePair, readJudgedPairs } from './judged.ts';
+export {
+  type JudgedPairs,
+  type Judgement,
+  NO_VERDICT,
+  type ReadablePair,
+  readJudgedPairs,
+} from './judged.ts';
 export {
   type Difference as MetricDifference,
   formatMetric,
@@ -31,7 +37,7 @@ export {
   type RunEvidence,
 } from './metrics.ts';
 export { overlapWords, type PromptOverlap, promptOverlap } from './prompt-overlap.ts';
-export { rewardKind } from './reward-kind.ts';
+export { metricScale } from './reward-kind.ts';
 export type { RunEnd } from './run-end.ts';
 export type { Third } from './thirds.ts';
 export { type PromptWeights, readWeights } from './weights.ts';

@@ -1,3 +1,4 @@
+import type { JudgedPairs } from './judged.ts';
 import type { PromptOverlap } from './prompt-overlap.ts';
 import type { RunEnd } from './run-end.ts';
 
@@ -82,8 +83,12 @@ export type MetricValues = ReadonlyMap<string, Measurement>;
 /** One trained model and what is known of it. Held-out pairs and KL are of its last evaluation. */
 export interface RunEvidence extends RunEnd {
   readonly seed: number | undefined;
+  /** SHA-256 of the file of held-out pairs. Absent where they are a share of the training data, or the run does not say. */
+  readonly heldOutHash?: string;
   /** Absent where the run's provenance does not say. */
   readonly promptOverlap?: PromptOverlap;
+  /** Of the file that the win rate is of; absent where there is none. */
+  readonly judged?: JudgedPairs;
   /** Held-out accuracy by the objective's own reward, for where some run has no log-ratios; `kind` says what that is. */
   readonly rewardAccuracy?: { readonly kind: string; readonly values: MetricValues };
   readonly metrics: Readonly<Partial<Record<MetricName, MetricValues>>>;

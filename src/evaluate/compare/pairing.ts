@@ -25,8 +25,23 @@ export interface Paired {
   readonly otherPrompts: readonly string[];
 }
 
-/** Pairs what runs measured by id. Rows whose file does not name their prompt are taken to be of the others' prompt. */
-export function pairRows(runs: readonly MetricValues[]): Paired {
+/**
+ * Pairs what runs measured by id. Rows whose file does not name their prompt are taken to be of the others' prompt.
+ *
+ * @param oneSource whether all are known to be of the same rows. Where then no id has one prompt in all runs, it is the names
+ * of prompts that differ, as between versions that make them otherwise, and those of the first run stand
+ */
+export function pairRows(runs: readonly MetricValues[], oneSource = false): Paired {
+  const paired = pairNamed(runs);
+  const [first, ...others] = runs;
+  if (!oneSource || paired.ids.length > 0 || first === undefined) return paired;
+  const nameless = others.map(
+    (values) => new Map([...values].map(([id, { value }]) => [id, { value, prompt: id }] as const)),
+  );
+  return pairNamed([first, ...nameless]);
+}
+
+function pairNamed(runs: readonly MetricValues[]): Paired {
   const all = new Set(runs.flatMap((values) => [...values.keys()]));
   const ids: string[] = [];
   const prompts: string[] = [];
@@ -95,6 +110,7 @@ export function contestOf(baseline: Method, method: Method, byReward: boolean): 
   const paired: PairedMetric[] = [];
   const passedOver: PassedOver[] = [];
   const headToHead = isHeadToHead(baseline, method);
+  const oneSource = holdOutTheSame([...baseline.runs, ...method.runs]);
   const rewards = byReward ? accuracyKinds([baseline, method]) : [];
   for (const kind of METRICS) {
     const second = valuesOf(method, kind.name);
@@ -110,7 +126,7 @@ export function contestOf(baseline: Method, method: Method, byReward: boolean): 
         method: method.name,
         first,
         second,
-        ...pairRows([...first, ...second]),
+        ...pairRows([...first, ...second], kind.heldOut && oneSource),
         ...(range && { range }),
       });
     } else if ([baseline, method].some(({ runs }) => runs.some((run) => has(run, kind.name)))) {
@@ -121,6 +137,12 @@ export function contestOf(baseline: Method, method: Method, byReward: boolean): 
     }
   }
   return { method, paired, passedOver, headToHead };
+}
+
+/** Whether all runs say what file they hold out, and it is one. */
+export function holdOutTheSame(runs: readonly RunEvidence[]): boolean {
+  const [hash, ...others] = new Set(runs.map(({ heldOutHash }) => heldOutHash));
+  return hash !== undefined && others.length === 0;
 }
 
 /** Of a win rate against the baseline itself from an even match. */

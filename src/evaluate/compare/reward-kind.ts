@@ -1,4 +1,5 @@
 import { createObjective, type ObjectiveOptions } from '../../objectives/index.ts';
+import { REWARD_ACCURACY } from './held-out.ts';
 
 /** Rewards that are zero while the policy is its reference, so that accuracy begins at ½. */
 export const RELATIVE_REWARD = 'the gain on the reference';
@@ -7,6 +8,25 @@ export const RELATIVE_REWARD = 'the gain on the reference';
 export function rewardKind(objective: Readonly<Record<string, unknown>> | undefined): string {
   const name = typeof objective?.name === 'string' ? objective.name : 'an unnamed objective';
   return isRelative({ ...objective, name }) ? RELATIVE_REWARD : `the reward of ${name}`;
+}
+
+/** Held-out metrics in an objective's own units, and what is made of them. */
+const OWN_UNITS = /^(loss|loss_change|rewards\/(chosen|rejected|margins))(\/|$)/;
+
+/**
+ * What a held-out metric goes by under an objective, in words: only where that is the same do its values compare. Accuracies
+ * by rewards go by the kind of reward, losses and rewards by the objective with all its coefficients. Undefined: it is alike
+ * for all objectives.
+ */
+export function metricScale(
+  metric: string,
+  objective: Readonly<Record<string, unknown>> | undefined,
+): string | undefined {
+  if (metric.startsWith(REWARD_ACCURACY)) return rewardKind(objective);
+  if (!OWN_UNITS.test(metric)) return undefined;
+  const { name, ...coefficients } = { name: 'an unnamed objective', ...objective };
+  const words = Object.entries(coefficients).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
+  return words.length === 0 ? name : `${name} with ${words.join(', ')}`;
 }
 
 /** Asks the objective itself, with a pair of which policy and reference think alike. */

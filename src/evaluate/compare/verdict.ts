@@ -1,3 +1,4 @@
+import { notesOnJudged } from './judged.ts';
 import { formatMetric, METRICS, type Method, type MetricComparison, type MetricKind } from './metrics.ts';
 import type { Contest, PairedMetric } from './pairing.ts';
 import { notesOnOverlap } from './prompt-overlap.ts';
@@ -87,7 +88,7 @@ export function notesOn(
 ): string[] {
   const [{ name: baseline }] = methods as [Method];
   const all = methods.flatMap(({ runs }) => runs);
-  const notes = [...notesOnEnds(all), ...notesOnOverlap(all)];
+  const notes = [...notesOnEnds(all), ...notesOnOverlap(all), ...notesOnJudged(all)];
   if (comparisons.length > 1)
     notes.push(`p-values are corrected for ${comparisons.length} comparisons (Holm).`);
   if (methods.some(({ runs }) => runs.length === 1)) {

@@ -180,14 +180,18 @@ export function summarizeVerdicts(judged: readonly JudgedPair[], judge: string):
   };
 }
 
+/** The reason that a pair without a winner is counted under. */
+export function whyLeftOut(verdicts: readonly Pick<Verdict, 'reason'>[]): NoVerdict {
+  const reasons = verdicts.map(({ reason }) => reason);
+  return (['refused', 'cut-off'] as const).find((reason) => reasons.includes(reason)) ?? 'unparsable';
+}
+
 /** Pairs without a verdict, by the reason. */
 export function countLeftOut(judged: readonly JudgedPair[]): LeftOutPairs {
   const counts = { refused: 0, 'cut-off': 0, unparsable: 0 };
   for (const { winner, verdicts } of judged) {
     if (winner !== undefined) continue;
-    const reasons = verdicts.map(({ reason }) => reason);
-    const counted = (['refused', 'cut-off'] as const).find((reason) => reasons.includes(reason));
-    counts[counted ?? 'unparsable']++;
+    counts[whyLeftOut(verdicts)]++;
   }
   const { refused, 'cut-off': cutOff, unparsable } = counts;
   return { refused, cutOff, unparsable };

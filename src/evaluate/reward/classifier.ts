@@ -35,7 +35,7 @@ export async function trainClassifier(options: ClassifierOptions): Promise<Score
     return {
       task,
       ...(evalData.length > 0 && { evaluate: (signal?: AbortSignal) => evaluateLabels(heldOut, signal) }),
-      facts: { train: { source, rows: data.length }, eval: { rows: evalData.length } },
+      facts: { train: { source, rows: data.length }, eval: { rows: evalData.length }, maxLength },
       objective: 'binary cross-entropy',
       label: 'positive',
       accuracy: 'accuracy',

@@ -92,8 +92,8 @@ export interface SweepReport {
     readonly controls: readonly string[];
   };
   readonly summary: SweepSummary | null;
-  /** Cells by the reward that their accuracies go by, where that is not the same and nothing compares them; else null. */
-  readonly rewards: Readonly<Record<string, readonly string[]>> | null;
+  /** Cells by what the metric goes by, where that is not the same for all and nothing compares them; else null. */
+  readonly scales: Readonly<Record<string, readonly string[]>> | null;
   /** Mean and sd over seeds of every metric of every cell. */
   readonly cells: readonly { readonly cell: string; readonly metrics: Readonly<Record<string, Spread>> }[];
   readonly runs: readonly Omit<MeasuredRun, 'heldOut'>[];
@@ -114,6 +114,6 @@ export interface SweepResults {
   readonly unfinished: SweepReport['unfinished'];
   /** Which two cells are tested against each other. */
   readonly compares: (first: string, second: string) => boolean;
-  /** What the rewards of a cell's objective are of (`rewardKind`). Default: of one kind everywhere. */
-  readonly rewardOf?: (cell: string) => string;
+  /** What a metric goes by in a cell (`metricScale`). Default: the same everywhere. */
+  readonly scaleOf?: (cell: string, metric: string) => string | undefined;
 }

@@ -22,7 +22,7 @@ export function sweepReport(results: SweepResults): SweepReport {
     experiment: 'sweep',
     settings,
     summary: summaryOf(results),
-    rewards: settings.metric === REWARD_ACCURACY ? differentRewards(names, results) : null,
+    scales: differentScales(names, results),
     cells: names.map((cell) => {
       const own = runs.filter((run) => run.cell === cell);
       const metrics = [...new Set(own.flatMap((run) => Object.keys(run.metrics)))];
@@ -46,7 +46,7 @@ export function sweepAccuracy(runs: readonly MeasuredRun[]): string {
     : REWARD_ACCURACY;
 }
 
-function summaryOf({ settings, runs, compares, rewardOf }: SweepResults): SweepSummary | null {
+function summaryOf({ settings, runs, compares, scaleOf }: SweepResults): SweepSummary | null {
   const { metric, baseline, higherIsBetter } = settings;
   const measured = runs.flatMap(({ cell, seed, metrics, heldOut }): SweepRun[] => {
     const value = metrics[metric];
@@ -54,8 +54,7 @@ function summaryOf({ settings, runs, compares, rewardOf }: SweepResults): SweepS
     return value === undefined ? [] : [{ cell, seed, value, ...(rows && { rows }) }];
   });
   if (measured.length === 0) return null;
-  const kindOf = (cell: string) => (metric === REWARD_ACCURACY ? rewardOf?.(cell) : undefined);
-  const alike = (first: string, second: string) => kindOf(first) === kindOf(second);
+  const alike = (first: string, second: string) => scaleOf?.(first, metric) === scaleOf?.(second, metric);
   // Tests that nobody asked for do not replace those that were.
   const lacksBaseline = baseline !== null && !measured.some(({ cell }) => cell === baseline);
   const summary = summarizeSweep(measured, {
@@ -64,17 +63,21 @@ function summaryOf({ settings, runs, compares, rewardOf }: SweepResults): SweepS
     ...(baseline !== null && !lacksBaseline && { baseline }),
     ...([LOG_RATIO_ACCURACY, REWARD_ACCURACY].includes(metric) && { range: [-1, 1] as const }),
   });
-  const oneKind = measured.every(({ cell }) => alike(cell, measured[0]!.cell));
-  return oneKind ? summary : { ...summary, best: [] };
+  const oneScale = measured.every(({ cell }) => alike(cell, measured[0]!.cell));
+  return oneScale ? summary : { ...summary, best: [] };
 }
 
-function differentRewards(
+function differentScales(
   cells: readonly string[],
-  { rewardOf = () => '' }: SweepResults,
-): SweepReport['rewards'] {
-  const byReward: Record<string, string[]> = {};
-  for (const cell of cells) byReward[rewardOf(cell)] = [...(byReward[rewardOf(cell)] ?? []), cell];
-  return Object.keys(byReward).length > 1 ? byReward : null;
+  { settings, scaleOf }: SweepResults,
+): SweepReport['scales'] {
+  const byScale: Record<string, string[]> = {};
+  for (const cell of cells) {
+    const scale = scaleOf?.(cell, settings.metric);
+    if (scale === undefined) return null;
+    byScale[scale] = [...(byScale[scale] ?? []), cell];
+  }
+  return Object.keys(byScale).length > 1 ? byScale : null;
 }
 
 function spread(values: readonly number[]): Spread {
@@ -82,26 +85,32 @@ function spread(values: readonly number[]): Spread {
 }
 
 /** What the sweep says in plain sentences. */
-export function sweepVerdict({ summary, settings, rewards, failed, unfinished }: SweepReport): string[] {
+export function sweepVerdict({ summary, settings, scales, failed, unfinished }: SweepReport): string[] {
   return [
     ...(summary === null
       ? [`No run was measured by ${settings.metric}.`]
-      : [...bestVerdict(summary, settings.metric, rewards), ...testVerdict(summary, settings)]),
-    ...(failed.length > 0 ? [`${failed.length} runs failed; see below.`] : []),
-    ...(unfinished.length > 0 ? [`${unfinished.length} runs are not finished.`] : []),
+      : [...bestVerdict(summary, settings.metric, scales), ...testVerdict(summary, settings)]),
+    ...(failed.length > 0 ? [`${counted(failed.length, 'run')} failed; see below.`] : []),
+    ...(unfinished.length > 0
+      ? [`${counted(unfinished.length, 'run')} ${isOrAre(unfinished.length)} not finished.`]
+      : []),
   ];
 }
 
 function bestVerdict(
   { best, cells, comparisons }: SweepSummary,
   metric: string,
-  rewards: SweepReport['rewards'],
+  scales: SweepReport['scales'],
 ): string[] {
-  if (rewards !== null) {
-    const kinds = Object.entries(rewards).map(([kind, names]) => `${kind} (${names.join('; ')})`);
+  if (scales !== null) {
+    const kinds = Object.entries(scales).map(([scale, names]) => `${scale} (${names.join('; ')})`);
+    const different = metric === REWARD_ACCURACY ? 'rewards' : 'objectives or coefficients';
     return [
-      `Cells of different rewards are not compared in ${metric}, and none is called best: it goes by ${kinds.join(', by ')}.`,
+      `Cells of different ${different} are not compared in ${metric}, and none is called best: it goes by ${kinds.join(', by ')}.`,
     ];
+  }
+  if (cells.length > 1 && best.length === cells.length) {
+    return [`All ${cells.length} cells are equal in ${metric}: ${best.map(describeCell).join(' and ')}.`];
   }
   const isBest = (cell: string) => best.some((one) => one.cell === cell);
   const close = cells
@@ -119,7 +128,7 @@ function bestVerdict(
 
 function describeCell({ cell, mean: value, sd, seeds }: SweepCell): string {
   const spread = Number.isNaN(sd) ? '' : ` ± ${showValue(sd)}`;
-  return `${cell} (${showValue(value)}${spread} over ${seeds} ${seeds === 1 ? 'seed' : 'seeds'})`;
+  return `${cell} (${showValue(value)}${spread} over ${counted(seeds, 'seed')})`;
 }
 
 /** Whether a comparison of this cell with one of the best shows no difference. */
@@ -138,6 +147,7 @@ function testVerdict(
 ): string[] {
   const of = (...kinds: SweepComparison['kind'][]) =>
     comparisons.filter(({ kind }) => kinds.includes(kind)).length;
+  const ofThem = (count: number) => (comparisons.length === 1 ? 'It' : `${count} of them`);
   const said: (readonly [boolean, string])[] = [
     [
       baseline !== null && !cells.some(({ cell }) => cell === baseline),
@@ -146,11 +156,11 @@ function testVerdict(
     [comparisons.length > 0, significance(comparisons)],
     [
       of('t', 'sign-flip') > 0,
-      `${of('t', 'sign-flip')} of them are tested over seeds alone, for want of records pair by pair: the choice of held-out prompts is not covered.`,
+      `${ofThem(of('t', 'sign-flip'))} ${isOrAre(of('t', 'sign-flip'))} tested over seeds alone, for want of records pair by pair: the choice of held-out prompts is not covered.`,
     ],
     [
       of('sign-flip') > 0,
-      `In ${of('sign-flip')} of them the difference is the same under every seed, which does not show how far chance moves it: a sign-flip test stands in for the t-test.`,
+      `${comparisons.length === 1 ? 'The' : `In ${of('sign-flip')} of them the`} difference is the same under every seed, which does not show how far chance moves it: a sign-flip test stands in for the t-test.`,
     ],
     [
       comparisons.some(({ unmatched }) => unmatched > 0),
@@ -166,12 +176,21 @@ function testVerdict(
 
 function significance(comparisons: readonly SweepComparison[]): string {
   const sure = comparisons.filter(({ pValue }) => pValue < SIGNIFICANT);
-  if (sure.length === 0) return `None of ${comparisons.length} comparisons is significant at 5 % (Holm).`;
+  if (sure.length === 0) {
+    return comparisons.length === 1
+      ? 'The one comparison is not significant at 5 %.'
+      : `None of ${comparisons.length} comparisons is significant at 5 % (Holm).`;
+  }
   const words = sure.map(
     ({ first, second, difference }) => `${first} ${difference > 0 ? 'above' : 'below'} ${second}`,
   );
-  return `${sure.length} of ${comparisons.length} comparisons are significant at 5 % (Holm): ${words.join('; ')}.`;
+  if (comparisons.length === 1) return `The one comparison is significant at 5 %: ${words.join()}.`;
+  return `${sure.length} of ${comparisons.length} comparisons ${isOrAre(sure.length)} significant at 5 % (Holm): ${words.join('; ')}.`;
 }
+
+const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
+
+const isOrAre = (count: number): string => (count === 1 ? 'is' : 'are');
 
 /** A measured value in a few digits. */
 export function showValue(value: number): string {

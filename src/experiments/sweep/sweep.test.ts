@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { metricScale } from '../../evaluate/index.ts';
 import { mean, pairedTTest, RandomStream } from '../../stats/index.ts';
 import type { MeasuredRun, SweepRun } from './contract.ts';
 import { sweepPage } from './report.ts';
@@ -177,8 +178,8 @@ describe('a sweep’s report', () => {
       'Best by accuracy: phi (0.6000 ± 0.0000 over 2 seeds).',
       OPTIMISTIC(2),
       'No run of the baseline, dpo, was measured: nothing is tested against it.',
-      '1 runs failed; see below.',
-      '1 runs are not finished.',
+      '1 run failed; see below.',
+      '1 run is not finished.',
     ]);
     expect(await sweepPage(without, [])).toContain('error: out of memory');
   });
@@ -201,8 +202,8 @@ describe('a sweep’s report', () => {
       'None of 2 comparisons is significant at 5 % (Holm).',
       '2 of them are tested over seeds alone, for want of records pair by pair: the choice of held-out prompts is not covered.',
       expect.stringMatching(/^In 2 of them the difference is the same under every seed, .* sign-flip test/),
-      '1 runs failed; see below.',
-      '1 runs are not finished.',
+      '1 run failed; see below.',
+      '1 run is not finished.',
     ]);
   });
 
@@ -234,7 +235,7 @@ describe('a sweep’s report', () => {
       failed: [],
       unfinished: [],
       compares: () => true,
-      rewardOf: (cell) => (cell === 'dpo' ? 'the gain on the reference' : `the reward of ${cell}`),
+      scaleOf: (cell) => (cell === 'dpo' ? 'the gain on the reference' : `the reward of ${cell}`),
     });
     expect(own.summary).toMatchObject({ best: [], comparisons: [], unmeasured: [] });
     expect(sweepVerdict(own)).toEqual([
@@ -244,11 +245,71 @@ describe('a sweep’s report', () => {
     expect(own.runs[0]).not.toHaveProperty('heldOut');
   });
 
+  it('compares no losses or rewards of different objectives or coefficients', () => {
+    const recipes: Readonly<Record<string, object>> = {
+      dpo: { name: 'dpo', beta: 0.1 },
+      'dpo, lr 2e-6': { name: 'dpo', beta: 0.1 },
+      'dpo, beta 0.5': { name: 'dpo', beta: 0.5 },
+      simpo: { name: 'simpo', beta: 10 },
+    };
+    const reportBy = (metric: string) =>
+      sweepReport({
+        settings: { ...settings, metric, baseline: null, higherIsBetter: false },
+        runs: Object.keys(recipes).flatMap((cell, i) =>
+          [0, 1].map((seed) => ({ cell, seed, path: '', metrics: { [metric]: i + seed * i } })),
+        ),
+        failed: [],
+        unfinished: [],
+        compares: () => true,
+        scaleOf: (cell, name) => metricScale(name, { ...recipes[cell] }),
+      });
+    for (const metric of ['loss', 'rewards/margins', 'loss_change/low']) {
+      const { summary, scales } = reportBy(metric);
+      expect(summary!.best).toEqual([]);
+      expect(summary!.comparisons.map(({ first, second }) => [first, second])).toEqual([
+        ['dpo', 'dpo, lr 2e-6'],
+      ]);
+      expect(scales).toEqual({
+        'dpo with beta 0.1': ['dpo', 'dpo, lr 2e-6'],
+        'dpo with beta 0.5': ['dpo, beta 0.5'],
+        'simpo with beta 10': ['simpo'],
+      });
+    }
+    expect(sweepVerdict(reportBy('loss'))[0]).toBe(
+      'Cells of different objectives or coefficients are not compared in loss, and none is called best: it goes by dpo with beta 0.1 (dpo; dpo, lr 2e-6), by dpo with beta 0.5 (dpo, beta 0.5), by simpo with beta 10 (simpo).',
+    );
+    expect(reportBy('kl/on_policy')).toMatchObject({ scales: null, summary: { best: [{ cell: 'dpo' }] } });
+  });
+
+  it('chooses none of cells that are equal, and counts in words', () => {
+    const cell = (name: string, ...values: number[]) =>
+      values.map((accuracy, seed) => ({ cell: name, seed, path: '', metrics: { accuracy } }));
+    const verdictOf = (runs: readonly MeasuredRun[]) =>
+      sweepVerdict(
+        sweepReport({
+          settings: { ...settings, baseline: null },
+          runs,
+          failed: [],
+          unfinished: [],
+          compares: () => true,
+        }),
+      );
+    expect(verdictOf([...cell('a', 0.5, 0.7), ...cell('b', 0.7, 0.5)])).toEqual([
+      'All 2 cells are equal in accuracy: a (0.6000 ± 0.1414 over 2 seeds) and b (0.6000 ± 0.1414 over 2 seeds).',
+      'The one comparison is not significant at 5 %.',
+      'It is tested over seeds alone, for want of records pair by pair: the choice of held-out prompts is not covered.',
+    ]);
+    const apart = verdictOf([...cell('a', 0.9, 0.91, 0.92), ...cell('b', 0.1, 0.12, 0.11)]);
+    expect(apart[2]).toBe('The one comparison is significant at 5 %: a above b.');
+    const three = verdictOf([...cell('a', 0.9, 0.9001), ...cell('b', 0.1, 0.1002), ...cell('c', 0.1, 0.4)]);
+    expect(three[2]).toMatch(/^1 of 3 comparisons is significant at 5 % \(Holm\): a above b\.$/);
+  });
+
   it('tells of failures where nothing was measured at all', () => {
     expect(sweepVerdict(report([]))).toEqual([
       'No run was measured by accuracy.',
-      '1 runs failed; see below.',
-      '1 runs are not finished.',
+      '1 run failed; see below.',
+      '1 run is not finished.',
     ]);
   });
 });

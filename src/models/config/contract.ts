@@ -22,6 +22,8 @@ export interface LlamaConfig extends ModelConfig {
   readonly attentionScale: number;
   /** Multiplies the tokens' embeddings. */
   readonly embeddingScale: number;
+  /** Whether that factor is rounded to the model's type first, as transformers does for Gemma and not for Granite. */
+  readonly roundsEmbeddingScale: boolean;
   /** Multiplies what a block adds to the residual stream. */
   readonly residualScale: number;
   /** Divides the logits. */

@@ -163,20 +163,32 @@ function statedBias(fields: ConfigFields, name: string, rule: Dialect['attention
   return false;
 }
 
+type Scales = Pick<
+  LlamaConfig,
+  'attentionScale' | 'embeddingScale' | 'roundsEmbeddingScale' | 'residualScale' | 'logitDivisor'
+>;
+
 /** Factors that Llama does not have; Gemma's embeddings grow with the root of their width. */
 function readScales(
   fields: ConfigFields,
   modelType: LlamaType,
   { width, headWidth }: { readonly width: number; readonly headWidth: number },
-): Pick<LlamaConfig, 'attentionScale' | 'embeddingScale' | 'residualScale' | 'logitDivisor'> {
-  const plain = { attentionScale: headWidth ** -0.5, embeddingScale: 1, residualScale: 1, logitDivisor: 1 };
+): Scales {
+  const plain = {
+    attentionScale: headWidth ** -0.5,
+    embeddingScale: 1,
+    roundsEmbeddingScale: false,
+    residualScale: 1,
+    logitDivisor: 1,
+  };
   switch (modelType) {
     case 'gemma3_text': {
       const attentionScale = fields.number('query_pre_attn_scalar', 256) ** -0.5;
-      return { ...plain, attentionScale, embeddingScale: Math.sqrt(width) };
+      return { ...plain, attentionScale, embeddingScale: Math.sqrt(width), roundsEmbeddingScale: true };
     }
     case 'granite':
       return {
+        ...plain,
         attentionScale: fields.number('attention_multiplier', 1),
         embeddingScale: fields.number('embedding_multiplier', 1),
         residualScale: fields.number('residual_multiplier', 1),

@@ -142,6 +142,7 @@ describe('readModelConfig', () => {
         rotary: full,
         attentionScale: 1 / 8,
         embeddingScale: 8,
+        roundsEmbeddingScale: true,
         activation: 'gelu_pytorch_tanh',
         tiedEmbeddings: true,
         blockNorms: 'both',
@@ -173,7 +174,13 @@ describe('readModelConfig', () => {
       residual_multiplier: 0.22,
       logits_scaling: 8,
     };
-    const scales = { attentionScale: 0.5, embeddingScale: 12, residualScale: 0.22, logitDivisor: 8 };
+    const scales = {
+      attentionScale: 0.5,
+      embeddingScale: 12,
+      roundsEmbeddingScale: false,
+      residualScale: 0.22,
+      logitDivisor: 8,
+    };
     expect(readModelConfig({ ...llama, model_type: 'granite', ...factors })).toMatchObject(scales);
     expect(() => readModelConfig({ ...llama, ...factors })).toThrow(/logits_scaling = 8 is not supported/);
     expect(readModelConfig({ ...llama, model_type: 'olmo2' })).toMatchObject({

@@ -18,6 +18,8 @@ export interface HeldOutPairs {
   readonly correctAfter: Float64Array;
   /** log π − log π_ref of the chosen completions after training, nats; absent where no reference was asked. */
   readonly chosenLogRatios?: Float64Array;
+  /** After training: 1 where the chosen completion has the higher log-ratio, ½ where they tie; absent likewise. */
+  readonly correctByLogRatio?: Float64Array;
 }
 
 /** KL(π ‖ π_ref) of what the policy itself wrote at one evaluation. */
@@ -108,6 +110,11 @@ export interface HeldOutNumbers {
   readonly accuracyBefore: number;
   readonly accuracy: Estimate;
   readonly accuracyChange: Estimate;
+  /**
+   * Of log π − log π_ref, as runs of different objectives are compared; only where the objective's own reward may order
+   * pairs otherwise.
+   */
+  readonly accuracyByLogRatio?: Estimate;
   /** log π − log π_ref of the chosen completions after training, nats. */
   readonly chosenLogRatio?: Estimate;
   /** Whether the upper end of the loss's interval is below ln 2; absent where the loss did not start there. */

@@ -2,6 +2,7 @@ import { promptOverlap } from '../../evaluate/index.ts';
 import { html } from '../html.ts';
 import { dataTable, type ReportSection } from '../page.ts';
 import type { DataNumbers } from './contract.ts';
+import { capital } from './words.ts';
 
 /** Undefined where the provenance says nothing of it, as that of runs on data without votes and held-out prompts. */
 export function dataNumbers(provenance: Readonly<Record<string, unknown>>): DataNumbers | undefined {
@@ -28,7 +29,7 @@ export function dataSection({ contested, promptOverlap: overlap }: DataNumbers, 
   ];
   const words =
     contested &&
-    html`<p>Contested pairs are those whose votes do not favour the chosen side. Held-out ones have next to no weight in the loss; accuracies and log-ratios need none.</p>`;
-  const columns = [{ heading: `What of the ${what}` }, { heading: 'Training' }, { heading: 'Held out' }];
+    html`<p>Contested pairs are those whose votes do not favour the chosen side. Held-out ones have next to no weight in the loss of an objective that weighs pairs; accuracies and log-ratios need none.</p>`;
+  const columns = [{ heading: capital(what) }, { heading: 'Training' }, { heading: 'Held out' }];
   return { heading: 'Data', body: html`${words}${dataTable(columns, rows)}` };
 }

@@ -46,6 +46,12 @@ const SOURCES: Readonly<Record<UsedDispersion['source'], SourceWords>> = {
   },
 };
 
+/** What the ends of w(x) are, the most dispersed prompts first. */
+export function dispersionEnds(source: UsedDispersion['source']): Pick<SourceWords, 'most' | 'least'> {
+  const { most, least } = SOURCES[source];
+  return { most, least };
+}
+
 /** What a histogram of w(x) is of. */
 export interface DispersionSubject {
   /** Of what there are weights: `training pairs`. */
@@ -103,7 +109,7 @@ function useWords(objective: ObjectiveFacts | undefined): string {
 
 function extremePrompts(prompts: readonly PromptDispersion[], source: UsedDispersion['source']): Html {
   const sorted = [...prompts].sort((a, b) => a.negLogDispersion - b.negLogDispersion);
-  const { most, least } = SOURCES[source];
+  const { most, least } = dispersionEnds(source);
   const table = (caption: string, rows: readonly PromptDispersion[]) =>
     dataTable(
       [{ heading: 'w', numeric: true }, { heading: 'Prompt' }],

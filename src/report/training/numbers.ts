@@ -88,6 +88,7 @@ function summarizePairs(heldOut: HeldOutPairs, objective: ObjectiveFacts | undef
     objective?.fromReference === true ? correctAfter.map(() => 0.5) : heldOut.correctBefore;
   const loss = overPrompts(lossesAfter);
   const lossBefore = mean(lossesBefore);
+  const byLogRatio = otherOrder(heldOut, objective);
   return {
     pairs: lossesAfter.length,
     prompts: new Set(prompts).size,
@@ -99,9 +100,21 @@ function summarizePairs(heldOut: HeldOutPairs, objective: ObjectiveFacts | undef
     accuracyBefore: mean(correctBefore),
     accuracy: overPrompts(correctAfter),
     accuracyChange: changeOf(correctBefore, correctAfter),
+    ...(byLogRatio && { accuracyByLogRatio: overPrompts(byLogRatio) }),
     ...(heldOut.chosenLogRatios && { chosenLogRatio: overPrompts(heldOut.chosenLogRatios) }),
     ...(knowsNothing(lossBefore) ? { belowLn2: loss.high < Math.LN2 } : {}),
   };
+}
+
+/** How log-ratios order the pairs, where the objective's own rewards are others or order them otherwise. */
+function otherOrder(
+  { correctAfter, correctByLogRatio }: HeldOutPairs,
+  objective: ObjectiveFacts | undefined,
+): Float64Array | undefined {
+  if (objective?.fromReference === false) return correctByLogRatio;
+  return correctByLogRatio?.some((value, pair) => value !== correctAfter[pair])
+    ? correctByLogRatio
+    : undefined;
 }
 
 /** Texts are not recorded one by one, so there are intervals of the two losses and none of the change. */

@@ -300,6 +300,35 @@ describe('trainingReport', () => {
     ]);
   });
 
+  it('tells the accuracy by an own reward from that by log-ratios, which runs are compared by', async () => {
+    const { heldOut, ...input } = run(-0.1);
+    const factsOf = async (name: string, correctByLogRatio?: Float64Array) => {
+      const given = { ...heldOut!, ...(correctByLogRatio && { correctByLogRatio }) };
+      const page = await trainingReport({ ...input, objective: { name }, heldOut: given });
+      return [...page.html.matchAll(/<dt>(Held-out accuracy[^<]*)<\/dt>\s*<dd>([^<]*)/g)].map(
+        ([, label, value]) => [label, value],
+      );
+    };
+    const all = new Float64Array(pairs).fill(1);
+    const two = [
+      ['Held-out accuracy by its own reward', '66.7\u00a0%'],
+      ['Held-out accuracy by log-ratio', '100.0\u00a0%'],
+    ];
+    expect(await factsOf('simpo', all)).toEqual(two);
+    // Rewards from the reference are told apart only where they order pairs otherwise, as those per token may.
+    expect(await factsOf('dpo', all)).toEqual(two);
+    const one = [['Held-out accuracy', '66.7\u00a0%']];
+    expect(await factsOf('dpo', heldOut!.correctAfter)).toEqual(one);
+    expect(await factsOf('simpo')).toEqual(one);
+  });
+
+  it('says the maximum length beside the recipe, which may not name it', async () => {
+    const page = async (provenance: TrainingReportInput['provenance']) =>
+      (await trainingReport({ ...run(-0.1), provenance })).html;
+    expect(await page({ data: { maxLength: 512 } })).toContain('at most 512 tokens together');
+    expect(await page({})).not.toContain('tokens together');
+  });
+
   it('says where w(x) comes from and names no prompt of a control', async () => {
     const input = run(-0.1);
     const page = async (change: Partial<UsedDispersion>) =>

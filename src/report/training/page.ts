@@ -45,7 +45,10 @@ export async function trainingReport(input: TrainingReportInput): Promise<Traini
     ...(input.samples.length === 0 ? [] : [sampleSection(input)]),
     ...(dispersion === undefined ? [] : [dispersionSection(dispersion, input.dispersion!, objective)]),
     ...(numbers.data === undefined ? [] : [dataSection(numbers.data, method === 'sft' ? 'texts' : 'pairs')]),
-    { heading: 'Settings', body: preformatted(input.recipe.trimEnd()) },
+    {
+      heading: 'Settings',
+      body: html`${lengthWords(input.provenance)}${preformatted(input.recipe.trimEnd())}`,
+    },
     { heading: 'Provenance', body: provenanceTable(input.provenance) },
   ];
   const page = await renderReport({
@@ -74,7 +77,9 @@ function facts({ heldOut, heldOutTexts, kl, final, steps }: TrainingNumbers): Fa
   ];
 }
 
-function pairFacts({ loss, belowLn2, accuracy, accuracyBefore }: HeldOutNumbers): Fact[] {
+function pairFacts(measured: HeldOutNumbers): Fact[] {
+  const { loss, belowLn2, accuracy, accuracyBefore, accuracyByLogRatio } = measured;
+  const range = ({ low, high }: Estimate) => `${percent(low)} to ${percent(high)}`;
   return [
     {
       label: 'Held-out loss',
@@ -82,10 +87,19 @@ function pairFacts({ loss, belowLn2, accuracy, accuracyBefore }: HeldOutNumbers)
       note: `${decimals(loss.low, 3)} to ${decimals(loss.high, 3)}${belowLn2 === undefined ? '' : '; ln 2 is 0.693'}`,
     },
     {
-      label: 'Held-out accuracy',
+      label: `Held-out accuracy${accuracyByLogRatio === undefined ? '' : ' by its own reward'}`,
       value: percent(accuracy.estimate),
-      note: `${percent(accuracy.low)} to ${percent(accuracy.high)}; ${percent(accuracyBefore)} before training`,
+      note: `${range(accuracy)}; ${percent(accuracyBefore)} before training`,
     },
+    ...(accuracyByLogRatio === undefined
+      ? []
+      : [
+          {
+            label: 'Held-out accuracy by log-ratio',
+            value: percent(accuracyByLogRatio.estimate),
+            note: `${range(accuracyByLogRatio)}; to the start, as runs are compared`,
+          },
+        ]),
   ];
 }
 
@@ -149,6 +163,13 @@ function dispersionFigure({ dispersion }: TrainingReportInput): Figure | undefin
   const values = dispersion.prompts.map((prompt) => prompt.negLogDispersion);
   const { source, shuffled } = dispersion;
   return dispersionHistogram(values, { of: 'training pairs', source, shuffled });
+}
+
+/** The recipe names no maximum length where it is the default, which depends on the model. */
+function lengthWords({ data }: Readonly<Record<string, unknown>>): Html | undefined {
+  const { maxLength } = Object(data) as { readonly maxLength?: unknown };
+  if (typeof maxLength !== 'number') return undefined;
+  return html`<p>Prompt and completion have at most ${maxLength} tokens together.</p>`;
 }
 
 function provenanceTable(provenance: Readonly<Record<string, unknown>>): Html {
