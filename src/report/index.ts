@@ -50,5 +50,10 @@ export type {
   TrainingReportInput,
   UsedDispersion,
 } from './training/contract.ts';
-export { type DispersionSubject, dispersionEnds, dispersionHistogram } from './training/dispersion.ts';
+export {
+  type DispersionEnds,
+  type DispersionSubject,
+  dispersionEnds,
+  dispersionHistogram,
+} from './training/dispersion.ts';
 export { trainingReport } from './training/page.ts';

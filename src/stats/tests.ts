@@ -11,7 +11,7 @@ export interface TestResult {
   readonly count: number;
 }
 
-interface TTestResult extends TestResult {
+export interface TTestResult extends TestResult {
   readonly df: number;
   /** Mean difference, first − second. */
   readonly difference: number;

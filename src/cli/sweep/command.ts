@@ -89,7 +89,9 @@ const controlsOf = ({ cells }: SweepPlan): string[] =>
 function notePlan(context: CliContext, plan: SweepPlan, seeds: number): void {
   const controls = controlsOf(plan).length;
   const ofThem = controls > 0 ? `, ${controls} of them shuffled-dispersion controls` : '';
-  context.note(`${plan.cells.length} cells${ofThem}, ${seeds} seeds: ${plan.runs.length} runs`);
+  context.note(
+    `${plan.cells.length} cells${ofThem}, ${seeds} ${seeds === 1 ? 'seed' : 'seeds'}: ${plan.runs.length} runs`,
+  );
 }
 
 async function trainAll(

@@ -9,14 +9,19 @@ import { decimals } from './words.ts';
 
 const SHOWN_PROMPTS = 10;
 
-interface SourceWords {
+/** What the ends of w(x) are, in words. */
+export interface DispersionEnds {
+  /** Above the most dispersed prompts. */
+  readonly most: string;
+  readonly least: string;
+}
+
+interface SourceWords extends DispersionEnds {
   readonly from: string;
   /** The two ends of w(x), from low to high, under the histogram. */
   readonly axis: string;
   /** What a weight above 1 and one below it say. */
   readonly sides: string;
-  readonly most: string;
-  readonly least: string;
 }
 
 /** Where each source has w(x) from, and what its ends are. Only votes are opinions of people. */
@@ -47,7 +52,7 @@ const SOURCES: Readonly<Record<UsedDispersion['source'], SourceWords>> = {
 };
 
 /** What the ends of w(x) are, the most dispersed prompts first. */
-export function dispersionEnds(source: UsedDispersion['source']): Pick<SourceWords, 'most' | 'least'> {
+export function dispersionEnds(source: UsedDispersion['source']): DispersionEnds {
   const { most, least } = SOURCES[source];
   return { most, least };
 }
