@@ -45,15 +45,18 @@ export type {
   KlLevel,
   MeasuredKl,
   PromptDispersion,
+  RowCounts,
   TrainingNumbers,
   TrainingReport,
   TrainingReportInput,
   UsedDispersion,
 } from './training/contract.ts';
 export {
+  byPrompt,
   type DispersionEnds,
   type DispersionSubject,
   dispersionEnds,
   dispersionHistogram,
+  type WeighedPrompt,
 } from './training/dispersion.ts';
 export { trainingReport } from './training/page.ts';

@@ -57,7 +57,9 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
       const { dispersionData } = await import('../dispersion-rows.ts');
       const { lastTurn } = await import('../../data/index.ts');
       const { fitDispersion } = await import('../../objectives/index.ts');
-      const { dispersionEnds, dispersionHistogram, writeFigure } = await import('../../report/index.ts');
+      const { byPrompt, dispersionEnds, dispersionHistogram, writeFigure } = await import(
+        '../../report/index.ts'
+      );
       const { writeFileAtomic, writeJsonLines } = await import('../../runs/index.ts');
       const { pairs, rows, vocabularySize } = await dispersionData(context, options);
       const given = {
@@ -87,7 +89,12 @@ export function dispersionCommand(context: CliContext): CommandUnknownOpts {
       const { svg } = await writeFigure(dirname(stem), { ...figure, name });
       print(
         context,
-        lines.map(({ negLogDispersion: w }, index) => ({ w, prompt: lastTurn(pairs[kept[index]!]!.prompt) })),
+        byPrompt(
+          lines.map(({ negLogDispersion: w }, index) => ({
+            w,
+            prompt: lastTurn(pairs[kept[index]!]!.prompt),
+          })),
+        ),
         dispersionEnds(source),
       );
       context.print(
@@ -115,13 +122,13 @@ function floorWithoutVotes(source: string): UsageError {
   );
 }
 
+/** @param order each prompt once, smallest weight first */
 function print(
   context: CliContext,
-  rows: readonly { readonly w: number; readonly prompt: string }[],
+  order: readonly { readonly w: number; readonly prompt: string }[],
   ends: { readonly most: string; readonly least: string },
 ): void {
-  const order = [...rows].sort((a, b) => a.w - b.w);
-  const list = (title: string, entries: typeof order): void => {
+  const list = (title: string, entries: readonly (typeof order)[number][]): void => {
     context.print(context.paint.bold(title));
     for (const { w, prompt } of entries) context.print(`  ${w.toFixed(3)}  ${plainLine(prompt, 100)}`);
   };

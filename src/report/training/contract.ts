@@ -90,8 +90,15 @@ export interface TrainingNumbers {
   readonly final: Readonly<Record<string, number | null>>;
 }
 
+export interface RowCounts {
+  readonly usable: number;
+  readonly bad?: number;
+}
+
 /** What a run's provenance says of its rows that bears on its results. */
 export interface DataNumbers {
+  /** Usable rows, and those that were left out as unusable. */
+  readonly rows?: { readonly train: RowCounts; readonly heldOut: RowCounts };
   /** Pairs whose votes do not favour the chosen side: training leaves them out, evaluation keeps them. */
   readonly contested?: { readonly train: number; readonly heldOut: number };
   readonly promptOverlap?: PromptOverlap;

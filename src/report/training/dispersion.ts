@@ -1,4 +1,4 @@
-import { summarize } from '../../stats/index.ts';
+import { mean, summarize } from '../../stats/index.ts';
 import { histogramChart } from '../charts.ts';
 import type { Figure } from '../figure.ts';
 import { type Html, html } from '../html.ts';
@@ -69,15 +69,15 @@ export interface DispersionSubject {
 /** The histogram of w(x), shared by the training report and `mallows dispersion`. */
 export function dispersionHistogram(values: readonly number[], subject: DispersionSubject): Figure {
   const { of, source, shuffled = false } = subject;
-  const { mean, sd, skew } = summarize(values);
+  const { mean: average, sd, skew } = summarize(values);
   return histogramChart({
     name: 'dispersion',
     title: 'Neg-log dispersion of the prompts',
     subtitle: `${values.length} ${of}${shuffled ? ', shuffled' : ''}, sd ${decimals(sd, 3)}, skew ${decimals(skew, 2)}`,
-    description: `Histogram of w(x): mean ${decimals(mean, 3)}, standard deviation ${decimals(sd, 3)}, skewness ${decimals(skew, 2)}.`,
+    description: `Histogram of w(x): mean ${decimals(average, 3)}, standard deviation ${decimals(sd, 3)}, skewness ${decimals(skew, 2)}.`,
     x: { label: `w(x): ${shuffled ? 'dealt to the prompts at random' : SOURCES[source].axis}` },
     groups: [{ label: 'w', values }],
-    references: [{ axis: 'x', value: mean, label: `mean ${decimals(mean, 2)}` }],
+    references: [{ axis: 'x', value: average, label: `mean ${decimals(average, 2)}` }],
   });
 }
 
@@ -113,14 +113,12 @@ function useWords(objective: ObjectiveFacts | undefined): string {
 }
 
 function extremePrompts(prompts: readonly PromptDispersion[], source: UsedDispersion['source']): Html {
-  const sorted = [...prompts].sort((a, b) => a.negLogDispersion - b.negLogDispersion);
+  const sorted = byPrompt(prompts.map(({ prompt, negLogDispersion }) => ({ prompt, w: negLogDispersion })));
   const { most, least } = dispersionEnds(source);
-  const table = (caption: string, rows: readonly PromptDispersion[]) =>
+  const table = (caption: string, rows: readonly WeighedPrompt[]) =>
     dataTable(
       [{ heading: 'w', numeric: true }, { heading: 'Prompt' }],
-      distinct(rows)
-        .slice(0, SHOWN_PROMPTS)
-        .map(({ negLogDispersion, prompt }) => [decimals(negLogDispersion, 2), shorten(prompt, 240)]),
+      rows.slice(0, SHOWN_PROMPTS).map(({ w, prompt }) => [decimals(w, 2), shorten(prompt, 240)]),
       caption,
     );
   return html`<div class="columns">
@@ -129,9 +127,18 @@ function extremePrompts(prompts: readonly PromptDispersion[], source: UsedDisper
 </div>`;
 }
 
-/** One entry a prompt, the first of each: best-of-n data repeat them. */
-function distinct(prompts: readonly PromptDispersion[]): PromptDispersion[] {
-  return [...new Map(prompts.toReversed().map((one) => [one.prompt, one])).values()].toReversed();
+export interface WeighedPrompt {
+  readonly prompt: string;
+  readonly w: number;
+}
+
+/** Each prompt once with the mean weight of its pairs, smallest first: best-of-n data repeat prompts. */
+export function byPrompt(pairs: readonly WeighedPrompt[]): WeighedPrompt[] {
+  const weights = new Map<string, number[]>();
+  for (const { prompt, w } of pairs) weights.set(prompt, [...(weights.get(prompt) ?? []), w]);
+  return Array.from(weights, ([prompt, those]) => ({ prompt, w: mean(those) })).sort(
+    (one, other) => one.w - other.w,
+  );
 }
 
 function shorten(text: string, length: number): string {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Figure } from '../figure.ts';
 import type { TrainingReportInput, UsedDispersion } from './contract.ts';
+import { byPrompt } from './dispersion.ts';
 import { trainingReport } from './page.ts';
 
 const pairs = 120;
@@ -386,6 +387,20 @@ describe('trainingReport', () => {
     expect(numbers.verdict[0]).toContain('on 120 held-out pairs of 40 prompts the loss fell');
   });
 
+  it('lists each prompt once, by the mean weight of its pairs', () => {
+    const pairs = [
+      { prompt: 'a', w: 0.5 },
+      { prompt: 'b', w: 0.6 },
+      { prompt: 'a', w: 1.5 },
+      { prompt: 'c', w: 0.9 },
+    ];
+    expect(byPrompt(pairs)).toEqual([
+      { prompt: 'b', w: 0.6 },
+      { prompt: 'c', w: 0.9 },
+      { prompt: 'a', w: 1 },
+    ]);
+  });
+
   it('counts contested pairs, and held-out ones whose prompt is trained on, where the run knows', async () => {
     const of = (train: object, heldOut: object) =>
       trainingReport({ ...run(-0.1), provenance: { seed: 0, data: { train, eval: heldOut } } });
@@ -398,8 +413,12 @@ describe('trainingReport', () => {
     expect(both.html).toMatch(/Contested<\/td><td>7, left out<\/td><td>2, evaluated</);
     expect(both.html).toMatch(/Prompt is trained on<\/td><td>–<\/td><td>31 of 120</);
 
-    const apart = await of({}, { rows: 120, promptsTrainedOn: 0 });
-    expect(apart.numbers.data).toEqual({ promptOverlap: { rows: 120, trainedOn: 0 } });
+    const apart = await of({ rows: 40, badRows: 3 }, { rows: 120, promptsTrainedOn: 0 });
+    expect(apart.numbers.data).toEqual({
+      rows: { train: { usable: 40, bad: 3 }, heldOut: { usable: 120 } },
+      promptOverlap: { rows: 120, trainedOn: 0 },
+    });
+    expect(apart.html).toMatch(/Left out as unusable<\/td><td>3<\/td><td>–</);
     expect(apart.numbers.verdict.join()).not.toContain('trained on');
     expect(apart.html).toContain('0 of 120');
     expect(apart.html).not.toContain('Contested');
