@@ -85,18 +85,21 @@ function llamaConfig(header: GgufHeader, metadata: Metadata, architecture: Llama
   };
 }
 
+/** What the architectures of Llama's layer read alike. */
+interface LlamaShape {
+  readonly width: number;
+  readonly heads: number;
+  readonly headWidth: number;
+  readonly theta: number;
+  readonly scaling: JsonObject | null;
+}
+
 /** What only one architecture's config.json says. */
 function ownFields(
   header: GgufHeader,
   metadata: Metadata,
   architecture: LlamaLike | 'mistral',
-  model: {
-    readonly width: number;
-    readonly heads: number;
-    readonly headWidth: number;
-    readonly theta: number;
-    readonly scaling: JsonObject | null;
-  },
+  model: LlamaShape,
 ): JsonObject {
   const biases = {
     attention_bias: header.tensors.has('blk.0.attn_q.bias'),
@@ -146,16 +149,7 @@ export function gemma3AttentionScalar(model: {
   return model.layers === GEMMA3_27B_LAYERS ? model.width / model.heads : model.headWidth;
 }
 
-function gemma3Fields(
-  metadata: Metadata,
-  model: {
-    readonly width: number;
-    readonly heads: number;
-    readonly headWidth: number;
-    readonly theta: number;
-    readonly scaling: JsonObject | null;
-  },
-): JsonObject {
+function gemma3Fields(metadata: Metadata, model: LlamaShape): JsonObject {
   const layers = metadata.requireNumber('gemma3.block_count');
   return {
     hidden_activation: 'gelu_pytorch_tanh',
