@@ -183,7 +183,9 @@ describe('reproduce hh', () => {
       [0, 8],
       ...again.comparisons.slice(1).map(() => [8, 0]),
     ]);
-    expect(partial.findings.join()).toMatch(/dpo.* of 0 answers, 8 more without a verdict \(8 that cannot be read\)/);
+    expect(partial.findings.join()).toMatch(
+      /dpo.* of 0 answers, 8 more without a verdict \(8 that cannot be read\)/,
+    );
     await writeAlignmentReport(output, partial);
     const none = runAlignment({ ...base, judge: { ...judge, compare: async () => silent } });
     await expect(none).rejects.toMatchObject({ code: 'nothing-judged' });
