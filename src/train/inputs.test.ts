@@ -1,8 +1,8 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { STORIES } from '../../tests/support/stories.ts';
 import { loadPairs } from '../data/index.ts';
 import { setThreads } from '../engine/index.ts';
 import { trainPreference } from './preference.ts';
@@ -10,10 +10,6 @@ import type { PairsInput } from './preference-data.ts';
 import { trainSft } from './sft.ts';
 
 setThreads(1);
-
-const STORIES = fileURLToPath(
-  new URL('../../tests/fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url),
-);
 
 const ROWS = ['Tom', 'Mia', 'Sam', 'Sue'].map((name) => ({
   prompt: `Once there was a child named ${name}.`,

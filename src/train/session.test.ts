@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
+import { STORIES, STORY_PAIRS } from '../../tests/support/stories.ts';
 import { type LoadedModel, loadModel } from '../checkpoints/index.ts';
 import { memory, setThreads } from '../engine/index.ts';
 import { generate } from '../generate/index.ts';
@@ -13,20 +13,9 @@ import { trainPreference } from './preference.ts';
 
 setThreads(1);
 
-const STORIES = fileURLToPath(
-  new URL('../../tests/fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url),
-);
-
-const PAIRS = ['Tom', 'Mia', 'Sam', 'Sue'].map((name) => ({
-  id: name,
-  prompt: `Once there was a child named ${name}.`,
-  chosen: ' It was happy.',
-  rejected: ' It was sad.',
-}));
-
 /** One update of DPO. */
 const SHORT = {
-  data: PAIRS,
+  data: STORY_PAIRS,
   evalFraction: 0.5,
   objective: 'dpo',
   steps: 1,

@@ -1,8 +1,8 @@
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { STORIES, STORY_PAIRS } from '../../tests/support/stories.ts';
 import { tinyModel } from '../../tests/support/tiny-models.ts';
 import { tinyPairs } from '../../tests/support/tiny-pairs.ts';
 import { memory, setThreads } from '../engine/index.ts';
@@ -12,17 +12,6 @@ import { type PreferenceOptions, trainPreference } from './preference.ts';
 import { SftTask } from './sft-task.ts';
 
 setThreads(1);
-
-const STORIES = fileURLToPath(
-  new URL('../../tests/fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url),
-);
-
-const PAIRS = ['Tom', 'Mia', 'Sam', 'Sue'].map((name) => ({
-  id: name,
-  prompt: `Once there was a child named ${name}.`,
-  chosen: ' It was happy.',
-  rejected: ' It was sad.',
-}));
 
 const sequences = tinyPairs(4).map(({ id, prompt, chosen }) => {
   return { id, prompt, completion: chosen, movedTokens: 0, cutTokens: 0 };
@@ -77,7 +66,7 @@ it.each([
   const train = async (output: string, more: Partial<PreferenceOptions> = {}) => {
     const result = await trainPreference({
       model: STORIES,
-      data: PAIRS,
+      data: STORY_PAIRS,
       evalFraction: 0.5,
       objective: 'dpo',
       learningRate: 1e-3,

@@ -1,13 +1,9 @@
-import { fileURLToPath } from 'node:url';
 import { type LoadedModel, loadModel } from '../../src/checkpoints/index.ts';
 import type { ChatMessage } from '../../src/data/index.ts';
 import { generate } from '../../src/generate/index.ts';
 import { isJsonObject } from '../../src/text/json.ts';
 import { Tokenizer } from '../../src/text/tokenizer.ts';
-
-export const STORIES = fileURLToPath(
-  new URL('../fixtures/models/stories260K/stories260K-f32.gguf', import.meta.url),
-);
+import { STORIES } from './stories.ts';
 
 export const CHAT: readonly ChatMessage[] = [{ role: 'user', content: 'Once upon a time' }];
 

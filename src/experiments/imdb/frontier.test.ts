@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { STORIES } from '../../../tests/support/chat-stories.ts';
+import { STORIES } from '../../../tests/support/stories.ts';
 import { loadModel } from '../../checkpoints/index.ts';
 import { setThreads } from '../../engine/index.ts';
 import { measurePolicy } from './frontier.ts';

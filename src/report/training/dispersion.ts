@@ -135,7 +135,11 @@ export interface WeighedPrompt {
 /** Each prompt once with the mean weight of its pairs, smallest first: best-of-n data repeat prompts. */
 export function byPrompt(pairs: readonly WeighedPrompt[]): WeighedPrompt[] {
   const weights = new Map<string, number[]>();
-  for (const { prompt, w } of pairs) weights.set(prompt, [...(weights.get(prompt) ?? []), w]);
+  for (const { prompt, w } of pairs) {
+    const those = weights.get(prompt);
+    if (those === undefined) weights.set(prompt, [w]);
+    else those.push(w);
+  }
   return Array.from(weights, ([prompt, those]) => ({ prompt, w: mean(those) })).sort(
     (one, other) => one.w - other.w,
   );
